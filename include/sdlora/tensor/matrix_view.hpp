@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+namespace sdlora {
+
+/// A row-major matrix somewhere in memory: trivially copyable, not owning. Rows may be further
+/// apart than they are long (`stride` ≥ `cols`, in elements), so a block of columns is a view too.
+/// A default-constructed view is empty and means "absent" where a function says so.
+template <class T>
+struct MatrixView {
+  using value_type = std::remove_const_t<T>;
+
+  T* data = nullptr;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  std::size_t stride = 0;
+
+  constexpr MatrixView() = default;
+  constexpr MatrixView(T* data_, std::size_t rows_, std::size_t cols_, std::size_t stride_)
+      : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
+  constexpr MatrixView(T* data_, std::size_t rows_, std::size_t cols_)
+      : MatrixView(data_, rows_, cols_, cols_) {}
+
+  /// A view of values that may change reads as one of values that may not.
+  constexpr operator MatrixView<const T>() const  // NOLINT(google-explicit-constructor)
+    requires(!std::is_const_v<T>)
+  {
+    return {data, rows, cols, stride};
+  }
+
+  constexpr explicit operator bool() const { return data != nullptr; }
+  constexpr bool contiguous() const { return stride == cols || rows <= 1; }
+  constexpr T* row(std::size_t i) const { return data + i * stride; }
+  constexpr T& operator()(std::size_t i, std::size_t j) const { return data[i * stride + j]; }
+
+  constexpr MatrixView rows_from(std::size_t first, std::size_t count) const {
+    return {data + first * stride, count, cols, stride};
+  }
+  constexpr MatrixView cols_from(std::size_t first, std::size_t count) const {
+    return {data + first, rows, count, stride};
+  }
+};
+
+static_assert(std::is_trivially_copyable_v<MatrixView<float>>);
+
+}  // namespace sdlora

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+namespace sdlora {
+
+/// Bytes that owning tensors and workspaces align to: one cache line, one AVX-512 vector.
+inline constexpr std::size_t alignment = 64;
+
+namespace detail {
+struct AlignedDelete {
+  void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{alignment}); }
+};
+using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
+inline AlignedBytes allocate_aligned(std::size_t bytes) {
+  return AlignedBytes(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
+}
+}  // namespace detail
+
+/// Memory for the intermediate values of a step, handed out as a stack. Grows in blocks while a
+/// step meets its largest shapes; `reset` then joins the blocks into one, so later steps whose
+/// shapes fit allocate nothing. Spans stay valid until their `Scope` ends or `reset`.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(Workspace&&) = default;
+  Workspace& operator=(Workspace&&) = default;
+
+  /// `count` uninitialised values, aligned to `alignment` bytes.
+  template <class T>
+  std::span<T> take(std::size_t count) {
+    static_assert(std::is_trivially_copyable_v<T>, "sdlora::Workspace: holds trivially copyable values only");
+    const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    while (current_ < blocks_.size() && blocks_[current_].used + bytes > blocks_[current_].size) {
+      if (current_ + 1 == blocks_.size()) break;
+      blocks_[++current_].used = 0;
+    }
+    if (blocks_.empty() || blocks_[current_].used + bytes > blocks_[current_].size) {
+      const std::size_t size = std::max<std::size_t>(bytes, blocks_.empty() ? 1 << 16 : 2 * blocks_.back().size);
+      blocks_.push_back({detail::allocate_aligned(size), size, 0});
+      current_ = blocks_.size() - 1;
+    }
+    Block& block = blocks_[current_];
+    T* result = reinterpret_cast<T*>(block.memory.get() + block.used);
+    block.used += bytes;
+    in_use_ += bytes;
+    peak_ = std::max(peak_, in_use_);
+    return {result, count};
+  }
+
+  /// Gives back, at its end, what was taken since its beginning. Scopes nest.
+  class Scope {
+   public:
+    explicit Scope(Workspace& workspace)
+        : workspace_(workspace),
+          block_(workspace.current_),
+          used_(workspace.blocks_.empty() ? 0 : workspace.blocks_[workspace.current_].used),
+          in_use_(workspace.in_use_) {}
+    ~Scope() {
+      workspace_.current_ = block_;
+      if (!workspace_.blocks_.empty()) workspace_.blocks_[block_].used = used_;
+      workspace_.in_use_ = in_use_;
+    }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Workspace& workspace_;
+    std::size_t block_, used_, in_use_;
+  };
+
+  /// Forgets everything taken; joins the blocks into one that holds the peak.
+  void reset() {
+    if (blocks_.size() > 1) {
+      std::size_t total = 0;
+      for (const Block& block : blocks_) total += block.size;
+      blocks_.clear();
+      blocks_.push_back({detail::allocate_aligned(total), total, 0});
+    }
+    if (!blocks_.empty()) blocks_.front().used = 0;
+    current_ = 0;
+    in_use_ = 0;
+  }
+
+  std::size_t bytes_in_use() const { return in_use_; }
+  /// The most bytes in use at once since construction or `reset_peak`.
+  std::size_t peak_bytes() const { return peak_; }
+  void reset_peak() { peak_ = in_use_; }
+
+ private:
+  struct Block {
+    detail::AlignedBytes memory;
+    std::size_t size;
+    std::size_t used;
+  };
+  std::vector<Block> blocks_;
+  std::size_t current_ = 0;
+  std::size_t in_use_ = 0;
+  std::size_t peak_ = 0;
+};
+
+}  // namespace sdlora
