@@ -1,0 +1,109 @@
+#pragma once
+
+#include <concepts>
+#include <string_view>
+
+namespace sdlora {
+
+/// What a site's values do in the model, which decides the policies that can sit there.
+enum class SiteKind {
+  Linear,       ///< the weight of y = x·Wᵀ
+  ElementWise,  ///< values used one by one: A_log, D, the convolution, biases, norms, the embedding
+  State,        ///< a state that a base checkpoint does not have: the initial SSM state
+  Prompt,       ///< learned rows before the sequence, once per model
+  Prefix,       ///< learned rows before the convolution, in every block
+};
+
+/// The logical sites of a Mamba block and model, where a policy can be placed. Checkpoints store
+/// some of them fused (in_proj holds x and z, x_proj holds dt, B and C); adapters act on the parts.
+namespace site {
+
+struct InProjX {
+  static constexpr std::string_view name = "in_proj_x";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct InProjZ {
+  static constexpr std::string_view name = "in_proj_z";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct XProjDt {
+  static constexpr std::string_view name = "x_proj_dt";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct XProjB {
+  static constexpr std::string_view name = "x_proj_B";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct XProjC {
+  static constexpr std::string_view name = "x_proj_C";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct DtProj {
+  static constexpr std::string_view name = "dt_proj";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct DtBias {
+  static constexpr std::string_view name = "dt_bias";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct Conv1d {
+  static constexpr std::string_view name = "conv1d";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct ConvBias {
+  static constexpr std::string_view name = "conv_bias";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct ALog {
+  static constexpr std::string_view name = "A_log";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct D {
+  static constexpr std::string_view name = "D";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct OutProj {
+  static constexpr std::string_view name = "out_proj";
+  static constexpr SiteKind kind = SiteKind::Linear;
+};
+struct Norm {
+  static constexpr std::string_view name = "norm";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct NormF {
+  static constexpr std::string_view name = "norm_f";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct Embedding {
+  static constexpr std::string_view name = "embedding";
+  static constexpr SiteKind kind = SiteKind::ElementWise;
+};
+struct H0 {
+  static constexpr std::string_view name = "h0";
+  static constexpr SiteKind kind = SiteKind::State;
+};
+struct Prompt {
+  static constexpr std::string_view name = "prompt";
+  static constexpr SiteKind kind = SiteKind::Prompt;
+};
+struct Prefix {
+  static constexpr std::string_view name = "prefix";
+  static constexpr SiteKind kind = SiteKind::Prefix;
+};
+
+}  // namespace site
+
+/// A type that names a place in the model where a policy can sit.
+template <class S>
+concept Site = requires {
+  { S::name } -> std::convertible_to<std::string_view>;
+  { S::kind } -> std::convertible_to<SiteKind>;
+};
+
+/// A list of sites.
+template <Site... Sites>
+struct SiteList {};
+
+static_assert(Site<site::ALog>);
+
+}  // namespace sdlora

@@ -1,0 +1,121 @@
+#pragma once
+
+#include "../error.hpp"
+#include "matmul_eigen.hpp"
+#include "matrix_view.hpp"
+#include "parallel.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace sdlora {
+
+/// What `matmul` does with the values that `out` holds.
+enum class Write { Overwrite, Add };
+
+/// Marks an operand of `matmul` as transposed. Nothing is moved.
+template <class T>
+struct Transposed {
+  MatrixView<const T> of;
+};
+
+template <class T>
+constexpr Transposed<std::remove_const_t<T>> transposed(MatrixView<T> matrix) {
+  return {matrix};
+}
+
+/// How many matrix products ran, and their multiply-adds counted as two operations each.
+struct MatmulStatistics {
+  std::uint64_t products = 0;
+  std::uint64_t flops = 0;
+};
+
+namespace detail {
+
+/// The one place where the backend of matrix products is chosen.
+using MatmulBackend = EigenBackend;
+
+inline std::atomic<std::uint64_t> matmul_products{0};
+inline std::atomic<std::uint64_t> matmul_flops{0};
+
+/// Rows or columns of one task: a multiple of every backend's register tile, large enough that
+/// packing the shared operand again for each task stays cheap.
+inline constexpr std::size_t matmul_block = 256;
+
+[[noreturn]] inline void throw_matmul_shapes(std::size_t m, std::size_t n, std::size_t am, std::size_t ak,
+                                             std::size_t bk, std::size_t bn) {
+  const auto pair = [](std::size_t r, std::size_t c) {
+    return "(" + std::to_string(r) + ", " + std::to_string(c) + ")";
+  };
+  throw ShapeError("matmul: expected out " + pair(am, bn) + " for a product of " + pair(am, ak) + " and " +
+                   pair(bk, bn) + " with equal inner extents, but out is " + pair(m, n) +
+                   "; check which operand is to be transposed");
+}
+
+template <bool TransposeA, bool TransposeB, class T>
+void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write, T scale) {
+  const std::size_t m = TransposeA ? a.cols : a.rows;
+  const std::size_t k = TransposeA ? a.rows : a.cols;
+  const std::size_t bk = TransposeB ? b.cols : b.rows;
+  const std::size_t n = TransposeB ? b.rows : b.cols;
+  if (out.rows != m || out.cols != n || bk != k) throw_matmul_shapes(out.rows, out.cols, m, k, bk, n);
+  if (m == 0 || n == 0) return;
+  matmul_products.fetch_add(1, std::memory_order_relaxed);
+  matmul_flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
+
+  // The longer side is cut into fixed blocks: the partition, and so every sum's order, depends on
+  // the shape alone.
+  const bool by_rows = m >= n;
+  const std::size_t length = by_rows ? m : n;
+  parallel_for((length + matmul_block - 1) / matmul_block, [&](std::size_t task) {
+    const std::size_t first = task * matmul_block;
+    const std::size_t count = std::min(matmul_block, length - first);
+    const MatrixView<T> c = by_rows ? out.rows_from(first, count) : out.cols_from(first, count);
+    MatrixView<const T> left = a;
+    MatrixView<const T> right = b;
+    if (by_rows) {
+      left = TransposeA ? a.cols_from(first, count) : a.rows_from(first, count);
+    } else {
+      right = TransposeB ? b.rows_from(first, count) : b.cols_from(first, count);
+    }
+    if (write == Write::Overwrite) {
+      for (std::size_t i = 0; i < c.rows; ++i) std::fill_n(c.row(i), c.cols, T(0));
+    }
+    if (k != 0) MatmulBackend::product<TransposeA, TransposeB>(c, left, right, scale);
+  });
+}
+
+}  // namespace detail
+
+/// out = scale · a · b, or out += scale · a · b. Shapes (M, N), (M, K), (K, N); throws ShapeError.
+/// Runs on the thread team; the result does not depend on the number of threads.
+template <class T>
+void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write = Write::Overwrite,
+            T scale = T(1)) {
+  detail::matmul<false, false>(out, a, b, write, scale);
+}
+
+/// The same with b stored transposed, (N, K): a layer's y = x·Wᵀ.
+template <class T>
+void matmul(MatrixView<T> out, MatrixView<const T> a, Transposed<T> b, Write write = Write::Overwrite,
+            T scale = T(1)) {
+  detail::matmul<false, true>(out, a, b.of, write, scale);
+}
+
+/// The same with a stored transposed, (K, M): a weight's gradient dW = dyᵀ·x.
+template <class T>
+void matmul(MatrixView<T> out, Transposed<T> a, MatrixView<const T> b, Write write = Write::Overwrite,
+            T scale = T(1)) {
+  detail::matmul<true, false>(out, a.of, b, write, scale);
+}
+
+/// The products and operations since the program began, over all threads: for tests and ceilings.
+inline MatmulStatistics matmul_statistics() {
+  return {detail::matmul_products.load(std::memory_order_relaxed),
+          detail::matmul_flops.load(std::memory_order_relaxed)};
+}
+
+}  // namespace sdlora

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "matrix_view.hpp"
+
+// Eigen as a system header would still warn under nvcc.
+#if defined(__CUDACC__)
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 68, 20011, 20012, 20013, 20014, 20015
+#endif
+#include <Eigen/Core>
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif
+
+namespace sdlora::detail {
+
+template <class T>
+auto eigen_map(MatrixView<T> view) {
+  using Scalar = std::remove_const_t<T>;
+  using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using Maybe = std::conditional_t<std::is_const_v<T>, const Matrix, Matrix>;
+  using Index = Eigen::Index;
+  return Eigen::Map<Maybe, Eigen::Unaligned, Eigen::OuterStride<>>(
+      view.data, static_cast<Index>(view.rows), static_cast<Index>(view.cols),
+      Eigen::OuterStride<>(static_cast<Index>(view.stride)));
+}
+
+/// The backend of `matmul`: out (+)= scale · op(a) · op(b), on the calling thread.
+struct EigenBackend {
+  template <bool TransposeA, bool TransposeB, class T>
+  static void product(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, T scale) {
+    auto c = eigen_map(out);
+    const auto left = eigen_map(a);
+    const auto right = eigen_map(b);
+    if constexpr (TransposeA) {
+      c.noalias() += scale * left.transpose() * right;
+    } else if constexpr (TransposeB) {
+      c.noalias() += scale * left * right.transpose();
+    } else {
+      c.noalias() += scale * left * right;
+    }
+  }
+};
+
+}  // namespace sdlora::detail
