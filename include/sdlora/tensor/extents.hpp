@@ -6,18 +6,38 @@
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <type_traits>
 
 namespace sdlora {
 
 /// An extent that is known only at run time.
 inline constexpr std::size_t dyn = std::numeric_limits<std::size_t>::max();
 
-/// The shape of a tensor, named as `std::extents`: each extent is static or `dyn`.
-/// Only dynamic extents take effect at run time, but all are stored once any is dynamic.
+namespace detail {
+
+/// The run-time part of a shape. Its own type, so that a shape without one is empty.
+template <std::size_t Count>
+struct DynamicExtents {
+  std::size_t values[Count] = {};
+};
+template <>
+struct DynamicExtents<0> {};
+
+[[noreturn]] inline void throw_wrong_extent(std::size_t i, std::size_t expected, std::size_t found) {
+  throw ShapeError("Extents: extent " + std::to_string(i) + " is " + std::to_string(expected) +
+                   " in the type but was given as " + std::to_string(found) +
+                   "; pass the static value, or make the extent dyn");
+}
+
+}  // namespace detail
+
+/// The shape of a tensor, named as `std::extents`: each extent is static or `dyn`, and only the
+/// dynamic ones are stored.
 template <std::size_t... Values>
 class Extents {
  public:
   static constexpr std::size_t rank() { return sizeof...(Values); }
+  static constexpr std::size_t rank_dynamic() { return (std::size_t{0} + ... + (Values == dyn ? 1U : 0U)); }
 
   /// The extent as the type knows it: `dyn` where it does not.
   static constexpr std::size_t static_extent(std::size_t i) {
@@ -27,44 +47,92 @@ class Extents {
 
   static constexpr bool is_static() { return ((Values != dyn) && ...); }
 
+  /// Dynamic extents are 0.
   constexpr Extents() = default;
 
-  /// All extents, in order. Throws ShapeError where one contradicts the type.
+  /// All extents in order, or only the dynamic ones. Throws ShapeError where one contradicts the type.
   template <class... Sizes>
-    requires(sizeof...(Sizes) == sizeof...(Values) && sizeof...(Sizes) > 0)
-  explicit constexpr Extents(Sizes... sizes) : values_{static_cast<std::size_t>(sizes)...} {
-    for (std::size_t i = 0; i < rank(); ++i) {
-      if (static_extent(i) != dyn && static_extent(i) != values_[i]) {
-        throw ShapeError("Extents: extent " + std::to_string(i) + " is " + std::to_string(static_extent(i)) +
-                         " in the type but was given as " + std::to_string(values_[i]) +
-                         "; pass the static value, or make the extent dyn");
-      }
+    requires(sizeof...(Sizes) > 0 &&
+             (sizeof...(Sizes) == sizeof...(Values) || sizeof...(Sizes) == rank_dynamic()) &&
+             (std::is_convertible_v<Sizes, std::size_t> && ...))
+  explicit constexpr Extents(Sizes... sizes) {
+    const std::size_t given[] = {static_cast<std::size_t>(sizes)...};
+    if constexpr (sizeof...(Sizes) == rank()) {
+      for (std::size_t i = 0; i < rank(); ++i) set(i, given[i]);
+    } else {
+      for (std::size_t i = 0; i < rank_dynamic(); ++i) dynamic_.values[i] = given[i];
     }
   }
 
-  constexpr std::size_t extent(std::size_t i) const { return values_[i]; }
+  /// The same shape in another type. Implicit where that cannot fail; else throws ShapeError where
+  /// an extent contradicts this type.
+  template <std::size_t... Others>
+    requires(sizeof...(Others) == sizeof...(Values) &&
+             ((Others == dyn || Values == dyn || Others == Values) && ...))
+  explicit(!((Values == dyn || Others == Values) && ...)) constexpr Extents(const Extents<Others...>& other) {
+    for (std::size_t i = 0; i < rank(); ++i) set(i, other.extent(i));
+  }
+
+  constexpr std::size_t extent(std::size_t i) const {
+    if constexpr (rank_dynamic() == 0) {
+      return static_extent(i);
+    } else if constexpr (rank_dynamic() == rank()) {
+      return dynamic_.values[i];
+    } else {
+      return static_extent(i) == dyn ? dynamic_.values[dynamic_index(i)] : static_extent(i);
+    }
+  }
 
   /// The number of elements.
   constexpr std::size_t size() const {
     std::size_t product = 1;
-    for (const std::size_t value : values_) product *= value;
+    for (std::size_t i = 0; i < rank(); ++i) product *= extent(i);
     return product;
   }
 
-  template <std::size_t... Others>
-  friend constexpr bool operator==(const Extents& a, const Extents<Others...>& b) {
-    if constexpr (sizeof...(Others) != sizeof...(Values)) {
-      return false;
-    } else {
-      for (std::size_t i = 0; i < rank(); ++i) {
-        if (a.extent(i) != b.extent(i)) return false;
-      }
-      return true;
+ private:
+  static constexpr std::size_t dynamic_index(std::size_t i) {
+    std::size_t index = 0;
+    for (std::size_t k = 0; k < i; ++k) index += static_extent(k) == dyn ? 1U : 0U;
+    return index;
+  }
+
+  constexpr void set(std::size_t i, std::size_t value) {
+    if (static_extent(i) == dyn) {
+      if constexpr (rank_dynamic() > 0) dynamic_.values[dynamic_index(i)] = value;
+    } else if (static_extent(i) != value) {
+      detail::throw_wrong_extent(i, static_extent(i), value);
     }
   }
 
- private:
-  std::array<std::size_t, sizeof...(Values)> values_{(Values == dyn ? 0 : Values)...};
+  [[no_unique_address]] detail::DynamicExtents<rank_dynamic()> dynamic_;
 };
+
+/// Equal ranks and equal extents, whichever of them are static.
+template <std::size_t... A, std::size_t... B>
+constexpr bool operator==(const Extents<A...>& a, const Extents<B...>& b) {
+  if constexpr (sizeof...(A) != sizeof...(B)) {
+    return false;
+  } else {
+    for (std::size_t i = 0; i < sizeof...(A); ++i) {
+      if (a.extent(i) != b.extent(i)) return false;
+    }
+    return true;
+  }
+}
+
+/// The shape as messages print it: `(3, 5)`.
+template <std::size_t... Values>
+std::string to_string(const Extents<Values...>& extents) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < sizeof...(Values); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(extents.extent(i));
+  }
+  return text + ")";
+}
+
+static_assert(std::is_trivially_copyable_v<Extents<dyn, 3>>);
+static_assert(sizeof(Extents<dyn, 3, dyn>) == 2 * sizeof(std::size_t) && std::is_empty_v<Extents<3, 5>>);
 
 }  // namespace sdlora

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "workspace.hpp"
+
+#include <cstddef>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+namespace sdlora {
+
+/// The host: memory is reachable by every function, expressions run as SIMD loops.
+struct Cpu {};
+
+/// An NVIDIA GPU: memory is reachable by kernels only. Its `Storage` and evaluator are in `.cuh`
+/// headers; naming the device needs none of them.
+struct Cuda {};
+
+/// Memory of one tensor on one device; the hook through which a device is added. A specialisation
+/// is movable (the source left empty), not copyable, and has
+///   Storage()                      nothing allocated
+///   explicit Storage(count)        `count` uninitialised values, aligned to `alignment` bytes
+///   data(), capacity()             the memory and how many values it holds
+///   static zero(p, count)          sets values to zero
+///   static copy(to, from, count)   copies values on the device; the ranges may overlap
+template <class T, class Device>
+class Storage;
+
+template <class T>
+class Storage<T, Cpu> {
+  static_assert(std::is_trivially_copyable_v<T>, "sdlora::Storage: holds trivially copyable values only");
+
+ public:
+  Storage() = default;
+  explicit Storage(std::size_t count)
+      : memory_(count == 0 ? nullptr : detail::allocate_aligned(count * sizeof(T))), capacity_(count) {}
+  Storage(Storage&& other) noexcept
+      : memory_(std::move(other.memory_)), capacity_(std::exchange(other.capacity_, 0)) {}
+  Storage& operator=(Storage&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    capacity_ = std::exchange(other.capacity_, 0);
+    return *this;
+  }
+
+  T* data() const { return reinterpret_cast<T*>(memory_.get()); }
+  std::size_t capacity() const { return capacity_; }
+
+  static void zero(T* p, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) p[i] = T{};
+  }
+  static void copy(T* to, const T* from, std::size_t count) {
+    if (count > 0) std::memmove(to, from, count * sizeof(T));
+  }
+
+ private:
+  detail::AlignedBytes memory_;
+  std::size_t capacity_ = 0;
+};
+
+namespace detail {
+/// Runs an expression on a device: `Evaluator<Device>::template assign<Mode>(destination, expression)`.
+/// The one of `Cpu` is in evaluate.hpp.
+template <class Device>
+struct Evaluator;
+}  // namespace detail
+
+}  // namespace sdlora
