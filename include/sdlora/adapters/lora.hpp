@@ -1,0 +1,130 @@
+#pragma once
+
+#include "../tensor/extents.hpp"
+#include "../tensor/random.hpp"
+#include "policy.hpp"
+
+#include <cmath>
+#include <cstddef>
+
+namespace sdlora {
+
+/// Low-rank adaptation (Hu et al., arXiv 2106.09685) of a linear site:
+/// y += (alpha / rank) · B·(A·dropout(x)), A (rank, in) uniform in ±1/√in, B (out, rank) zero.
+/// The product is made beside the frozen one; no dense change or gradient of the weight exists.
+/// With `Rank` = dyn the rank comes from AdapterOptions.
+template <std::size_t Rank = dyn>
+struct LoRA {
+  static_assert(Rank > 0, "sdlora::LoRA: the rank must be at least 1; to train nothing use Frozen");
+
+  static constexpr std::string_view name = "lora";
+  static constexpr bool learns = true;
+  static constexpr bool mergeable = true;
+  static constexpr bool is_static = Rank != dyn;
+  static constexpr std::size_t rank(AdapterSizes sizes) { return Rank == dyn ? sizes.rank : Rank; }
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) {
+    return rank(sizes) * (shape.rows + shape.cols);
+  }
+
+  template <class T>
+  class Linear {
+   public:
+    Linear(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
+      if (!place.active) return;
+      const std::size_t r = rank(place.sizes);
+      a_ = store.add(place.name + ".lora_A", place.site, r, place.shape.cols, place.decay);
+      b_ = store.add(place.name + ".lora_B", place.site, place.shape.rows, r, place.decay);
+      const double alpha = place.options->alpha == 0.0 ? static_cast<double>(r) : place.options->alpha;
+      scale_ = static_cast<T>(alpha / static_cast<double>(r));
+      dropout_ = place.options->dropout;
+      seed_ = place.options->seed;
+      for (const char c : place.name) stream_ = stream_ * 31 + static_cast<unsigned char>(c);
+      const RandomStream random(seed_, stream_);
+      const double bound = 1.0 / std::sqrt(static_cast<double>(place.shape.cols));
+      for (std::size_t i = 0; i < a_.value.rows * a_.value.cols; ++i) {
+        a_.value.data[i] = static_cast<T>(bound * (2.0 * random.uniform(i) - 1.0));
+      }
+    }
+
+    bool active() const { return static_cast<bool>(a_); }
+    MatrixView<const T> weight() const { return base_; }
+    T scale() const { return scale_; }
+    const Learned<T>& a() const { return a_; }
+    const Learned<T>& b() const { return b_; }
+
+    /// y (M, out) += scale · B·A·dropout(x), x (M, in).
+    void forward(MatrixView<const T> x, MatrixView<T> y, const Pass& pass, Workspace& workspace) const {
+      if (!active()) return;
+      const Workspace::Scope scope(workspace);
+      const MatrixView<const T> input = dropped(x, pass, workspace);
+      const MatrixView<T> low{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};  // (M, rank)
+      matmul(low, input, transposed(a_.value));
+      matmul(y, MatrixView<const T>(low), transposed(b_.value), Write::Add, scale_);
+    }
+
+    /// Adds to the gradients of A and B; and to dx (M, in) unless it is empty.
+    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, const Pass& pass,
+                  Workspace& workspace) const {
+      if (!active()) return;
+      const Workspace::Scope scope(workspace);
+      const MatrixView<const T> input = dropped(x, pass, workspace);
+      const MatrixView<T> low{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};
+      const MatrixView<T> dlow{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};
+      matmul(low, input, transposed(a_.value));
+      matmul(b_.gradient, transposed(dy), MatrixView<const T>(low), Write::Add, scale_);
+      matmul(dlow, dy, MatrixView<const T>(b_.value), Write::Overwrite, scale_);
+      matmul(a_.gradient, transposed(dlow), input, Write::Add);
+      if (!dx) return;
+      if (!drops(pass)) {
+        matmul(dx, MatrixView<const T>(dlow), MatrixView<const T>(a_.value), Write::Add);
+        return;
+      }
+      const MatrixView<T> masked{workspace.take<T>(x.rows * x.cols).data(), x.rows, x.cols};
+      matmul(masked, MatrixView<const T>(dlow), MatrixView<const T>(a_.value));
+      apply_mask(MatrixView<const T>(masked), masked, pass);
+      for (std::size_t i = 0; i < dx.rows; ++i) {
+        for (std::size_t j = 0; j < dx.cols; ++j) dx(i, j) += masked(i, j);
+      }
+    }
+
+    /// target += sign · scale · B·A: merges (sign 1) and unmerges (sign −1).
+    void add_change(MatrixView<T> target, T sign) const {
+      if (active()) {
+        matmul(target, MatrixView<const T>(b_.value), MatrixView<const T>(a_.value), Write::Add, sign * scale_);
+      }
+    }
+
+   private:
+    std::size_t rows() const { return a_.value.rows; }
+    bool drops(const Pass& pass) const { return pass.training && dropout_ > 0.0; }
+
+    MatrixView<const T> dropped(MatrixView<const T> x, const Pass& pass, Workspace& workspace) const {
+      if (!drops(pass)) return x;
+      const MatrixView<T> kept{workspace.take<T>(x.rows * x.cols).data(), x.rows, x.cols};
+      apply_mask(x, kept, pass);
+      return kept;
+    }
+
+    /// The same pass number gives the same mask, so backward repeats forward's.
+    void apply_mask(MatrixView<const T> x, MatrixView<T> out, const Pass& pass) const {
+      const RandomStream random(seed_ + pass.step, stream_);
+      const T keep_scale = static_cast<T>(1.0 / (1.0 - dropout_));
+      parallel_for(x.rows, [&](std::size_t i) {
+        for (std::size_t j = 0; j < x.cols; ++j) {
+          out(i, j) = random.uniform(i * x.cols + j) < dropout_ ? T(0) : x(i, j) * keep_scale;
+        }
+      });
+    }
+
+    MatrixView<const T> base_;
+    Learned<T> a_, b_;
+    T scale_ = T(1);
+    double dropout_ = 0.0;
+    std::uint64_t seed_ = 0;
+    std::uint64_t stream_ = 1469598103934665603U;
+  };
+};
+
+static_assert(AdapterPolicy<LoRA<8>> && AdapterPolicy<LoRA<>>);
+
+}  // namespace sdlora

@@ -1,0 +1,164 @@
+#pragma once
+
+#include "../tensor/matmul.hpp"
+#include "../tensor/matrix_view.hpp"
+#include "../tensor/workspace.hpp"
+#include "options.hpp"
+#include "parameter_store.hpp"
+#include "selection.hpp"
+#include "site.hpp"
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sdlora {
+
+/// Rows and columns of a site's values. For a linear site (outputs, inputs).
+struct SiteShape {
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  constexpr std::size_t size() const { return rows * cols; }
+};
+
+/// The sizes that a placement's types may leave open; a policy with static sizes ignores them.
+struct AdapterSizes {
+  std::size_t rank = 0;
+  std::size_t channels = 0;
+  std::size_t states = 0;
+  std::size_t prompt_length = 0;
+};
+
+/// What a policy's state is told of the place that it sits in.
+template <class T>
+struct SitePlace {
+  std::string name;             ///< unique, as "layers.3.out_proj"
+  std::string_view site;        ///< as "out_proj"
+  std::size_t layer = 0;
+  bool active = true;           ///< false outside of the site's layer range: nothing learns
+  MatrixView<const T> base;     ///< the pre-trained values; empty where a checkpoint has none
+  SiteShape shape;
+  bool decay = true;
+  const AdapterOptions* options = nullptr;
+  AdapterSizes sizes;
+  const LayerSelection* selection = nullptr;
+};
+
+/// What a pass through the model is for.
+struct Pass {
+  bool training = false;   ///< dropout acts
+  std::uint64_t step = 0;  ///< numbers the training passes: each has its own dropout
+};
+
+/// The values stay as they are in the checkpoint; nothing of them learns.
+struct Frozen {
+  static constexpr std::string_view name = "frozen";
+  static constexpr bool learns = false;
+  static constexpr bool mergeable = true;
+  static constexpr bool is_static = true;
+  static constexpr std::size_t count(SiteShape, AdapterSizes) { return 0; }
+
+  /// A frozen linear site adds nothing to the base product.
+  template <class T>
+  class Linear {
+   public:
+    Linear(ParameterStore<T>&, const SitePlace<T>& place) : base_(place.base) {}
+    static constexpr bool active() { return false; }
+    MatrixView<const T> weight() const { return base_; }
+    void forward(MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
+    void backward(MatrixView<const T>, MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
+    void add_change(MatrixView<T>, T) const {}
+
+   private:
+    MatrixView<const T> base_;
+  };
+
+  /// Frozen element-wise values are the base's own.
+  template <class T>
+  class Element {
+   public:
+    Element(ParameterStore<T>&, const SitePlace<T>& place) : base_(place.base) {}
+    static constexpr bool active() { return false; }
+    MatrixView<const T> values() const { return base_; }
+    static constexpr MatrixView<T> gradient() { return {}; }
+    void add_change(MatrixView<T>, T) const {}
+
+   private:
+    MatrixView<const T> base_;
+  };
+};
+
+/// All values learn, in a copy that the model owns. A state that checkpoints lack begins at zero.
+struct Full {
+  static constexpr std::string_view name = "full";
+  static constexpr bool learns = true;
+  static constexpr bool mergeable = true;
+  static constexpr bool is_static = true;
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.size(); }
+
+  /// The values of any site, element-wise or linear: own ones where the site learns.
+  template <class T>
+  class Element {
+   public:
+    Element(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
+      if (!place.active) return;
+      own_ = store.add(place.name, place.site, place.shape.rows, place.shape.cols, place.decay);
+      if (!base_) return;
+      for (std::size_t i = 0; i < base_.rows; ++i) std::copy_n(base_.row(i), base_.cols, own_.value.row(i));
+    }
+    bool active() const { return static_cast<bool>(own_); }
+    MatrixView<const T> values() const { return own_ ? MatrixView<const T>(own_.value) : base_; }
+    /// Where the gradient adds up; empty in a layer where the site does not learn.
+    MatrixView<T> gradient() const { return own_.gradient; }
+
+    /// target += sign · (own − base).
+    void add_change(MatrixView<T> target, T sign) const {
+      if (!own_) return;
+      for (std::size_t i = 0; i < target.rows; ++i) {
+        for (std::size_t j = 0; j < target.cols; ++j) {
+          target(i, j) += sign * (own_.value(i, j) - (base_ ? base_(i, j) : T(0)));
+        }
+      }
+    }
+
+   private:
+    MatrixView<const T> base_;
+    Learned<T> own_;
+  };
+
+  /// A linear site whose whole weight learns.
+  template <class T>
+  class Linear : public Element<T> {
+   public:
+    using Element<T>::Element;
+    MatrixView<const T> weight() const { return this->values(); }
+    void forward(MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
+    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T>, const Pass&, Workspace&) const {
+      if (this->active()) matmul(this->gradient(), transposed(dy), x, Write::Add);
+    }
+  };
+};
+
+/// An adapter policy: an empty type that says how a site learns. Its state is a nested template:
+/// `Linear<T>` for linear sites, `Element<T>` for element-wise ones, and so on.
+template <class P>
+concept AdapterPolicy = std::semiregular<P> && std::is_empty_v<P> && requires(SiteShape shape, AdapterSizes sizes) {
+  { P::name } -> std::convertible_to<std::string_view>;
+  { P::learns } -> std::convertible_to<bool>;
+  { P::mergeable } -> std::convertible_to<bool>;
+  { P::is_static } -> std::convertible_to<bool>;
+  { P::count(shape, sizes) } -> std::same_as<std::size_t>;
+};
+
+namespace detail {
+template <class P>
+inline constexpr bool has_linear_state = requires { typename P::template Linear<float>; };
+template <class P>
+inline constexpr bool has_element_state = requires { typename P::template Element<float>; };
+}  // namespace detail
+
+static_assert(AdapterPolicy<Frozen> && AdapterPolicy<Full>);
+
+}  // namespace sdlora

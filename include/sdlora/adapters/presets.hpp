@@ -1,0 +1,55 @@
+#pragma once
+
+#include "place.hpp"
+
+namespace sdlora::presets {
+
+/// SDLoRA as published (Galim et al., arXiv 2410.09016): LoRA on the output projection, and selected
+/// dimensions of the SSM on A_log, x_proj_B and x_proj_C.
+template <std::size_t Rank = dyn, std::size_t Channels = dyn, std::size_t States = dyn>
+struct SDLoRA : Place<On<site::OutProj, LoRA<Rank>>, On<site::ALog, SelectedDimensions<Channels, States>>,
+                      On<site::XProjB, SelectedDimensions<Channels>>,
+                      On<site::XProjC, SelectedDimensions<Channels>>> {};
+
+/// LoRA on the linear projections around the SSM.
+template <std::size_t Rank = dyn>
+struct LoRALinear : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>,
+                          On<site::OutProj, LoRA<Rank>>> {};
+
+/// LoRA on the SSM module's own projections.
+template <std::size_t Rank = dyn>
+struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>, On<site::XProjC, LoRA<Rank>>,
+                       On<site::DtProj, LoRA<Rank>>> {};
+
+/// LoRA on every linear site.
+template <std::size_t Rank = dyn>
+struct LoRAAll
+    : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::XProjDt, LoRA<Rank>>,
+            On<site::XProjB, LoRA<Rank>>, On<site::XProjC, LoRA<Rank>>, On<site::DtProj, LoRA<Rank>>,
+            On<site::OutProj, LoRA<Rank>>> {};
+
+/// The initial state of every block's SSM; costs nothing at inference.
+struct InitialState : Place<On<site::H0, Full>> {};
+
+/// The existing biases (BitFit, arXiv 2106.10199): of the convolution and of dt.
+struct BitFit : Place<On<site::ConvBias, Full>, On<site::DtBias, Full>> {};
+
+/// Prompt tuning.
+template <std::size_t Length = dyn>
+struct Prompt : Place<On<site::Prompt, PromptTuning<Length>>> {};
+
+/// Prefix tuning.
+template <std::size_t Length = dyn>
+struct Prefix : Place<On<site::Prefix, PrefixTuning<Length>>> {};
+
+/// Every weight of the checkpoint.
+struct FullFineTune
+    : Place<On<site::InProjX, Full>, On<site::InProjZ, Full>, On<site::XProjDt, Full>, On<site::XProjB, Full>,
+            On<site::XProjC, Full>, On<site::DtProj, Full>, On<site::DtBias, Full>, On<site::Conv1d, Full>,
+            On<site::ConvBias, Full>, On<site::ALog, Full>, On<site::D, Full>, On<site::OutProj, Full>,
+            On<site::Norm, Full>, On<site::NormF, Full>, On<site::Embedding, Full>> {};
+
+/// The checkpoint as it is: for inference and evaluation.
+struct NothingTrains : Place<> {};
+
+}  // namespace sdlora::presets

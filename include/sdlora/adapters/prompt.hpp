@@ -1,0 +1,81 @@
+#pragma once
+
+#include "../tensor/extents.hpp"
+#include "../tensor/random.hpp"
+#include "policy.hpp"
+
+#include <cstddef>
+
+namespace sdlora {
+
+namespace detail {
+
+/// Learned rows that a checkpoint does not have, normal around zero.
+template <class T>
+class LearnedRows {
+ public:
+  LearnedRows(ParameterStore<T>& store, const SitePlace<T>& place, std::size_t rows, double deviation) {
+    if (!place.active) return;
+    rows_ = store.add(place.name, place.site, rows, place.shape.cols, place.decay);
+    const RandomStream random(place.options->seed, 77 + place.layer);
+    for (std::size_t i = 0; i < rows * place.shape.cols; ++i) {
+      rows_.value.data[i] = static_cast<T>(deviation * random.normal(i));
+    }
+  }
+  bool active() const { return static_cast<bool>(rows_); }
+  std::size_t length() const { return rows_.value.rows; }
+  MatrixView<const T> values() const { return rows_.value; }
+  MatrixView<T> gradient() const { return rows_.gradient; }
+
+ private:
+  Learned<T> rows_;
+};
+
+}  // namespace detail
+
+/// Prompt tuning (Lester et al., arXiv 2104.08691): `Length` learned embeddings before every
+/// sequence, (Length, d), once per model.
+template <std::size_t Length = dyn>
+struct PromptTuning {
+  static_assert(Length > 0, "sdlora::PromptTuning: at least one row; to train nothing leave the site out");
+
+  static constexpr std::string_view name = "prompt_tuning";
+  static constexpr bool learns = true;
+  static constexpr bool mergeable = false;
+  static constexpr bool is_static = Length != dyn;
+  static constexpr std::size_t length(AdapterSizes sizes) { return Length == dyn ? sizes.prompt_length : Length; }
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) { return length(sizes) * shape.cols; }
+
+  template <class T>
+  class Rows : public detail::LearnedRows<T> {
+   public:
+    Rows(ParameterStore<T>& store, const SitePlace<T>& place)
+        : detail::LearnedRows<T>(store, place, PromptTuning::length(place.sizes), 0.02) {}
+  };
+};
+
+/// Prefix (affix) tuning: `Length` learned rows before the convolution of every block, (Length, E),
+/// whose outputs are dropped. Published implementations also hold rows for the gate; those act on
+/// nothing but the dropped outputs, never receive a gradient, and so are not kept here.
+template <std::size_t Length = dyn>
+struct PrefixTuning {
+  static_assert(Length > 0, "sdlora::PrefixTuning: at least one row; to train nothing leave the site out");
+
+  static constexpr std::string_view name = "prefix_tuning";
+  static constexpr bool learns = true;
+  static constexpr bool mergeable = false;
+  static constexpr bool is_static = Length != dyn;
+  static constexpr std::size_t length(AdapterSizes sizes) { return Length == dyn ? sizes.prompt_length : Length; }
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) { return length(sizes) * shape.cols; }
+
+  template <class T>
+  class Rows : public detail::LearnedRows<T> {
+   public:
+    Rows(ParameterStore<T>& store, const SitePlace<T>& place)
+        : detail::LearnedRows<T>(store, place, PrefixTuning::length(place.sizes), 0.02) {}
+  };
+};
+
+static_assert(AdapterPolicy<PromptTuning<8>> && AdapterPolicy<PrefixTuning<8>>);
+
+}  // namespace sdlora
