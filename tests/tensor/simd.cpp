@@ -1,0 +1,188 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/tensor/simd.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace {
+
+// Precise enough to judge T: double for float, the 80-bit type for double.
+template <class T>
+using Wide = std::conditional_t<sizeof(T) == 4, double, long double>;
+
+template <class T>
+Wide<T> ulp(Wide<T> value) {
+  const T magnitude = std::max(static_cast<T>(std::fabs(value)), std::numeric_limits<T>::min());
+  return static_cast<Wide<T>>(std::nextafter(magnitude, std::numeric_limits<T>::infinity())) -
+         static_cast<Wide<T>>(magnitude);
+}
+
+// The largest error in ulp over the arguments, batch by batch; also that scalars give the same bits.
+template <class T, class Function, class Exact>
+double worst_ulp(const std::vector<T>& arguments, Function f, Exact exact) {
+  constexpr std::size_t width = sdlora::simd_width<T>;
+  double worst = 0;
+  std::size_t different = 0;
+  for (std::size_t i = 0; i + width <= arguments.size(); i += width) {
+    std::array<T, width> results;
+    const auto batch = sdlora::Simd<T>::load_unaligned(&arguments[i]);
+    sdlora::Simd<T>(f(batch)).store_unaligned(results.data());
+    for (std::size_t j = 0; j < width; ++j) {
+      const T x = arguments[i + j];
+      const T scalar = f(x);
+      different += std::memcmp(&scalar, &results[j], sizeof(T)) != 0;
+      const auto expected = exact(static_cast<Wide<T>>(x));
+      const auto error = std::fabs(static_cast<Wide<T>>(results[j]) - expected) / ulp<T>(expected);
+      if (!(static_cast<double>(error) <= worst)) worst = static_cast<double>(error);
+    }
+  }
+#if defined(__FMA__)
+  CHECK(different == 0);
+#endif
+  return worst;
+}
+
+template <class T>
+std::vector<T> sweep(double first, double last, std::size_t count) {
+  std::vector<T> values;
+  for (std::size_t i = 0; i < count; ++i) {
+    values.push_back(
+        static_cast<T>(first + (last - first) * static_cast<double>(i) / static_cast<double>(count)));
+  }
+  return values;
+}
+
+// Signed powers spread over magnitudes: the neighbourhood of zero matters as much as the range.
+template <class T>
+std::vector<T> magnitudes(double from_exponent, double to_exponent, double sign, std::size_t count) {
+  std::vector<T> values = sweep<T>(from_exponent, to_exponent, count);
+  for (T& value : values) value = static_cast<T>(sign * std::exp2(static_cast<double>(value)));
+  return values;
+}
+
+constexpr std::size_t many = 200'000;
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+constexpr double slack = 1;
+#else
+constexpr double slack = 300;  // without fused operations the reduced argument of exp loses bits
+#endif
+
+}  // namespace
+
+#define EACH_TYPE float, double
+
+TEST_CASE_TEMPLATE("exp2 is within 2 ulp", T, EACH_TYPE) {
+  const auto f = [](auto x) { return sdlora::exp2(x); };
+  const auto exact = [](Wide<T> x) { return std::exp2(x); };
+  const double low = std::numeric_limits<T>::min_exponent - 1, high = std::numeric_limits<T>::max_exponent;
+  CHECK(worst_ulp(sweep<T>(low, high, many), f, exact) <= 2);
+  CHECK(worst_ulp(sweep<T>(-2, 2, many), f, exact) <= 2);
+  CHECK(worst_ulp(magnitudes<T>(-60, 0, -1, many), f, exact) <= 2);
+  for (int n = static_cast<int>(low); n < static_cast<int>(high); ++n) {
+    REQUIRE(sdlora::exp2(static_cast<T>(n)) == std::ldexp(T(1), n));
+  }
+}
+
+TEST_CASE_TEMPLATE("exp2 far outside of its range", T, EACH_TYPE) {
+  const T infinity = std::numeric_limits<T>::infinity();
+  for (const T x : {T(-1e4), T(-1e30), -std::numeric_limits<T>::max(), -infinity})
+    CHECK(sdlora::exp2(x) == 0);
+  for (T x = T(-1e4); x < T(std::numeric_limits<T>::min_exponent - 1); x += T(0.37)) {
+    REQUIRE(sdlora::exp2(sdlora::Simd<T>(x)).get(0) == 0);
+  }
+  for (const T x :
+       {T(std::numeric_limits<T>::max_exponent), T(1e5), std::numeric_limits<T>::max(), infinity}) {
+    CHECK(sdlora::exp2(x) == infinity);
+    CHECK(sdlora::exp2(sdlora::Simd<T>(x)).get(0) == infinity);
+  }
+  CHECK(std::isnan(sdlora::exp2(std::numeric_limits<T>::quiet_NaN())));
+  CHECK(std::isnan(sdlora::exp2(sdlora::Simd<T>(std::numeric_limits<T>::quiet_NaN())).get(0)));
+}
+
+TEST_CASE_TEMPLATE("exp is within 2 ulp", T, EACH_TYPE) {
+  const auto f = [](auto x) { return sdlora::exp(x); };
+  const auto exact = [](Wide<T> x) { return std::exp(x); };
+  const double low = std::log(static_cast<double>(std::numeric_limits<T>::min())) * 0.9999;
+  const double high = std::log(static_cast<double>(std::numeric_limits<T>::max())) * 0.9999;
+  CHECK(worst_ulp(sweep<T>(low, high, many), f, exact) <= 2 * slack);
+  CHECK(worst_ulp(sweep<T>(-1, 1, many), f, exact) <= 2 * slack);
+  const T infinity = std::numeric_limits<T>::infinity();
+  for (const T x : {T(-1e4), -std::numeric_limits<T>::max(), -infinity}) CHECK(sdlora::exp(x) == 0);
+  for (const T x : {T(1e4), std::numeric_limits<T>::max(), infinity}) CHECK(sdlora::exp(x) == infinity);
+  CHECK(std::isnan(sdlora::exp(sdlora::Simd<T>(std::numeric_limits<T>::quiet_NaN())).get(0)));
+}
+
+TEST_CASE_TEMPLATE("log and log1p are within 2 ulp", T, EACH_TYPE) {
+  const auto log = [](auto x) { return sdlora::log(x); };
+  const auto exact_log = [](Wide<T> x) { return std::log(x); };
+  const double low = std::numeric_limits<T>::min_exponent - 20, high = std::numeric_limits<T>::max_exponent;
+  CHECK(worst_ulp(magnitudes<T>(low, high - 0.01, 1, many), log, exact_log) <= 2);
+  CHECK(worst_ulp(sweep<T>(0.5, 2, many), log, exact_log) <= 2);
+
+  const auto log1p = [](auto x) { return sdlora::log1p(x); };
+  const auto exact_log1p = [](Wide<T> x) { return std::log1p(x); };
+  CHECK(worst_ulp(magnitudes<T>(-100, high - 0.01, 1, many), log1p, exact_log1p) <= 2.5);
+  CHECK(worst_ulp(magnitudes<T>(-100, -0.01, -1, many), log1p, exact_log1p) <= 2.5);
+  CHECK(worst_ulp(sweep<T>(-0.9, 1, many), log1p, exact_log1p) <= 2.5);
+
+  const T infinity = std::numeric_limits<T>::infinity();
+  CHECK(sdlora::log(T(1)) == 0);
+  CHECK(sdlora::log(T(0)) == -infinity);
+  CHECK(sdlora::log(infinity) == infinity);
+  CHECK(std::isnan(sdlora::log(T(-1))));
+  CHECK(sdlora::log1p(T(0)) == 0);
+  CHECK(sdlora::log1p(T(-1)) == -infinity);
+  CHECK(sdlora::log1p(infinity) == infinity);
+  CHECK(std::isnan(sdlora::log1p(T(-2))));
+  CHECK(std::isnan(sdlora::log1p(std::numeric_limits<T>::quiet_NaN())));
+}
+
+TEST_CASE_TEMPLATE("sigmoid, silu and softplus are accurate in both directions", T, EACH_TYPE) {
+  using W = Wide<T>;
+  const double low = std::log(static_cast<double>(std::numeric_limits<T>::min())) * 0.99;
+  const auto exact_sigmoid = [](W x) { return 1 / (1 + std::exp(-x)); };
+  const auto exact_softplus = [](W x) {
+    return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+  };
+  const auto sigmoid = [](auto x) { return sdlora::sigmoid(x); };
+  const auto silu = [](auto x) { return sdlora::silu(x); };
+  const auto softplus = [](auto x) { return sdlora::softplus(x); };
+  const auto exact_silu = [&](W x) { return x * exact_sigmoid(x); };
+  for (const auto& arguments :
+       {sweep<T>(low, 100, many), sweep<T>(-2, 2, many), magnitudes<T>(-50, 5, -1, many)}) {
+    CHECK(worst_ulp(arguments, sigmoid, exact_sigmoid) <= 3 * slack);
+    CHECK(worst_ulp(arguments, silu, exact_silu) <= 4 * slack);
+    CHECK(worst_ulp(arguments, softplus, exact_softplus) <= 3 * slack);
+  }
+  for (const T x : {T(-1e4), -std::numeric_limits<T>::max()}) {
+    CHECK(sdlora::sigmoid(x) == 0);
+    CHECK(sdlora::silu(x) == 0);
+    CHECK(sdlora::softplus(x) == 0);
+  }
+  for (const T x : {T(1e4), T(1e30)}) {
+    CHECK(sdlora::sigmoid(x) == 1);
+    CHECK(sdlora::silu(x) == x);
+    CHECK(sdlora::softplus(x) == x);
+  }
+}
+
+TEST_CASE_TEMPLATE("fma rounds once where the machine can", T, EACH_TYPE) {
+  const T step = std::numeric_limits<T>::epsilon();
+  volatile T factors[] = {1 + step, 1 - step};  // volatile: not to be computed by the compiler
+  const T a = factors[0], b = factors[1];
+  const T in_batch = sdlora::fma(sdlora::Simd<T>(a), sdlora::Simd<T>(b), sdlora::Simd<T>(T(-1))).get(0);
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  CHECK(sdlora::fma(a, b, T(-1)) == -step * step);
+  CHECK(in_batch == -step * step);
+#else
+  CHECK(sdlora::fma(a, b, T(-1)) == in_batch);
+#endif
+  CHECK(sdlora::fma(T(2), T(3), T(4)) == 10);
+}
