@@ -59,7 +59,11 @@ using Simd = xsimd::batch<T, xsimd::default_arch>;
 template <class T>
 inline constexpr std::size_t simd_width = Simd<T>::size;
 
+}  // namespace SDLORA_SIMD_TAG
+
+// The tag is inside of detail: a second `detail` inside of the tag would make the name ambiguous.
 namespace detail {
+inline namespace SDLORA_SIMD_TAG {
 
 // What the mathematics below needs to know of a type that is a scalar or a batch of scalars.
 template <class V>
@@ -311,7 +315,10 @@ inline V softplus_generic(V x) {
   return greater(V(T(0)), x) + log1p_unit(exp_below_overflow(V(-absolute(x))));
 }
 
+}  // namespace SDLORA_SIMD_TAG
 }  // namespace detail
+
+inline namespace SDLORA_SIMD_TAG {
 
 // Functions of one value and of a batch: the same arithmetic, so a tail of scalars has the same bits
 // as the batches before it. Plain overloads, because templates would tie with xsimd's of the same name.
