@@ -1,0 +1,15 @@
+# Installs the headers and what find_package(sdlora) reads.
+include(CMakePackageConfigHelpers)
+set(sdlora_package_dir "${CMAKE_INSTALL_DATADIR}/cmake/sdlora")
+
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/sdlora" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+        FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(TARGETS sdlora EXPORT sdloraTargets)
+install(EXPORT sdloraTargets NAMESPACE sdlora:: DESTINATION "${sdlora_package_dir}")
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/sdloraConfig.cmake.in"
+                              "${PROJECT_BINARY_DIR}/sdloraConfig.cmake" INSTALL_DESTINATION "${sdlora_package_dir}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/sdloraConfigVersion.cmake" COMPATIBILITY SameMinorVersion
+                                 ARCH_INDEPENDENT)
+install(FILES "${PROJECT_BINARY_DIR}/sdloraConfig.cmake" "${PROJECT_BINARY_DIR}/sdloraConfigVersion.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake" DESTINATION "${sdlora_package_dir}")

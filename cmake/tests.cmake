@@ -1,0 +1,85 @@
+# One executable per folder of tests, test_<folder>, from tests/<folder>/*.cpp; the target `tests` builds them all.
+# Labels: unit and the folder's name; check for the scripts of tests/checks.
+include(warnings)
+include(sanitizers)
+
+sdlora_find_headers(doctest doctest::doctest doctest/doctest.h)
+if(NOT doctest_FOUND)
+  message(FATAL_ERROR "the tests need doctest (Debian: apt-get install doctest-dev); "
+                      "-DSDLORA_BUILD_TESTS=OFF does without them")
+endif()
+
+function(sdlora_configure_test target)
+  target_link_libraries(${target} PRIVATE sdlora::sdlora doctest::doctest)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/examples")
+  target_compile_definitions(${target} PRIVATE SDLORA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                               SDLORA_BUILD_DIR="${PROJECT_BINARY_DIR}")
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${SDLORA_TEST_FLAGS}>)
+  sdlora_set_warnings(${target})
+  sdlora_set_sanitizers(${target})
+endfunction()
+
+add_custom_target(tests)
+add_library(test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/main.cpp")
+sdlora_configure_test(test_main)
+
+function(sdlora_add_test_folder folder)
+  if(folder STREQUAL "cuda")
+    file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cuda/*.cu" "${PROJECT_SOURCE_DIR}/tests/cuda/*.cpp")
+  else()
+    file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/${folder}/*.cpp")
+  endif()
+  if(NOT sources)
+    return()
+  endif()
+  set(target test_${folder})
+  add_executable(${target} ${sources})
+  target_link_libraries(${target} PRIVATE test_main)
+  sdlora_configure_test(${target})
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  add_dependencies(tests ${target})
+  add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  # 77: nothing failed, but something was left out for want of a device (tests/support/device.hpp).
+  set_tests_properties(${folder} PROPERTIES LABELS "unit;${folder}" TIMEOUT 600 SKIP_RETURN_CODE 77)
+endfunction()
+
+foreach(folder IN ITEMS tensor scan adapters layers model io training programs)
+  sdlora_add_test_folder(${folder})
+endforeach()
+if(TARGET test_programs AND TARGET examples)
+  add_dependencies(test_programs examples)
+endif()
+if(SDLORA_WITH_CUDA)
+  sdlora_add_test_folder(cuda)
+endif()
+
+# The checks: scripts, run one after another, each spread over the cores by itself.
+set(checks_environment
+    "CXX=${CMAKE_CXX_COMPILER}" "SDLORA_CHECK_DIR=${PROJECT_BINARY_DIR}/checks" "CMAKE=${CMAKE_COMMAND}")
+# Where the dependencies' headers lie, a folder a line, for the scripts that call a compiler themselves.
+file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/checks/includes"
+     CONTENT "$<JOIN:$<TARGET_PROPERTY:test_main,INCLUDE_DIRECTORIES>,\n>\n" TARGET test_main)
+
+function(sdlora_add_check name timeout)
+  add_test(NAME check.${name} COMMAND bash "${PROJECT_SOURCE_DIR}/tests/checks/${name}.sh"
+           WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(check.${name} PROPERTIES LABELS check TIMEOUT ${timeout} RUN_SERIAL ON SKIP_RETURN_CODE 77
+                                                ENVIRONMENT "${checks_environment}")
+endfunction()
+
+if(NOT SDLORA_SANITIZE)
+  sdlora_add_check(contents 60)
+  sdlora_add_check(includes 60)
+  sdlora_add_check(umbrellas 60)
+  sdlora_add_check(tested 60)
+  sdlora_add_check(format 120)
+  sdlora_add_check(headers 900)
+  sdlora_add_check(linked_twice 300)
+  sdlora_add_check(compile_fail 900)
+  sdlora_add_check(compile_time 300)
+  sdlora_add_check(consumer 600)
+  sdlora_add_check(tidy 600)
+  if(SDLORA_WITH_CUDA)
+    sdlora_add_check(cuda_host 600)
+  endif()
+endif()

@@ -1,0 +1,9 @@
+# Warnings, as errors, for our own programs and tests; users of the headers choose their own.
+set(SDLORA_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+
+function(sdlora_set_warnings target)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${SDLORA_WARNINGS}>)
+  # -Wpedantic and -Wconversion trip over what nvcc generates for the host compiler.
+  target_compile_options(
+    ${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=all-warnings -Xcompiler=-Wall,-Wextra>)
+endfunction()

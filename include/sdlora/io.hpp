@@ -1,0 +1,12 @@
+#pragma once
+
+// All of io/.
+#include "io/atomic_file.hpp"
+#include "io/half.hpp"
+#include "io/json.hpp"
+#include "io/mapped_file.hpp"
+#include "io/safetensors.hpp"
+#include "io/safetensors_writer.hpp"
+#include "io/tensor_source.hpp"
+#include "io/tokenizer.hpp"
+#include "io/utf8.hpp"

@@ -1,0 +1,4 @@
+#pragma once
+
+// All of model/.
+#include "model/example.hpp"

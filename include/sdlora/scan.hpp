@@ -1,0 +1,20 @@
+#pragma once
+
+// All of scan/.
+#include "scan/blelloch.hpp"
+#include "scan/chunked.hpp"
+#include "scan/cumsum_ratio.hpp"
+#include "scan/heinsen.hpp"
+#include "scan/hillis_steele.hpp"
+#include "scan/kogge_stone.hpp"
+#include "scan/menu.hpp"
+#include "scan/operator.hpp"
+#include "scan/options.hpp"
+#include "scan/policy.hpp"
+#include "scan/scan.hpp"
+#include "scan/scan_backward.hpp"
+#include "scan/segmented.hpp"
+#include "scan/sequential.hpp"
+#include "scan/simd_channels.hpp"
+#include "scan/simd_states.hpp"
+#include "scan/sklansky.hpp"
