@@ -1,0 +1,121 @@
+#pragma once
+
+#include "../tensor/matrix_view.hpp"
+#include "../tensor/workspace.hpp"
+#include "operator.hpp"
+
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace sdlora {
+
+/// A block of independent linear recurrences in scan order: h_t = a_t·h_{t−1} + b_t for each column.
+/// Rows are `*_step` elements apart; the steps are negative in a reverse scan, so an algorithm
+/// always runs forward. `h` may be the very memory of `b`, or of `a`.
+template <class T>
+struct LinearBlock {
+  const T* a = nullptr;
+  const T* b = nullptr;
+  T* h = nullptr;
+  std::ptrdiff_t a_step = 0;
+  std::ptrdiff_t b_step = 0;
+  std::ptrdiff_t h_step = 0;
+  std::size_t length = 0;
+  std::size_t columns = 0;
+  const T* initial = nullptr;  // (columns), or null for zero
+  bool exclusive = false;      // store the state before the step instead of the one after it
+
+  constexpr T initial_state(std::size_t column) const { return initial ? initial[column] : T(0); }
+
+  /// The block of `count` columns that begins at column `first`.
+  constexpr LinearBlock columns_from(std::size_t first, std::size_t count) const {
+    LinearBlock part = *this;
+    part.a += first;
+    part.b += first;
+    part.h += first;
+    if (initial) part.initial += first;
+    part.columns = count;
+    return part;
+  }
+};
+
+namespace detail {
+
+/// An operator that is nothing special: what a policy for any operator must accept.
+struct ProbeOperator {
+  struct value_type {
+    int value = 0;
+  };
+  constexpr value_type operator()(value_type first, value_type second) const {
+    return {first.value + second.value};
+  }
+  static constexpr value_type identity() { return {}; }
+};
+
+}  // namespace detail
+
+/// A policy that scans values under any associative operator, in place and inclusively; the call
+/// `scan` makes the other kinds of scan from that.
+template <class P>
+concept ElementScan = requires(std::span<detail::ProbeOperator::value_type> values, Workspace& workspace) {
+  P::inclusive(values, detail::ProbeOperator{}, workspace);
+};
+
+/// A policy that scans a block of linear recurrences itself instead of column after column.
+template <class P>
+concept ColumnScan =
+    requires(const LinearBlock<float>& block, Workspace& workspace) { P::columns(block, workspace); };
+
+/// A scan algorithm: an empty type with a `name`, and at least one of
+/// `inclusive(values, op, workspace)` and `columns(block, workspace)`, both static.
+template <class P>
+concept ScanPolicy =
+    std::is_empty_v<P> && std::semiregular<P> && (ElementScan<P> || ColumnScan<P>) && requires {
+      { P::name } -> std::convertible_to<std::string_view>;
+    };
+
+namespace detail {
+
+/// A policy that itself cuts time into parallel tasks gets all columns in one call.
+template <class P>
+concept SplitsTime = requires { requires P::splits_time; };
+
+/// The workspace of the running thread, for tasks of a parallel loop and for calls without one.
+inline Workspace& thread_workspace() {
+  thread_local Workspace workspace;
+  return workspace;
+}
+
+/// `count` values for the time of a scope: from the workspace where their type allows it, else
+/// from the heap.
+template <class V>
+class Scratch {
+ public:
+  Scratch(Workspace& workspace, std::size_t count) {
+    if constexpr (std::is_trivially_copyable_v<V>) {
+      scope_.emplace(workspace);
+      values_ = workspace.take<V>(count);
+    } else {
+      heap_.resize(count);
+      values_ = heap_;
+    }
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  std::span<V> values() const { return values_; }
+
+ private:
+  std::optional<Workspace::Scope> scope_;
+  std::vector<V> heap_;
+  std::span<V> values_;
+};
+
+}  // namespace detail
+
+}  // namespace sdlora

@@ -1,0 +1,220 @@
+#pragma once
+
+#include "../error.hpp"
+#include "../tensor/parallel.hpp"
+#include "options.hpp"
+#include "policy.hpp"
+#include "segmented.hpp"
+
+#include <algorithm>
+#include <ranges>
+#include <string>
+
+namespace sdlora {
+
+namespace detail {
+
+/// Throws ShapeError unless `sequences` is absent or covers exactly `rows`.
+inline void check_sequences(const char* where, const Sequences& sequences, std::size_t rows) {
+  if (sequences.offsets.empty()) return;
+  if (sequences.first(0) != 0 || sequences.rows() != rows ||
+      !std::is_sorted(sequences.offsets.begin(), sequences.offsets.end())) {
+    throw ShapeError(std::string(where) + ": sequences must be ascending offsets from 0 to " +
+                     std::to_string(rows) + " (the rows given) but run from " +
+                     std::to_string(sequences.first(0)) + " to " + std::to_string(sequences.rows()) +
+                     "; pass Sequences of this very batch");
+  }
+}
+
+/// Writes into `out` what an inclusive scan in place turns into the scan of one sequence.
+/// `wrap(value, is_first)` makes an output element.
+template <class V, class W, class Op, class Wrap>
+void arrange(std::span<const V> in, std::span<W> out, const ScanOptions<V>& options, const Op& op,
+             const Wrap& wrap) {
+  const std::size_t length = in.size();
+  const bool reverse = options.direction == ScanDirection::reverse;
+  const auto at = [&](std::size_t i) -> const V& { return in[reverse ? length - 1 - i : i]; };
+  if (length == 0) return;
+  if (options.kind == ScanKind::exclusive) {
+    for (std::size_t i = length; i-- > 1;) out[i] = wrap(at(i - 1), false);
+    out[0] = wrap(options.initial ? *options.initial : V(op.identity()), true);
+  } else {
+    for (std::size_t i = length; i-- > 1;) out[i] = wrap(at(i), false);
+    out[0] = wrap(options.initial ? V(op(*options.initial, at(0))) : at(0), true);
+  }
+}
+
+}  // namespace detail
+
+/// Scans `in` (L values) into `out` (L values) under `op`: for every place, the composition of what
+/// comes before it in scan order, led by the initial value, with itself if inclusive.
+/// `policy` is the algorithm. `out` must not overlap `in`. Where sequences are given, each is
+/// scanned by itself and `initial` leads each. Scratch comes from `workspace`.
+/// Throws ShapeError where lengths differ or the sequences do not cover them.
+template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out,
+          AssociativeOperator Op = default_operator_t<std::ranges::range_value_t<Out>>>
+  requires std::same_as<std::ranges::range_value_t<In>, typename Op::value_type> &&
+           std::same_as<std::ranges::range_value_t<Out>, typename Op::value_type>
+void scan(Policy, const In& in, Out&& out,
+          const std::type_identity_t<ScanOptions<typename Op::value_type>>& options, const Op& op,
+          Workspace& workspace) {
+  static_assert(
+      ElementScan<Policy>,
+      "sdlora::scan: this policy solves linear recurrences over columns only; pass matrices a, b and h, or "
+      "choose a policy for any operator: Sequential, Chunked, Blelloch, HillisSteele, KoggeStone, Sklansky");
+  using V = typename Op::value_type;
+  const std::span<const V> values(std::ranges::data(in), std::ranges::size(in));
+  const std::span<V> results(std::ranges::data(out), std::ranges::size(out));
+  if (values.size() != results.size()) {
+    throw ShapeError("scan: in has " + std::to_string(values.size()) + " values but out has " +
+                     std::to_string(results.size()) + "; give both the same length");
+  }
+  detail::check_sequences("scan", options.sequences, values.size());
+  if (options.sequences.count() <= 1) {
+    detail::arrange<V, V>(values, results, options, op, [](const V& v, bool) -> const V& { return v; });
+    Policy::inclusive(results, op, workspace);
+    if (options.direction == ScanDirection::reverse) std::ranges::reverse(results);
+    return;
+  }
+  // One scan under the segmented operator. Reversed sequences are arranged one by one, in place.
+  const Segmented<Op> segmented{op};
+  detail::Scratch<SegmentedValue<V>> scratch(workspace, values.size());
+  const auto marked = scratch.values();
+  for (std::size_t s = 0; s < options.sequences.count(); ++s) {
+    const std::size_t first = options.sequences.first(s), length = options.sequences.length(s);
+    detail::arrange<V, SegmentedValue<V>>(values.subspan(first, length), marked.subspan(first, length),
+                                          options, op,
+                                          [](const V& v, bool head) { return SegmentedValue<V>{v, head}; });
+  }
+  Policy::inclusive(marked, segmented, workspace);
+  for (std::size_t s = 0; s < options.sequences.count(); ++s) {
+    const std::size_t first = options.sequences.first(s), length = options.sequences.length(s);
+    const bool reverse = options.direction == ScanDirection::reverse;
+    for (std::size_t i = 0; i < length; ++i) {
+      results[first + (reverse ? length - 1 - i : i)] = marked[first + i].value;
+    }
+  }
+}
+
+/// The same, with scratch memory of the running thread.
+template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out,
+          AssociativeOperator Op = default_operator_t<std::ranges::range_value_t<Out>>>
+  requires std::same_as<std::ranges::range_value_t<In>, typename Op::value_type> &&
+           std::same_as<std::ranges::range_value_t<Out>, typename Op::value_type>
+void scan(Policy policy, const In& in, Out&& out,
+          const std::type_identity_t<ScanOptions<typename Op::value_type>>& options = {}, const Op& op = {}) {
+  scan(policy, in, out, options, op, detail::thread_workspace());
+}
+
+namespace detail {
+
+/// Column after column through a policy for any operator.
+template <class Policy, class T>
+void columns_by_elements(const LinearBlock<T>& x, Workspace& workspace) {
+  Scratch<LinearStep<T>> scratch(workspace, x.length);
+  const auto steps = scratch.values();
+  for (std::size_t j = 0; j < x.columns; ++j) {
+    const T* a = x.a + j;
+    const T* b = x.b + j;
+    for (std::size_t t = 0; t < x.length; ++t) {
+      steps[t] = {*a, *b};
+      a += x.a_step;
+      b += x.b_step;
+    }
+    // The initial state goes into the first step; every later one then gives states by its b.
+    const T before = x.initial_state(j);
+    steps[0].b = LinearRecurrence<T>::apply(steps[0], before);
+    Policy::inclusive(steps, LinearRecurrence<T>{}, workspace);
+    T* h = x.h + j;
+    if (x.exclusive) *h = before;
+    for (std::size_t t = x.exclusive ? 1 : 0; t < x.length; ++t) {
+      h[static_cast<std::ptrdiff_t>(t) * x.h_step] = steps[x.exclusive ? t - 1 : t].b;
+    }
+  }
+}
+
+template <class Policy, class T>
+void scan_block(const LinearBlock<T>& x, Workspace& workspace) {
+  if (x.length == 0 || x.columns == 0) return;
+  if constexpr (ColumnScan<Policy>) {
+    Policy::columns(x, workspace);
+  } else {
+    columns_by_elements<Policy>(x, workspace);
+  }
+}
+
+/// Columns that one parallel task scans: 1 KiB of a row.
+template <class T>
+inline constexpr std::size_t task_columns = 1024 / sizeof(T);
+
+}  // namespace detail
+
+/// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns), row t being
+/// time step t. `policy` is the algorithm; columns and sequences run in parallel, and results do not
+/// depend on the number of threads. `h` may be the very memory of `b` or `a`, but not overlap
+/// them in another way. Throws ShapeError where shapes differ, ArgumentError where a policy's domain is left.
+template <ScanPolicy Policy, class T>
+void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::type_identity_t<T>> b,
+          MatrixView<T> h, const std::type_identity_t<LinearScanOptions<T>>& options, Workspace& workspace) {
+  if (a.rows != h.rows || a.cols != h.cols || b.rows != h.rows || b.cols != h.cols) {
+    const auto shape = [](const auto& m) {
+      return "(" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")";
+    };
+    throw ShapeError("scan: a, b and h must have one shape (L, columns) but are " + shape(a) + ", " +
+                     shape(b) + " and " + shape(h));
+  }
+  detail::check_sequences("scan", options.sequences, h.rows);
+  const std::size_t one_sequence[2] = {0, h.rows};
+  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  if (options.initial && (options.initial.rows != sequences.count() || options.initial.cols != h.cols)) {
+    throw ShapeError("scan: initial states must be (sequences, columns) = (" +
+                     std::to_string(sequences.count()) + ", " + std::to_string(h.cols) + ") but are (" +
+                     std::to_string(options.initial.rows) + ", " + std::to_string(options.initial.cols) +
+                     ")");
+  }
+  const auto block = [&](std::size_t s, std::size_t first_column, std::size_t columns) {
+    LinearBlock<T> x;
+    x.length = sequences.length(s);
+    const bool reverse = options.direction == ScanDirection::reverse && x.length > 0;
+    const std::size_t first = reverse ? sequences.first(s) + x.length - 1 : sequences.first(s);
+    const std::ptrdiff_t sign = reverse ? -1 : 1;
+    x.a = a.row(first) + first_column;
+    x.b = b.row(first) + first_column;
+    x.h = h.row(first) + first_column;
+    x.a_step = sign * static_cast<std::ptrdiff_t>(a.stride);
+    x.b_step = sign * static_cast<std::ptrdiff_t>(b.stride);
+    x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
+    x.columns = columns;
+    if (options.initial) x.initial = options.initial.row(s) + first_column;
+    x.exclusive = options.kind == ScanKind::exclusive;
+    return x;
+  };
+  if constexpr (detail::SplitsTime<Policy>) {
+    for (std::size_t s = 0; s < sequences.count(); ++s) {
+      detail::scan_block<Policy>(block(s, 0, h.cols), workspace);
+    }
+  } else {
+    constexpr std::size_t width = detail::task_columns<T>;
+    const std::size_t blocks = (h.cols + width - 1) / width;
+    const std::size_t tasks = sequences.count() * blocks;
+    if (tasks == 1) {
+      detail::scan_block<Policy>(block(0, 0, h.cols), workspace);
+    } else {
+      parallel_for(tasks, [&](std::size_t task) {
+        const std::size_t first_column = task % blocks * width;
+        detail::scan_block<Policy>(block(task / blocks, first_column, std::min(width, h.cols - first_column)),
+                                   detail::thread_workspace());
+      });
+    }
+  }
+}
+
+/// The same, with scratch memory of the running thread.
+template <ScanPolicy Policy, class T>
+void scan(Policy policy, MatrixView<const std::type_identity_t<T>> a,
+          MatrixView<const std::type_identity_t<T>> b, MatrixView<T> h,
+          const std::type_identity_t<LinearScanOptions<T>>& options = {}) {
+  scan(policy, a, b, h, options, detail::thread_workspace());
+}
+
+}  // namespace sdlora

@@ -1,0 +1,101 @@
+#pragma once
+
+#include "scan.hpp"
+
+namespace sdlora {
+
+/// Gradients of `scan(policy, a, b, h, options)`, inclusive, given ∂loss/∂h.
+/// Through the same algorithms: with g_t = ∂loss/∂h_t + a_{t+1}·g_{t+1} (a scan against the
+/// direction of the first, with a shifted by one step), ∂loss/∂b = g, ∂loss/∂a_t = g_t·h_{t−1} and
+/// ∂loss/∂initial = a_0·g_0.
+/// a, h, grad_h, grad_a, grad_b are (L, columns); initial and grad_initial (sequences, columns).
+/// grad_a and grad_initial may be absent: then they are not computed. grad_b may be the memory of
+/// grad_h; nothing else may overlap. Throws as `scan` does; ArgumentError for an exclusive scan.
+template <ScanPolicy Policy, class T>
+void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
+                   MatrixView<const std::type_identity_t<T>> h,
+                   MatrixView<const std::type_identity_t<T>> grad_h,
+                   MatrixView<std::type_identity_t<T>> grad_a, MatrixView<T> grad_b,
+                   MatrixView<std::type_identity_t<T>> grad_initial,
+                   const std::type_identity_t<LinearScanOptions<T>>& options, Workspace& workspace) {
+  if (options.kind != ScanKind::inclusive) {
+    throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
+  }
+  const auto check = [&](const char* name, const auto& m) {
+    if (m.rows != grad_b.rows || m.cols != grad_b.cols) {
+      throw ShapeError(std::string("scan_backward: ") + name + " must be (L, columns) = (" +
+                       std::to_string(grad_b.rows) + ", " + std::to_string(grad_b.cols) +
+                       ") as grad_b but is (" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
+    }
+  };
+  check("a", a);
+  check("h", h);
+  check("grad_h", grad_h);
+  if (grad_a) check("grad_a", grad_a);
+  detail::check_sequences("scan_backward", options.sequences, grad_b.rows);
+  const std::size_t columns = grad_b.cols;
+  const std::size_t one_sequence[2] = {0, grad_b.rows};
+  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  const auto check_states = [&](const char* name, const auto& m) {
+    if (m && (m.rows != sequences.count() || m.cols != columns)) {
+      throw ShapeError(std::string("scan_backward: ") + name + " must be (sequences, columns) = (" +
+                       std::to_string(sequences.count()) + ", " + std::to_string(columns) + ") but is (" +
+                       std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
+    }
+  };
+  check_states("initial", options.initial);
+  check_states("grad_initial", grad_initial);
+
+  const bool forward = options.direction == ScanDirection::forward;
+  const auto backward = forward ? ScanDirection::reverse : ScanDirection::forward;
+  for (std::size_t s = 0; s < sequences.count(); ++s) {
+    const std::size_t length = sequences.length(s), begin = sequences.first(s);
+    if (length == 0) {
+      if (grad_initial) std::fill_n(grad_initial.row(s), columns, T(0));
+      continue;
+    }
+    // In the gradient's scan the last step's h has no successor: it starts the others.
+    const std::size_t last = forward ? begin + length - 1 : begin;
+    if (grad_b.row(last) != grad_h.row(last)) std::copy_n(grad_h.row(last), columns, grad_b.row(last));
+    const std::size_t rest = forward ? begin : begin + 1;
+    const std::size_t next = forward ? begin + 1 : begin;
+    const MatrixView<T> initial = grad_b.rows_from(last, 1);
+    scan(policy, a.rows_from(next, length - 1), grad_h.rows_from(rest, length - 1),
+         grad_b.rows_from(rest, length - 1),
+         {.kind = ScanKind::inclusive, .direction = backward, .initial = initial, .sequences = {}},
+         workspace);
+    const std::size_t first = forward ? begin : begin + length - 1;
+    if (grad_initial) {
+      for (std::size_t j = 0; j < columns; ++j) grad_initial(s, j) = a(first, j) * grad_b(first, j);
+    }
+    if (!grad_a) continue;
+    constexpr std::size_t rows_per_task = 64;
+    parallel_for((length + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
+      for (std::size_t t = task * rows_per_task; t < std::min(length, (task + 1) * rows_per_task); ++t) {
+        const std::size_t row = begin + t;
+        const T* before = row == first ? (options.initial ? options.initial.row(s) : nullptr)
+                                       : h.row(forward ? row - 1 : row + 1);
+        const T* g = grad_b.row(row);
+        T* out = grad_a.row(row);
+        if (before) {
+          for (std::size_t j = 0; j < columns; ++j) out[j] = g[j] * before[j];
+        } else {
+          std::fill_n(out, columns, T(0));
+        }
+      }
+    });
+  }
+}
+
+/// The same, with scratch memory of the running thread.
+template <ScanPolicy Policy, class T>
+void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
+                   MatrixView<const std::type_identity_t<T>> h,
+                   MatrixView<const std::type_identity_t<T>> grad_h,
+                   MatrixView<std::type_identity_t<T>> grad_a, MatrixView<T> grad_b,
+                   MatrixView<std::type_identity_t<T>> grad_initial = {},
+                   const std::type_identity_t<LinearScanOptions<T>>& options = {}) {
+  scan_backward(policy, a, h, grad_h, grad_a, grad_b, grad_initial, options, detail::thread_workspace());
+}
+
+}  // namespace sdlora

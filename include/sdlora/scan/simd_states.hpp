@@ -1,0 +1,32 @@
+#pragma once
+
+#include "../tensor/simd.hpp"
+#include "policy.hpp"
+#include "simd_channels.hpp"
+
+#include <algorithm>
+
+namespace sdlora {
+inline namespace SDLORA_SIMD_TAG {
+
+/// The N states of one channel (adjacent columns) in vector lanes, channel after channel.
+/// Work L, depth L, per channel. Stability: that of the sequential scan. For few channels: a row of
+/// states fills the lanes where there are not enough channels to do so; with many, the short chain
+/// of dependent steps per channel leaves the pipeline idle. Linear recurrences only.
+template <std::size_t N = 16>
+struct SimdStates {
+  static_assert(N > 0, "sdlora::SimdStates: N, the number of states of a channel, must be positive");
+  static constexpr std::string_view name = "simd_states";
+
+  template <class T>
+  static void columns(const LinearBlock<T>& x, Workspace&) {
+    for (std::size_t first = 0; first < x.columns; first += N) {
+      detail::scan_columns(x.columns_from(first, std::min(N, x.columns - first)));
+    }
+  }
+};
+
+static_assert(ScanPolicy<SimdStates<>> && ColumnScan<SimdStates<>>);
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace sdlora
