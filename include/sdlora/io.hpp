@@ -2,9 +2,12 @@
 
 // All of io/.
 #include "io/atomic_file.hpp"
+#include "io/dataset.hpp"
 #include "io/half.hpp"
 #include "io/json.hpp"
+#include "io/jsonl.hpp"
 #include "io/mapped_file.hpp"
+#include "io/model_config.hpp"
 #include "io/safetensors.hpp"
 #include "io/safetensors_writer.hpp"
 #include "io/tensor_source.hpp"

@@ -1,0 +1,286 @@
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "../error.hpp"
+
+namespace sdlora {
+
+namespace detail {
+
+inline std::string system_message(int error) { return std::generic_category().message(error); }
+
+[[noreturn]] inline void throw_system(const std::string& path, const std::string& doing, int error,
+                                      const std::string& fix) {
+  throw FileError(path, "", doing + " failed: " + system_message(error) + "; " + fix);
+}
+
+/// The folder that holds `path`, "." where it has none.
+inline std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+/// What every temporary name for `path` begins with; hidden, and in the same folder.
+inline std::string temporary_prefix(const std::filesystem::path& path) {
+  return "." + path.filename().string() + ".tmp-";
+}
+
+/// The n-th temporary name of this process for `path`.
+inline std::filesystem::path temporary_name(const std::filesystem::path& path) {
+  static std::atomic<unsigned> counter{0};
+  return folder_of(path) /
+         (temporary_prefix(path) + std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1)));
+}
+
+/// Makes names in a folder durable. Some file systems cannot; their refusal is not an error.
+inline void sync_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
+}
+
+/// "dir/name/" names the same thing as "dir/name".
+inline std::filesystem::path without_trailing_slash(std::filesystem::path path) {
+  while (!path.has_filename() && path.has_relative_path()) path = path.parent_path();
+  return path;
+}
+
+}  // namespace detail
+
+/// A file that appears under its name complete or not at all: written to a temporary name in the
+/// same folder, flushed to the disk and renamed by `commit`. Without `commit` the destructor
+/// removes it, and what stood under the name before stays as it was.
+class AtomicFile {
+ public:
+  /// Opens the temporary. FileError where the folder cannot be written or the name is taken by
+  /// something that is not a regular file (a directory, a device).
+  explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+    if (!path_.has_filename()) throw FileError(path_.string(), "", "expected a file name; give one");
+    std::error_code error;
+    const auto status = std::filesystem::status(path_, error);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+      throw FileError(path_.string(), "",
+                      "expected a regular file or a free name, found something else under it; choose "
+                      "another name");
+    }
+    for (int attempt = 0; fd_ < 0; ++attempt) {
+      temporary_ = detail::temporary_name(path_);
+      fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      if (fd_ < 0 && (errno != EEXIST || attempt == 100)) {
+        detail::throw_system(path_.string(), "creating a file in folder " + detail::folder_of(path_).string(),
+                             errno, "make sure that the folder exists and can be written");
+      }
+    }
+  }
+
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  ~AtomicFile() {
+    if (fd_ >= 0) ::close(fd_);
+    if (!committed_) ::unlink(temporary_.c_str());
+  }
+
+  /// Appends bytes. FileError where the disk refuses them.
+  void write(std::span<const std::byte> bytes) {
+    if (fd_ < 0) throw FileError(path_.string(), "", "written to after its commit; open it anew");
+    while (!bytes.empty()) {
+      const ssize_t count = ::write(fd_, bytes.data(), std::min<std::size_t>(bytes.size(), 1u << 30));
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) {
+        detail::throw_system(path_.string(), "writing", count < 0 ? errno : EIO, "check the free space");
+      }
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+  }
+
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+  /// Flushes to the disk and renames. After an error nothing has changed under the final name.
+  void commit() {
+    if (fd_ < 0) throw FileError(path_.string(), "", "committed twice; commit it once");
+    const int synced = ::fsync(fd_) == 0 || errno == EINVAL ? 0 : errno;  // EINVAL: cannot be synced
+    const int closed = ::close(std::exchange(fd_, -1)) == 0 ? 0 : errno;
+    if (synced != 0 || closed != 0) {
+      detail::throw_system(path_.string(), "flushing to the disk", synced != 0 ? synced : closed,
+                           "check the free space");
+    }
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      detail::throw_system(path_.string(), "renaming into place", errno,
+                           "make sure that the name is not a directory and the folder can be written");
+    }
+    committed_ = true;
+    detail::sync_folder(detail::folder_of(path_));
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int fd_ = -1;
+  bool committed_ = false;
+};
+
+/// Writes `text` as the whole content of `path`, atomically.
+inline void write_file(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+struct AtomicDirectoryOptions {
+  /// Whether a directory that already stands under the name, with everything in it, makes way for
+  /// the new one. Only for directories that the program itself has made.
+  bool replace = false;
+};
+
+/// A directory that appears under its name with all of its files or not at all. Files are written
+/// below `path()` (a temporary name beside the final one); `commit` flushes and renames. Without
+/// `commit` the destructor removes everything.
+class AtomicDirectory {
+ public:
+  using Options = AtomicDirectoryOptions;
+
+  /// Makes the temporary directory (and the folders above it). FileError where it cannot, or where
+  /// the name is taken by a file, or by a directory that is not empty without `replace`.
+  explicit AtomicDirectory(const std::filesystem::path& path, Options options = {})
+      : path_(detail::without_trailing_slash(path)), options_(options) {
+    if (!path_.has_filename() || path_.filename() == "." || path_.filename() == "..") {
+      throw FileError(path.string(), "", "expected the name of a new directory; give one");
+    }
+    std::error_code error;
+    if (std::filesystem::exists(path_, error)) {
+      if (!std::filesystem::is_directory(path_, error)) {
+        throw FileError(path_.string(), "", "expected a directory or a free name, found a file; remove it");
+      }
+      if (!options_.replace && !std::filesystem::is_empty(path_, error)) {
+        throw FileError(path_.string(), "",
+                        "expected an empty directory or a free name, found files in it; choose another "
+                        "name or remove it");
+      }
+    }
+    std::filesystem::create_directories(detail::folder_of(path_), error);
+    for (int attempt = 0;; ++attempt) {
+      temporary_ = detail::temporary_name(path_);
+      if (::mkdir(temporary_.c_str(), 0777) == 0) break;
+      if (errno != EEXIST || attempt == 100) {
+        detail::throw_system(path_.string(),
+                             "creating a directory in folder " + detail::folder_of(path_).string(), errno,
+                             "make sure that the folder exists and can be written");
+      }
+    }
+  }
+
+  AtomicDirectory(const AtomicDirectory&) = delete;
+  AtomicDirectory& operator=(const AtomicDirectory&) = delete;
+
+  ~AtomicDirectory() {
+    if (committed_) return;
+    std::error_code error;
+    std::filesystem::remove_all(temporary_, error);
+  }
+
+  /// Where to write until `commit`.
+  const std::filesystem::path& path() const { return temporary_; }
+
+  /// The name that it will have.
+  const std::filesystem::path& final_path() const { return path_; }
+
+  /// Flushes every file and renames the directory. Under the final name stands the old content or
+  /// the new at every moment (where the file system cannot exchange two names, `replace` leaves
+  /// nothing there for the instant between two renames).
+  void commit() {
+    if (committed_) throw FileError(path_.string(), "", "committed twice; commit it once");
+    try {
+      flush();
+    } catch (const std::filesystem::filesystem_error& error) {
+      throw FileError(path_.string(), "", std::string("reading the new directory failed: ") + error.what());
+    }
+    std::error_code error;
+    const bool occupied = options_.replace && std::filesystem::exists(path_, error);
+    std::filesystem::path old = temporary_;
+    if (!occupied || !exchange()) {
+      if (occupied) {
+        old = detail::temporary_name(path_);
+        if (::rename(path_.c_str(), old.c_str()) != 0) {
+          detail::throw_system(path_.string(), "moving the old directory away", errno,
+                               "check its permissions");
+        }
+      }
+      if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+        const int reason = errno;
+        if (occupied) std::filesystem::rename(old, path_, error);
+        detail::throw_system(path_.string(), "renaming into place", reason,
+                             "make sure that nothing else makes a directory of that name");
+      }
+    }
+    committed_ = true;
+    detail::sync_folder(detail::folder_of(path_));
+    if (occupied) std::filesystem::remove_all(old, error);
+  }
+
+ private:
+  void flush() const {
+    std::vector<std::filesystem::path> folders{temporary_};
+    std::error_code error;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(temporary_, error)) {
+      if (entry.is_directory()) folders.push_back(entry.path());
+      if (!entry.is_regular_file()) continue;
+      const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+      const int synced = fd < 0 || (::fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
+      if (fd >= 0) ::close(fd);
+      if (synced != 0) {
+        detail::throw_system(path_.string(), "flushing " + entry.path().filename().string() + " to the disk",
+                             synced, "check the free space");
+      }
+    }
+    for (const auto& folder : folders) detail::sync_folder(folder);
+  }
+
+  /// Swaps the two names in one step; false where that is not to be had.
+  bool exchange() const {
+#if defined(RENAME_EXCHANGE)
+    return ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0;
+#else
+    return false;
+#endif
+  }
+
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  Options options_;
+  bool committed_ = false;
+};
+
+/// Removes the temporaries that killed processes left beside `path`. Only the one process that
+/// writes there may call it, and not while it has one open. Returns how many there were.
+inline std::size_t remove_leftovers(const std::filesystem::path& path) {
+  const auto name = detail::without_trailing_slash(path);
+  const std::string prefix = detail::temporary_prefix(name);
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(detail::folder_of(name), error)) {
+    if (entry.path().filename().string().starts_with(prefix)) found.push_back(entry.path());
+  }
+  for (const auto& leftover : found) std::filesystem::remove_all(leftover, error);
+  return found.size();
+}
+
+}  // namespace sdlora

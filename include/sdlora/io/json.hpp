@@ -1,0 +1,375 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../error.hpp"
+#include "mapped_file.hpp"
+#include "utf8.hpp"
+
+namespace sdlora {
+
+/// What strict reading accepts. The limits bound the memory that a hostile file can ask for.
+struct JsonLimits {
+  std::size_t max_bytes = std::size_t{16} << 20;  // of text
+  std::size_t max_depth = 64;                     // of arrays and objects inside each other
+  std::size_t max_values = 2'000'000;             // numbers, strings, arrays, objects in all
+};
+
+/// Where a JSON text comes from, for errors.
+struct JsonOrigin {
+  std::string file;
+  std::string part = {};       // "header" for a text inside a larger file
+  std::size_t first_line = 1;  // number of the text's first line
+  std::size_t first_byte = 0;  // offset of the text in the file
+  bool one_line = false;       // a line of a JSONL file: no byte offsets
+};
+
+namespace detail {
+
+/// Reads characters and tells outside how far it has come: the SAX interface does not.
+class CountingIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  CountingIterator(const char* at, const char** seen) : at_(at), seen_(seen) {}
+  reference operator*() const { return *at_; }
+  CountingIterator& operator++() {
+    *seen_ = ++at_;
+    return *this;
+  }
+  CountingIterator operator++(int) {
+    CountingIterator old = *this;
+    ++*this;
+    return old;
+  }
+  friend bool operator==(const CountingIterator& a, const CountingIterator& b) { return a.at_ == b.at_; }
+  friend bool operator!=(const CountingIterator& a, const CountingIterator& b) { return a.at_ != b.at_; }
+
+ private:
+  const char* at_;
+  const char** seen_;
+};
+
+/// Builds the document; stops at equal keys, depth and size, which nlohmann itself lets pass.
+class StrictJsonBuilder {
+ public:
+  explicit StrictJsonBuilder(const JsonLimits& limits) : limits_(limits) {}
+
+  bool null() { return put(nullptr); }
+  bool boolean(bool value) { return put(value); }
+  bool number_integer(std::int64_t value) { return put(value); }
+  bool number_unsigned(std::uint64_t value) { return put(value); }
+  bool number_float(double value, const std::string&) { return put(value); }
+  bool string(std::string& value) { return put(std::move(value)); }
+  bool binary(nlohmann::json::binary_t&) { return false; }
+  bool start_object(std::size_t) { return open(nlohmann::json::value_t::object); }
+  bool start_array(std::size_t) { return open(nlohmann::json::value_t::array); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+
+  bool key(std::string& name) {
+    auto& object = open_.back()->get_ref<nlohmann::json::object_t&>();
+    const auto [place, inserted] = object.try_emplace(std::move(name), nullptr);
+    if (!inserted) {
+      error_ = "the key " + in_quotes(place->first) + " stands twice in one object; keep one of them";
+      return false;
+    }
+    slot_ = &place->second;
+    return true;
+  }
+
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) {
+    std::string_view text = error.what();
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: the part of interest"
+    if (const auto id = text.find("] "); id != std::string_view::npos) text.remove_prefix(id + 2);
+    constexpr std::string_view head = "parse error";
+    if (text.starts_with(head)) {
+      if (const auto colon = text.find(": "); colon != std::string_view::npos) text.remove_prefix(colon + 2);
+    }
+    error_ = "expected strict JSON: " + printable(text, 240) + "; correct the text at this place";
+    return false;
+  }
+
+  const std::string& error() const { return error_; }
+  nlohmann::json take() { return std::move(root_); }
+
+ private:
+  template <class T>
+  nlohmann::json* put(T&& value) {
+    if (++values_ > limits_.max_values) {
+      error_ = "more than " + std::to_string(limits_.max_values) +
+               " JSON values, the most that is read here; this cannot be the file that was meant";
+      return nullptr;
+    }
+    nlohmann::json* target = &root_;
+    if (!open_.empty()) {
+      if (open_.back()->is_array()) {
+        auto& array = open_.back()->get_ref<nlohmann::json::array_t&>();
+        target = &array.emplace_back(nullptr);
+      } else {
+        target = slot_;
+      }
+    }
+    *target = nlohmann::json(std::forward<T>(value));
+    return target;
+  }
+
+  bool open(nlohmann::json::value_t kind) {
+    if (open_.size() >= limits_.max_depth) {
+      error_ = "arrays and objects nested deeper than " + std::to_string(limits_.max_depth) +
+               ", the most that is read here; this cannot be the file that was meant";
+      return false;
+    }
+    nlohmann::json* target = put(kind);
+    if (target != nullptr) open_.push_back(target);
+    return target != nullptr;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const JsonLimits& limits_;
+  nlohmann::json root_;
+  std::vector<nlohmann::json*> open_;  // the arrays and objects around the current place
+  nlohmann::json* slot_ = nullptr;     // where the value of the current key goes
+  std::size_t values_ = 0;
+  std::string error_;
+};
+
+/// "line 3, column 14 (byte 57)" of the text's byte `at`.
+inline std::string json_place(const JsonOrigin& origin, std::string_view text, std::size_t at) {
+  std::size_t line = origin.first_line, line_begin = 0;
+  for (std::size_t i = 0; i < at && i < text.size(); ++i) {
+    if (text[i] == '\n') {
+      ++line;
+      line_begin = i + 1;
+    }
+  }
+  std::string place = origin.part.empty() ? "" : origin.part + ", ";
+  place += "line " + std::to_string(line) + ", column " + std::to_string(at - line_begin + 1);
+  if (!origin.one_line) place += " (byte " + std::to_string(origin.first_byte + at) + ")";
+  return place;
+}
+
+}  // namespace detail
+
+/// Reads one JSON text (RFC 8259) strictly: equal keys in one object, malformed UTF-8, comments,
+/// numbers outside of double, anything after the value, and whatever passes the limits are
+/// FileErrors that say at which line and byte.
+inline nlohmann::json parse_json(std::string_view text, const JsonOrigin& origin,
+                                 const JsonLimits& limits = {}) {
+  if (text.size() > limits.max_bytes) {
+    throw FileError(origin.file, origin.part,
+                    std::to_string(text.size()) + " bytes of JSON, the most that is read here is " +
+                        std::to_string(limits.max_bytes) + "; this cannot be the file that was meant");
+  }
+  if (text.empty()) {
+    throw FileError(origin.file, origin.part, "expected JSON, found nothing; write or copy the file again");
+  }
+  // The parser would take a zero byte for the end of the text.
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+    throw FileError(origin.file, detail::json_place(origin, text, zero),
+                    "expected strict JSON, found a zero byte; write or copy the file again");
+  }
+  const char* seen = text.data();
+  detail::StrictJsonBuilder builder(limits);
+  const bool good =
+      nlohmann::json::sax_parse(detail::CountingIterator(text.data(), &seen),
+                                detail::CountingIterator(text.data() + text.size(), &seen), &builder);
+  if (!good) {
+    auto at = static_cast<std::size_t>(seen - text.data());
+    if (at > 0) --at;  // `seen` is one past the character that was wrong
+    throw FileError(origin.file, detail::json_place(origin, text, at), builder.error());
+  }
+  return builder.take();
+}
+
+/// The whole text of a small file. FileError where it is missing, not a regular file or longer
+/// than `max_bytes`.
+inline std::string read_text_file(const std::filesystem::path& path, std::size_t max_bytes) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  if (bytes.size() > max_bytes) {
+    throw FileError(path.string(), "",
+                    std::to_string(bytes.size()) + " bytes, the most that is read here is " +
+                        std::to_string(max_bytes) + "; this cannot be the file that was meant");
+  }
+  return bytes.empty() ? std::string()
+                       : std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+/// Reads a JSON file strictly (see `parse_json`).
+inline nlohmann::json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
+  return parse_json(read_text_file(path, limits.max_bytes), {.file = path.string()}, limits);
+}
+
+/// A JSON object with the file and place that it comes from, for typed access with errors that name
+/// them. It refers to the value, which must outlive it. Values that are null count as absent.
+class JsonObject {
+ public:
+  /// FileError where `value` is not an object. `place` is the path to it inside the file, empty at
+  /// the top.
+  JsonObject(const nlohmann::json& value, std::string file, std::string place = "")
+      : value_(&value), file_(std::move(file)), place_(std::move(place)) {
+    if (!value.is_object()) fail_type("an object", value, place_);
+  }
+  JsonObject(nlohmann::json&&, std::string, std::string = "") = delete;
+
+  const nlohmann::json& value() const { return *value_; }
+  const std::string& file() const { return file_; }
+
+  /// The path of a field inside the file: `ssm_cfg.d_state`.
+  std::string path_of(std::string_view key) const {
+    return (place_.empty() ? "" : place_ + ".") + detail::printable(key);
+  }
+
+  bool contains(std::string_view key) const { return find(key) != nullptr; }
+
+  /// The value of a field that may be absent. T: bool, std::string, an integer type (range
+  /// checked), double, or a vector of those. FileError where the type is another.
+  template <class T>
+  std::optional<T> optional(std::string_view key) const {
+    const nlohmann::json* found = find(key);
+    if (found == nullptr) return std::nullopt;
+    return convert<T>(*found, "field " + path_of(key));
+  }
+
+  /// The value of a field that must be there.
+  template <class T>
+  T required(std::string_view key) const {
+    return convert<T>(at(key, type_name<T>()), "field " + path_of(key));
+  }
+
+  /// The object under a key.
+  JsonObject object(std::string_view key) const { return {at(key, "an object"), file_, path_of(key)}; }
+
+  /// The object under a key that may be absent.
+  std::optional<JsonObject> optional_object(std::string_view key) const {
+    if (!contains(key)) return std::nullopt;
+    return object(key);
+  }
+
+  /// Throws a FileError about a field.
+  [[noreturn]] void fail(std::string_view key, const std::string& what) const {
+    throw FileError(file_, "field " + path_of(key), what);
+  }
+
+ private:
+  template <class T>
+  struct is_vector : std::false_type {};
+  template <class T>
+  struct is_vector<std::vector<T>> : std::true_type {};
+
+  template <class T>
+  static std::string type_name() {
+    if constexpr (std::same_as<T, bool>) {
+      return "true or false";
+    } else if constexpr (std::same_as<T, std::string>) {
+      return "a string";
+    } else if constexpr (std::integral<T>) {
+      return "an integer from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+             std::to_string(std::numeric_limits<T>::max());
+    } else if constexpr (std::floating_point<T>) {
+      return "a number";
+    } else {
+      static_assert(is_vector<T>::value,
+                    "sdlora::JsonObject: read bool, numbers, strings or vectors of them");
+      return "an array";
+    }
+  }
+
+  const nlohmann::json* find(std::string_view key) const {
+    const auto& fields = value_->get_ref<const nlohmann::json::object_t&>();
+    const auto found = fields.find(key);
+    return found == fields.end() || found->second.is_null() ? nullptr : &found->second;
+  }
+
+  const nlohmann::json& at(std::string_view key, const std::string& expected) const {
+    const nlohmann::json* found = find(key);
+    if (found == nullptr) fail(key, "expected " + expected + ", but the field is missing; add it");
+    return *found;
+  }
+
+  [[noreturn]] void fail_type(const std::string& expected, const nlohmann::json& found,
+                              const std::string& place) const {
+    std::string text = found.is_structured() ? std::string(found.type_name())
+                                             : detail::printable(found.dump(-1, ' ', true), 60);
+    throw FileError(file_, place, "expected " + expected + ", found " + text + "; correct it");
+  }
+
+  /// Whether `from` is a T; `to` is then its value.
+  template <class T>
+  static bool get(const nlohmann::json& from, T& to) {
+    if constexpr (std::same_as<T, bool>) {
+      if (!from.is_boolean()) return false;
+      to = *from.get_ptr<const bool*>();
+      return true;
+    } else if constexpr (std::same_as<T, std::string>) {
+      if (!from.is_string()) return false;
+      to = from.get_ref<const std::string&>();
+      return true;
+    } else if constexpr (std::integral<T>) {
+      const auto take = [&to](auto value) {
+        if (!std::in_range<T>(value)) return false;
+        to = static_cast<T>(value);
+        return true;
+      };
+      if (from.is_number_unsigned()) return take(*from.get_ptr<const std::uint64_t*>());
+      return from.is_number_integer() && take(*from.get_ptr<const std::int64_t*>());
+    } else {
+      if (from.is_number_float()) {
+        to = static_cast<T>(*from.get_ptr<const double*>());
+      } else if (from.is_number_unsigned()) {
+        to = static_cast<T>(*from.get_ptr<const std::uint64_t*>());
+      } else if (from.is_number_integer()) {
+        to = static_cast<T>(*from.get_ptr<const std::int64_t*>());
+      } else {
+        return false;
+      }
+      return true;
+    }
+  }
+
+  template <class T>
+  T convert(const nlohmann::json& from, const std::string& place) const {
+    T result{};
+    if constexpr (is_vector<T>::value) {
+      using Element = typename T::value_type;
+      if (!from.is_array()) fail_type(type_name<T>(), from, place);
+      const auto& array = from.get_ref<const nlohmann::json::array_t&>();
+      result.resize(array.size());
+      for (std::size_t i = 0; i < array.size(); ++i) {
+        if (!get(array[i], result[i])) {
+          fail_type(type_name<Element>(), array[i], place + "[" + std::to_string(i) + "]");
+        }
+      }
+    } else {
+      if (!get(from, result)) fail_type(type_name<T>(), from, place);
+    }
+    return result;
+  }
+
+  const nlohmann::json* value_;
+  std::string file_;
+  std::string place_;
+};
+
+}  // namespace sdlora

@@ -1,0 +1,316 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "../error.hpp"
+#include "atomic_file.hpp"
+#include "json.hpp"
+#include "tokenizer.hpp"
+
+namespace sdlora {
+
+/// Whose names a checkpoint uses. The tensors differ in one: `backbone.embedding.weight` (original)
+/// or `backbone.embeddings.weight` (Hugging Face).
+enum class KeyStyle : std::uint8_t {
+  Original,     ///< state-spaces/mamba: d_model, n_layer, ssm_cfg
+  HuggingFace,  ///< transformers: hidden_size, num_hidden_layers, state_size
+};
+
+/// What a checkpoint's config.json says about a Mamba model.
+struct CheckpointConfig {
+  std::size_t d_model = 0;
+  std::size_t n_layer = 0;
+  std::size_t vocab_size = 0;  // rows of the embedding, padding included
+  std::size_t dt_rank = 0;
+  std::size_t d_state = 16;
+  std::size_t d_conv = 4;
+  std::size_t expand = 2;  // d_inner = expand * d_model
+  double norm_epsilon = 1e-5;
+  std::string hidden_act = "silu";
+  bool use_bias = false;      // of in_proj and out_proj
+  bool use_conv_bias = true;  // of conv1d
+  bool rms_norm = true;
+  bool tie_embeddings = true;
+  std::optional<std::string> tokenizer = {};     // "byte", or absent
+  std::optional<std::int32_t> end_of_text = {};  // eos_token_id
+  KeyStyle key_style = KeyStyle::HuggingFace;
+  std::string path = {};  // of the file that it was read from
+
+  std::size_t d_inner() const { return expand * d_model; }
+};
+
+/// "auto": a rank of one for each 16 dimensions, rounded up.
+constexpr std::size_t automatic_dt_rank(std::size_t d_model) { return (d_model + 15) / 16; }
+
+namespace detail {
+
+/// A name in one of the two objects, which may be absent.
+struct ConfigField {
+  ConfigField() = default;
+  ConfigField(const JsonObject& in, std::string_view name) : object(&in), key(name) {}
+  ConfigField(const std::optional<JsonObject>& in, std::string_view name)
+      : object(in ? &*in : nullptr), key(name) {}
+
+  bool present() const { return object != nullptr && object->contains(key); }
+  std::string path() const { return object->path_of(key); }
+
+  const JsonObject* object = nullptr;
+  std::string_view key;
+};
+
+/// Reads a config.json of either style; where both name a value they must agree.
+class ConfigReader {
+  using Field = ConfigField;
+
+ public:
+  ConfigReader(const nlohmann::json& document, const std::string& path) : top_(document, path) {
+    if (const auto ssm = top_.optional_object("ssm_cfg")) ssm_.emplace(*ssm);
+  }
+
+  CheckpointConfig read() const {
+    CheckpointConfig config;
+    config.path = top_.file();
+    refuse_other_models();
+    const bool hugging_face = top_.contains("hidden_size");
+    if (!hugging_face && !top_.contains("d_model")) {
+      throw FileError(
+          top_.file(), "",
+          "expected hidden_size (Hugging Face) or d_model (state-spaces), found neither; give the "
+          "config.json of a Mamba model");
+    }
+    config.key_style = hugging_face ? KeyStyle::HuggingFace : KeyStyle::Original;
+    config.d_model = must(size({top_, "hidden_size"}, {top_, "d_model"}), "hidden_size");
+    config.n_layer = must(size({top_, "num_hidden_layers"}, {top_, "n_layer"}),
+                          hugging_face ? "num_hidden_layers" : "n_layer");
+    config.vocab_size = must(size({top_, "vocab_size"}), "vocab_size");
+    if (!hugging_face) {
+      const std::size_t multiple = size({top_, "pad_vocab_size_multiple"}).value_or(8);
+      config.vocab_size = (config.vocab_size + multiple - 1) / multiple * multiple;
+    }
+    if (config.vocab_size > (std::size_t{1} << 24)) {
+      top_.fail("vocab_size", "expected at most 16777216 tokens with padding; correct it");
+    }
+    config.d_state = size({top_, "state_size"}, {ssm_, "d_state"}).value_or(config.d_state);
+    config.d_conv = size({top_, "conv_kernel"}, {ssm_, "d_conv"}).value_or(config.d_conv);
+    config.expand = size({top_, "expand"}, {ssm_, "expand"}).value_or(config.expand);
+    check_inner(config);
+    config.dt_rank = agreed<std::size_t>({top_, "time_step_rank"}, {ssm_, "dt_rank"}, [&](Field field) {
+                       return read_rank(field, config.d_model);
+                     }).value_or(automatic_dt_rank(config.d_model));
+    config.norm_epsilon =
+        agreed<double>({top_, "layer_norm_epsilon"}, {top_, "norm_epsilon"}, [](Field field) {
+          return field.object->template optional<double>(field.key);
+        }).value_or(config.norm_epsilon);
+    if (!(config.norm_epsilon > 0 && config.norm_epsilon < 1)) {
+      top_.fail(
+          top_.contains("layer_norm_epsilon") ? "layer_norm_epsilon" : "norm_epsilon",
+          "expected a small positive number, found " + std::to_string(config.norm_epsilon) + "; correct it");
+    }
+    config.hidden_act = top_.optional<std::string>("hidden_act").value_or(config.hidden_act);
+    if (config.hidden_act == "swish") config.hidden_act = "silu";  // two names of one function
+    config.use_bias = flag({top_, "use_bias"}, {ssm_, "bias"}).value_or(config.use_bias);
+    config.use_conv_bias = flag({top_, "use_conv_bias"}, {ssm_, "conv_bias"}).value_or(config.use_conv_bias);
+    config.rms_norm = flag({top_, "rms_norm"}, {}).value_or(config.rms_norm);
+    config.tie_embeddings =
+        flag({top_, "tie_word_embeddings"}, {top_, "tie_embeddings"}).value_or(config.tie_embeddings);
+    config.tokenizer = top_.optional<std::string>("tokenizer");
+    read_end_of_text(config);
+    return config;
+  }
+
+ private:
+  /// The value under either name; both must agree.
+  template <class T, class Read>
+  std::optional<T> agreed(Field first, Field second, const Read& read) const {
+    std::optional<T> result;
+    if (first.present()) result = read(first);
+    if (second.present()) {
+      const std::optional<T> other = read(second);
+      if (result && other && *result != *other) {
+        throw FileError(top_.file(), "field " + first.path(),
+                        "contradicts field " + second.path() + " (" + nlohmann::json(*result).dump() +
+                            " and " + nlohmann::json(*other).dump() + "); correct one of them");
+      }
+      if (!result) result = other;
+    }
+    return result;
+  }
+
+  std::optional<std::size_t> size(Field first, Field second = {}) const {
+    return agreed<std::size_t>(first, second, [](Field field) { return read_size(field); });
+  }
+
+  std::optional<bool> flag(Field first, Field second) const {
+    return agreed<bool>(first, second, [](Field field) { return field.object->optional<bool>(field.key); });
+  }
+
+  static std::optional<std::size_t> read_size(Field field) {
+    const auto value = field.object->optional<std::uint64_t>(field.key);
+    if (value && (*value < 1 || *value > (std::uint64_t{1} << 24))) {
+      field.object->fail(field.key, "expected an integer from 1 to 16777216, found " +
+                                        std::to_string(*value) + "; correct it");
+    }
+    return value;
+  }
+
+  static std::optional<std::size_t> read_rank(Field field, std::size_t d_model) {
+    const auto& fields = field.object->value();
+    if (fields.find(field.key)->is_string()) {
+      const auto text = field.object->required<std::string>(field.key);
+      if (text == "auto") return automatic_dt_rank(d_model);
+      field.object->fail(field.key,
+                         "expected an integer or \"auto\", found " + in_quotes(text) + "; correct it");
+    }
+    return read_size(field);
+  }
+
+  std::size_t must(std::optional<std::size_t> value, std::string_view key) const {
+    if (!value) top_.fail(key, "expected an integer, but the field is missing; add it");
+    return *value;
+  }
+
+  void check_inner(const CheckpointConfig& config) const {
+    for (const std::string_view key : {"intermediate_size", "d_inner"}) {
+      const auto inner = top_.optional<std::uint64_t>(key);
+      if (inner && *inner != config.d_inner()) {
+        top_.fail(key, "expected expand * hidden_size = " + std::to_string(config.expand) + " * " +
+                           std::to_string(config.d_model) + " = " + std::to_string(config.d_inner()) +
+                           ", found " + std::to_string(*inner) + "; correct one of the three");
+      }
+    }
+  }
+
+  /// Other architectures have some of the same fields.
+  void refuse_other_models() const {
+    if (const auto type = top_.optional<std::string>("model_type"); type && *type != "mamba") {
+      top_.fail("model_type",
+                "expected \"mamba\", found " + in_quotes(*type) + "; give a checkpoint of Mamba");
+    }
+    if (top_.contains("quantization_config")) {
+      top_.fail("quantization_config", "quantised checkpoints are not read; give the unquantised one");
+    }
+    if (top_.optional<std::uint64_t>("d_intermediate").value_or(0) != 0) {
+      top_.fail("d_intermediate",
+                "blocks with a feed-forward part are not read; expected 0 or no such field");
+    }
+    if (const auto& fields = top_.value();
+        top_.contains("attn_layer_idx") && !fields["attn_layer_idx"].empty()) {
+      top_.fail("attn_layer_idx", "attention layers are not read; expected [] or no such field");
+    }
+    if (!ssm_) return;
+    if (const auto layer = ssm_->optional<std::string>("layer"); layer && *layer != "Mamba1") {
+      ssm_->fail("layer", "expected \"Mamba1\", found " + in_quotes(*layer) + "; give a checkpoint of Mamba");
+    }
+    constexpr std::string_view known[] = {
+        "layer", "d_state", "d_conv", "expand", "dt_rank", "bias", "conv_bias",
+        // of the initialisation or the implementation: nothing to read
+        "dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "use_fast_path"};
+    for (const auto& [key, unused] : ssm_->value().get_ref<const nlohmann::json::object_t&>()) {
+      bool found = false;
+      for (const std::string_view name : known) found = found || name == key;
+      if (!found) ssm_->fail(key, "expected the options of a Mamba block, found an unknown one; remove it");
+    }
+  }
+
+  void read_end_of_text(CheckpointConfig& config) const {
+    if (!top_.contains("eos_token_id") || top_.value()["eos_token_id"].is_array()) return;
+    const auto id = top_.required<std::int32_t>("eos_token_id");
+    if (id < 0) return;  // −1: none
+    if (static_cast<std::size_t>(id) >= config.vocab_size) {
+      top_.fail("eos_token_id", "expected an id below vocab_size = " + std::to_string(config.vocab_size) +
+                                    ", found " + std::to_string(id) + "; correct it");
+    }
+    config.end_of_text = id;
+  }
+
+  JsonObject top_;
+  std::optional<JsonObject> ssm_;
+};
+
+}  // namespace detail
+
+/// Reads the fields of a parsed config.json of either style, any sizes. FileError where a field is
+/// missing, is of another type, or contradicts another, and for models that are not Mamba.
+inline CheckpointConfig parse_checkpoint_config(const nlohmann::json& document, const std::string& path) {
+  return detail::ConfigReader(document, path).read();
+}
+
+/// Reads config.json; `path` is the file or the directory that holds it.
+inline CheckpointConfig read_checkpoint_config(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto file = std::filesystem::is_directory(path, error) ? path / "config.json" : path;
+  return parse_checkpoint_config(read_json(file, {.max_values = 100'000}), file.string());
+}
+
+/// Refuses, with the field named, what the programs do not take for now: they are built for a state
+/// size of 16, a convolution of 4 and an expansion of 2, silu, RMSNorm, biases on the convolution
+/// only, and a head tied to the embedding.
+inline void require_supported(const CheckpointConfig& config) {
+  const bool original = config.key_style == KeyStyle::Original;
+  const auto check = [&](auto found, auto expected, const char* field, const char* original_field) {
+    if (found == expected) return;
+    throw FileError(config.path, std::string("field ") + (original ? original_field : field),
+                    "expected " + nlohmann::json(expected).dump() + ", found " +
+                        nlohmann::json(found).dump(-1, ' ', true) +
+                        "; models of other values are not supported: give another checkpoint");
+  };
+  check(config.d_state, std::size_t{16}, "state_size", "ssm_cfg.d_state");
+  check(config.d_conv, std::size_t{4}, "conv_kernel", "ssm_cfg.d_conv");
+  check(config.expand, std::size_t{2}, "expand", "ssm_cfg.expand");
+  check(config.hidden_act, std::string("silu"), "hidden_act", "hidden_act");
+  check(config.use_bias, false, "use_bias", "ssm_cfg.bias");
+  check(config.use_conv_bias, true, "use_conv_bias", "ssm_cfg.conv_bias");
+  check(config.rms_norm, true, "rms_norm", "rms_norm");
+  check(config.tie_embeddings, true, "tie_word_embeddings", "tie_embeddings");
+}
+
+/// The config.json of a `MambaForCausalLM`, for `transformers` and `read_checkpoint_config`. Tensors
+/// beside it must have Hugging Face's names, whatever `key_style` says.
+inline std::string checkpoint_config_text(const CheckpointConfig& config) {
+  nlohmann::json document = nlohmann::json::object();
+  const auto set = [&](const char* key, auto value) { document[key] = nlohmann::json(std::move(value)); };
+  document["architectures"] = nlohmann::json::array();
+  document["architectures"].push_back("MambaForCausalLM");
+  set("model_type", std::string("mamba"));
+  set("hidden_size", config.d_model);
+  set("num_hidden_layers", config.n_layer);
+  set("vocab_size", config.vocab_size);
+  set("time_step_rank", config.dt_rank);
+  set("state_size", config.d_state);
+  set("conv_kernel", config.d_conv);
+  set("expand", config.expand);
+  set("intermediate_size", config.d_inner());
+  set("layer_norm_epsilon", config.norm_epsilon);
+  set("hidden_act", config.hidden_act);
+  set("use_bias", config.use_bias);
+  set("use_conv_bias", config.use_conv_bias);
+  set("rms_norm", config.rms_norm);
+  set("residual_in_fp32", true);
+  set("tie_word_embeddings", config.tie_embeddings);
+  if (config.tokenizer) set("tokenizer", *config.tokenizer);
+  if (config.end_of_text) {
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) set(key, *config.end_of_text);
+  }
+  return document.dump(2) + "\n";
+}
+
+/// Writes config.json in Hugging Face's style, atomically; `path` is the file.
+inline void write_checkpoint_config(const std::filesystem::path& path, const CheckpointConfig& config) {
+  write_file(path, checkpoint_config_text(config));
+}
+
+/// Refuses text on a checkpoint that does not read the tokenizer's ids.
+template <Tokenizer T>
+void require_compatible(const T& tokenizer, const CheckpointConfig& config) {
+  require_compatible(tokenizer, config.vocab_size, config.tokenizer, config.path);
+}
+
+}  // namespace sdlora
