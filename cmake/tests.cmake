@@ -57,7 +57,7 @@ endif()
 set(checks_environment
     "CXX=${CMAKE_CXX_COMPILER}" "SDLORA_CHECK_DIR=${PROJECT_BINARY_DIR}/checks" "CMAKE=${CMAKE_COMMAND}")
 # Where the dependencies' headers lie, a folder a line, for the scripts that call a compiler themselves.
-file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/checks/includes"
+file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/checks/include_folders"
      CONTENT "$<JOIN:$<TARGET_PROPERTY:test_main,INCLUDE_DIRECTORIES>,\n>\n" TARGET test_main)
 
 function(sdlora_add_check name timeout)
@@ -74,6 +74,7 @@ if(NOT SDLORA_SANITIZE)
   sdlora_add_check(tested 60)
   sdlora_add_check(format 120)
   sdlora_add_check(headers 900)
+  sdlora_add_check(clang 900)
   sdlora_add_check(linked_twice 300)
   sdlora_add_check(compile_fail 900)
   sdlora_add_check(compile_time 300)

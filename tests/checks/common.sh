@@ -14,10 +14,10 @@ folders=(tensor scan adapters layers model io training)
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 # Where the dependencies lie. The compiler's own folder is left out: named again it would hide the standard library.
 dependencies=()
-if [[ -f $SDLORA_CHECK_DIR/includes ]]; then
+if [[ -f $SDLORA_CHECK_DIR/include_folders ]]; then
   while IFS= read -r folder; do
     [[ $folder == /usr/include || $folder == "$PWD"/* || -z $folder ]] || dependencies+=(-isystem "$folder")
-  done < <(sort -u "$SDLORA_CHECK_DIR/includes")
+  done < <(sort -u "$SDLORA_CHECK_DIR/include_folders")
 else
   dependencies=(-isystem /usr/include/eigen3)
 fi

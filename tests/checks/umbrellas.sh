@@ -1,11 +1,23 @@
 # <sdlora/folder.hpp> lists every header of its folder (but detail/), <sdlora/sdlora.hpp> every folder, and
 # <sdlora/cuda.cuh>, where there are .cuh headers, every one of those.
+# With --write it brings the collections up to date instead.
 source "$(dirname "$0")/common.sh"
+
+if [[ ${1:-} == --write ]]; then
+  for folder in "${folders[@]}"; do
+    {
+      printf '#pragma once\n\n// All of %s/.\n' "$folder"
+      files "include/sdlora/$folder" | { grep '\.hpp$' || true; } | { grep -v /detail/ || true; } |
+        sed 's,^include/sdlora/\(.*\)$,#include "\1",'
+    } >"include/sdlora/$folder.hpp"
+  done
+  exit 0
+fi
 
 lists() {  # UMBRELLA HEADER
   [[ -f include/sdlora/$1 ]] || { problem "include/sdlora/$1 is missing"; return 0; }
   grep -qxF "#include \"$2\"" "include/sdlora/$1" ||
-    problem "include/sdlora/$1 lacks the line: #include \"$2\""
+    problem "include/sdlora/$1 lacks the line: #include \"$2\" (bash tests/checks/umbrellas.sh --write adds it)"
 }
 
 for folder in "${folders[@]}"; do
