@@ -1,7 +1,3 @@
 #pragma once
 
 // All of layers/.
-#include "layers/conv1d.hpp"
-#include "layers/fused_linear.hpp"
-#include "layers/mamba_config.hpp"
-#include "layers/rms_norm.hpp"
