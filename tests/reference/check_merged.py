@@ -43,6 +43,8 @@ def differences(score, expected):
     """Largest difference of a log-probability, and of the logarithm of the perplexity, relative to max(1, |expected|)."""
     if len(score["logprobs"]) != len(expected):
         sys.exit(f"expected {len(expected)} log-probabilities, one fewer than ids; found {len(score['logprobs'])}")
+    if not all(map(math.isfinite, [*score["logprobs"], score["perplexity"]])):
+        return math.inf, math.inf
     each = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(score["logprobs"], expected))
     mean = -sum(expected) / len(expected)
     return each, abs(math.log(score["perplexity"]) - mean) / max(1.0, abs(mean))
