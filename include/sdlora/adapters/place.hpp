@@ -117,7 +117,11 @@ struct Place<On<Sites, Policies>...> {
   static constexpr bool learns_at = policy_at<S>::learns;
 
   static constexpr bool learns = (false || ... || Policies::learns);
-  static constexpr bool mergeable = (true && ... && Policies::mergeable);
+  /// Whether all that learns has a place among a checkpoint's weights: prompts, prefixes and initial
+  /// states have none.
+  static constexpr bool mergeable =
+      (true && ... &&
+       (!Policies::learns || (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise))));
   static constexpr bool is_static = (true && ... && Policies::is_static);
   static constexpr bool selects = (false || ... || (detail::selected_channels<Policies> != 0));
 };

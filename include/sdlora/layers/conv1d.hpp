@@ -1,0 +1,256 @@
+#pragma once
+
+#include "../error.hpp"
+#include "../tensor/matrix_view.hpp"
+#include "../tensor/parallel.hpp"
+#include "../tensor/sequences.hpp"
+#include "../tensor/simd.hpp"
+#include "../tensor/workspace.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace sdlora {
+
+/// The arguments of a causal depthwise convolution with SiLU, K taps:
+/// out[t] = silu(bias + Σ_k weight[:, k] · x[t − K + 1 + k]), per channel and sequence.
+/// Inputs before a sequence come from its window: the K − 1 inputs that went before, oldest first.
+template <class T>
+struct Conv1dInputs {
+  Sequences sequences;
+  MatrixView<const T> x;       // (M, E)
+  MatrixView<const T> weight;  // (E, K)
+  const T* bias = nullptr;     // (E)
+  const T* window = nullptr;   // (S, K − 1, E), or absent: zeros
+  std::size_t window_stride = 0;  ///< distance between sequences' windows; 0: one shared by all
+};
+
+/// Where the gradients of the convolution go; what is null or empty is not computed.
+template <class T>
+struct Conv1dGradients {
+  MatrixView<T> x;         // (M, E), overwritten
+  MatrixView<T> weight;    // (E, K), added to
+  T* bias = nullptr;       // (E), added to
+  T* window = nullptr;     // (K − 1, E), added to: the shared window's
+};
+
+namespace detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// The rows that a convolution reads around each position, with those before the sequence.
+template <std::size_t K, class T>
+class Conv1dRows {
+ public:
+  Conv1dRows(const Conv1dInputs<T>& in, Workspace& workspace) : in_(in), channels_(in.x.cols) {
+    T* taps = workspace.take<T>(K * channels_).data();
+    for (std::size_t e = 0; e < channels_; ++e) {
+      for (std::size_t k = 0; k < K; ++k) taps[k * channels_ + e] = in.weight(e, k);
+    }
+    taps_ = taps;
+    T* zeros = workspace.take<T>(channels_).data();
+    std::fill_n(zeros, channels_, T(0));
+    zeros_ = zeros;
+  }
+
+  std::size_t sequence_of(std::size_t row) const {
+    const auto& offsets = in_.sequences.offsets;
+    return static_cast<std::size_t>(std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin()) - 1;
+  }
+
+  /// The input at position t ≥ −(K − 1) of sequence s.
+  const T* input(std::size_t s, std::ptrdiff_t t) const {
+    if (t >= 0) return in_.x.row(in_.sequences.first(s) + static_cast<std::size_t>(t));
+    if (in_.window == nullptr) return zeros_;
+    const auto back = static_cast<std::size_t>(t + static_cast<std::ptrdiff_t>(K) - 1);
+    return in_.window + s * in_.window_stride + back * channels_;
+  }
+
+  std::array<const T*, K> inputs(std::size_t s, std::size_t t) const {
+    std::array<const T*, K> rows;
+    for (std::size_t k = 0; k < K; ++k) {
+      rows[k] = input(s, static_cast<std::ptrdiff_t>(t + k) - static_cast<std::ptrdiff_t>(K) + 1);
+    }
+    return rows;
+  }
+
+  /// The convolution before SiLU at channel e (and those after it that fill a vector).
+  template <class V>
+  V before_activation(const std::array<const T*, K>& rows, std::size_t e) const {
+    V sum = in_.bias == nullptr ? V(T(0)) : load<V>(in_.bias + e);
+    for (std::size_t k = 0; k < K; ++k) sum = fma(load<V>(taps_ + k * channels_ + e), load<V>(rows[k] + e), sum);
+    return sum;
+  }
+
+  template <class V>
+  static V load(const T* p) {
+    if constexpr (std::is_same_v<V, T>) {
+      return *p;
+    } else {
+      return V::load_unaligned(p);
+    }
+  }
+
+  const T* tap(std::size_t k) const { return taps_ + k * channels_; }
+
+ private:
+  const Conv1dInputs<T>& in_;
+  std::size_t channels_;
+  const T* taps_;
+  const T* zeros_;
+};
+
+template <class T>
+void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_t rows, std::size_t cols) {
+  if (in.weight.rows != in.x.cols || in.weight.cols != taps || rows != in.x.rows || cols != in.x.cols ||
+      in.sequences.rows() != in.x.rows) {
+    throw ShapeError("conv1d: expected x and out (" + std::to_string(in.sequences.rows()) + ", " +
+                     std::to_string(in.weight.rows) + ") and weight (E, " + std::to_string(taps) + "), found x (" +
+                     std::to_string(in.x.rows) + ", " + std::to_string(in.x.cols) + "), out (" +
+                     std::to_string(rows) + ", " + std::to_string(cols) + ") and weight (" +
+                     std::to_string(in.weight.rows) + ", " + std::to_string(in.weight.cols) +
+                     "); pass one row per token of all sequences");
+  }
+}
+
+inline constexpr std::size_t conv_rows = 32;
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace detail
+
+inline namespace SDLORA_SIMD_TAG {
+
+/// Causal depthwise convolution with SiLU. out (M, E); final_window (S, K − 1, E) gets the last
+/// K − 1 inputs of each sequence (with its window before them) unless it is null; it may not
+/// overlap the window given. Throws ShapeError.
+template <std::size_t K, class T>
+void conv1d_silu_forward(const Conv1dInputs<T>& in, MatrixView<T> out, T* final_window, Workspace& workspace) {
+  detail::require_conv_shapes(in, K, out.rows, out.cols);
+  const Workspace::Scope scope(workspace);
+  const detail::Conv1dRows<K, T> conv(in, workspace);
+  const std::size_t E = in.x.cols;
+  const std::size_t M = in.x.rows;
+  parallel_for((M + detail::conv_rows - 1) / detail::conv_rows, [&](std::size_t task) {
+    const std::size_t last = std::min(M, (task + 1) * detail::conv_rows);
+    for (std::size_t row = task * detail::conv_rows; row < last; ++row) {
+      const std::size_t s = conv.sequence_of(row);
+      const auto rows = conv.inputs(s, row - in.sequences.first(s));
+      T* o = out.row(row);
+      std::size_t e = 0;
+      for (; e + simd_width<T> <= E; e += simd_width<T>) {
+        silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
+      }
+      for (; e < E; ++e) o[e] = silu(conv.template before_activation<T>(rows, e));
+    }
+  });
+  if (final_window == nullptr) return;
+  for (std::size_t s = 0; s < in.sequences.count(); ++s) {
+    for (std::size_t j = 0; j + 1 < K; ++j) {
+      const auto t = static_cast<std::ptrdiff_t>(in.sequences.length(s) + j) - static_cast<std::ptrdiff_t>(K - 1);
+      std::copy_n(conv.input(s, t), E, final_window + (s * (K - 1) + j) * E);
+    }
+  }
+}
+
+/// Gradients of `conv1d_silu_forward` from dout (M, E) and, unless null, dfinal_window (S, K − 1, E).
+template <std::size_t K, class T>
+void conv1d_silu_backward(const Conv1dInputs<T>& in, MatrixView<const T> dout, const T* dfinal_window,
+                          const Conv1dGradients<T>& gradients, Workspace& workspace) {
+  detail::require_conv_shapes(in, K, dout.rows, dout.cols);
+  const Workspace::Scope scope(workspace);
+  const detail::Conv1dRows<K, T> conv(in, workspace);
+  const std::size_t E = in.x.cols;
+  const std::size_t M = in.x.rows;
+  const MatrixView<T> dpre{workspace.take<T>(M * E).data(), M, E};
+  const auto silu_gradient = [](auto x, auto g) {
+    using V = decltype(x);
+    const V s = sigmoid(x);
+    return g * s * fma(x, V(T(1)) - s, V(T(1)));
+  };
+  parallel_for((M + detail::conv_rows - 1) / detail::conv_rows, [&](std::size_t task) {
+    const std::size_t last = std::min(M, (task + 1) * detail::conv_rows);
+    for (std::size_t row = task * detail::conv_rows; row < last; ++row) {
+      const std::size_t s = conv.sequence_of(row);
+      const auto rows = conv.inputs(s, row - in.sequences.first(s));
+      std::size_t e = 0;
+      for (; e + simd_width<T> <= E; e += simd_width<T>) {
+        silu_gradient(conv.template before_activation<Simd<T>>(rows, e), Simd<T>::load_unaligned(dout.row(row) + e))
+            .store_unaligned(dpre.row(row) + e);
+      }
+      for (; e < E; ++e) dpre(row, e) = silu_gradient(conv.template before_activation<T>(rows, e), dout(row, e));
+    }
+  });
+
+  // What position t ≥ −(K − 1) of sequence s receives: from the outputs that read it, and from the
+  // final window if it is part of that.
+  const auto input_gradient = [&](std::size_t s, std::ptrdiff_t t, std::size_t e) {
+    const auto length = static_cast<std::ptrdiff_t>(in.sequences.length(s));
+    T sum = T(0);
+    for (std::size_t k = 0; k < K; ++k) {
+      const std::ptrdiff_t reader = t + static_cast<std::ptrdiff_t>(K - 1 - k);
+      if (reader < 0 || reader >= length) continue;
+      sum += conv.tap(k)[e] * dpre(in.sequences.first(s) + static_cast<std::size_t>(reader), e);
+    }
+    const std::ptrdiff_t place = t - length + static_cast<std::ptrdiff_t>(K - 1);
+    if (dfinal_window != nullptr && place >= 0) {
+      sum += dfinal_window[(s * (K - 1) + static_cast<std::size_t>(place)) * E + e];
+    }
+    return sum;
+  };
+  if (gradients.x) {
+    parallel_for((M + detail::conv_rows - 1) / detail::conv_rows, [&](std::size_t task) {
+      const std::size_t last = std::min(M, (task + 1) * detail::conv_rows);
+      for (std::size_t row = task * detail::conv_rows; row < last; ++row) {
+        const std::size_t s = conv.sequence_of(row);
+        const std::size_t t = row - in.sequences.first(s);
+        T* o = gradients.x.row(row);
+        if (t + K - 1 < in.sequences.length(s)) {  // every reader exists and the final window is beyond
+          for (std::size_t e = 0; e < E; ++e) o[e] = conv.tap(K - 1)[e] * dpre(row, e);
+          for (std::size_t k = 0; k + 1 < K; ++k) {
+            const T* tap = conv.tap(k);
+            const T* d = dpre.row(row + K - 1 - k);
+            for (std::size_t e = 0; e < E; ++e) o[e] += tap[e] * d[e];
+          }
+        } else {
+          for (std::size_t e = 0; e < E; ++e) o[e] = input_gradient(s, static_cast<std::ptrdiff_t>(t), e);
+        }
+      }
+    });
+  }
+  if (gradients.window != nullptr) {
+    for (std::size_t s = 0; s < in.sequences.count(); ++s) {
+      for (std::size_t j = 0; j + 1 < K; ++j) {
+        const auto t = static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(K - 1);
+        for (std::size_t e = 0; e < E; ++e) gradients.window[j * E + e] += input_gradient(s, t, e);
+      }
+    }
+  }
+  if (!gradients.weight && gradients.bias == nullptr) return;
+  constexpr std::size_t block = 64;  // channels of one task; each sums over the rows in order
+  parallel_for((E + block - 1) / block, [&](std::size_t task) {
+    const std::size_t first = task * block;
+    const std::size_t count = std::min(block, E - first);
+    std::array<std::array<T, block>, K + 1> sums{};
+    for (std::size_t s = 0; s < in.sequences.count(); ++s) {
+      for (std::size_t t = 0; t < in.sequences.length(s); ++t) {
+        const T* d = dpre.row(in.sequences.first(s) + t) + first;
+        const auto rows = conv.inputs(s, t);
+        for (std::size_t k = 0; k < K; ++k) {
+          const T* x = rows[k] + first;
+          for (std::size_t e = 0; e < count; ++e) sums[k][e] += d[e] * x[e];
+        }
+        for (std::size_t e = 0; e < count; ++e) sums[K][e] += d[e];
+      }
+    }
+    for (std::size_t e = 0; e < count; ++e) {
+      if (gradients.weight) {
+        for (std::size_t k = 0; k < K; ++k) gradients.weight(first + e, k) += sums[k][e];
+      }
+      if (gradients.bias != nullptr) gradients.bias[first + e] += sums[K][e];
+    }
+  });
+}
+
+}  // namespace SDLORA_SIMD_TAG
+
+}  // namespace sdlora

@@ -1,0 +1,197 @@
+#pragma once
+
+#include "../error.hpp"
+#include "../layers/mamba_config.hpp"
+#include "../layers/mamba_weights.hpp"
+#include "../tensor/random.hpp"
+#include "../tensor/workspace.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sdlora {
+
+/// The pre-trained values of a Mamba language model. Built once, then immutable and shared by every
+/// model on it, whatever its placement. The head is tied to the embedding.
+template <Config C, class T = float>
+class Base {
+ public:
+  /// Zeros of the given sizes, to be filled through `visit`. Throws ArgumentError where a size
+  /// contradicts the configuration's type.
+  explicit Base(const MambaDimensions& m) : m_(m) {
+    require("d_model", C::config.d_model, m.d_model);
+    require("n_layer", C::config.n_layer, m.n_layer);
+    require("vocab_size", C::config.vocab_size, m.vocab_size);
+    if (C::config.dt_rank != 0) require("dt_rank", C::config.dt_rank, m.dt_rank);
+    require("d_state", C::config.d_state, m.d_state);
+    require("d_conv", C::config.d_conv, m.d_conv);
+    require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
+    layers_.resize(m.n_layer);
+    A_.resize(m.n_layer);
+    std::size_t count = 0;
+    lay_out([&](MatrixView<T>&, std::size_t rows, std::size_t cols) { count += padded(rows * cols); });
+    memory_ = detail::allocate_aligned(count * sizeof(T));
+    T* next = reinterpret_cast<T*>(memory_.get());
+    std::fill_n(next, count, T(0));
+    lay_out([&](MatrixView<T>& view, std::size_t rows, std::size_t cols) {
+      view = {next, rows, cols};
+      next += padded(rows * cols);
+    });
+  }
+
+  Base(const Base& other) : Base(other.m_) {
+    std::vector<MatrixView<T>> target;
+    lay_out([&](MatrixView<T>& view, std::size_t, std::size_t) { target.push_back(view); });
+    std::size_t i = 0;
+    const_cast<Base&>(other).lay_out([&](MatrixView<T>& view, std::size_t, std::size_t) {
+      std::copy_n(view.data, view.rows * view.cols, target[i++].data);
+    });
+  }
+  Base& operator=(const Base&) = delete;
+
+  /// Random values as a model starts its pre-training (Mamba's published initialisation).
+  static Base random(const MambaDimensions& m, std::uint64_t seed);
+
+  const MambaDimensions& dimensions() const { return m_; }
+  MatrixView<const T> embedding() const { return embedding_; }  // (V, d)
+  MatrixView<const T> norm_f() const { return norm_f_; }        // (1, d)
+  MambaWeights<const T> layer(std::size_t l) const {
+    const MambaWeights<T>& w = layers_[l];
+    return {w.norm, w.in_proj, w.conv, w.conv_bias, w.x_proj, w.dt_proj, w.dt_bias, w.A_log, w.D, w.out_proj};
+  }
+  /// −exp(A_log), (E, N): what the scan reads.
+  MatrixView<const T> A(std::size_t l) const { return A_[l]; }
+
+  MatrixView<T> embedding() { return embedding_; }
+  MatrixView<T> norm_f() { return norm_f_; }
+  const MambaWeights<T>& layer(std::size_t l) { return layers_[l]; }
+
+  /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names.
+  template <class Function>
+  void visit(const Function& f) {
+    visit_as(*this, f);
+  }
+  template <class Function>
+  void visit(const Function& f) const {
+    visit_as(*this, f);
+  }
+
+  /// To be called after the values have been changed, before a model is built on them.
+  void finish() {
+    for (std::size_t l = 0; l < m_.n_layer; ++l) {
+      const MatrixView<T>& log = layers_[l].A_log;
+      for (std::size_t i = 0; i < log.rows * log.cols; ++i) A_[l].data[i] = -std::exp(log.data[i]);
+    }
+  }
+
+ private:
+  static std::size_t padded(std::size_t count) {
+    constexpr std::size_t line = alignment / sizeof(T);
+    return (count + line - 1) / line * line;
+  }
+
+  static void require(const char* name, std::size_t expected, std::size_t found) {
+    if (expected != dyn && expected != found) {
+      throw ArgumentError(std::string("Base: ") + name + " is " + std::to_string(expected) +
+                          " in the configuration's type but " + std::to_string(found) +
+                          " in the checkpoint; use the preset of this checkpoint, or presets::AnyMamba");
+    }
+  }
+
+  template <class Function>
+  void lay_out(const Function& f) {
+    const std::size_t E = m_.d_inner;
+    f(embedding_, m_.vocab_size, m_.d_model);
+    for (std::size_t l = 0; l < m_.n_layer; ++l) {
+      MambaWeights<T>& w = layers_[l];
+      f(w.norm, 1, m_.d_model);
+      f(w.in_proj, 2 * E, m_.d_model);
+      f(w.conv, E, m_.d_conv);
+      f(w.conv_bias, 1, E);
+      f(w.x_proj, m_.dt_rank + 2 * m_.d_state, E);
+      f(w.dt_proj, E, m_.dt_rank);
+      f(w.dt_bias, 1, E);
+      f(w.A_log, E, m_.d_state);
+      f(w.D, 1, E);
+      f(w.out_proj, m_.d_model, E);
+      f(A_[l], E, m_.d_state);
+    }
+    f(norm_f_, 1, m_.d_model);
+  }
+
+  template <class Self, class Function>
+  static void visit_as(Self& self, const Function& f) {
+    using Shape = std::vector<std::size_t>;
+    const MambaDimensions& m = self.m_;
+    const std::size_t E = m.d_inner;
+    f(std::string("backbone.embeddings.weight"), self.embedding(), Shape{m.vocab_size, m.d_model});
+    for (std::size_t l = 0; l < m.n_layer; ++l) {
+      const std::string layer = "backbone.layers." + std::to_string(l) + ".";
+      const auto w = self.layer(l);
+      f(layer + "norm.weight", w.norm, Shape{m.d_model});
+      f(layer + "mixer.A_log", w.A_log, Shape{E, m.d_state});
+      f(layer + "mixer.D", w.D, Shape{E});
+      f(layer + "mixer.conv1d.weight", w.conv, Shape{E, 1, m.d_conv});
+      f(layer + "mixer.conv1d.bias", w.conv_bias, Shape{E});
+      f(layer + "mixer.in_proj.weight", w.in_proj, Shape{2 * E, m.d_model});
+      f(layer + "mixer.x_proj.weight", w.x_proj, Shape{m.dt_rank + 2 * m.d_state, E});
+      f(layer + "mixer.dt_proj.weight", w.dt_proj, Shape{E, m.dt_rank});
+      f(layer + "mixer.dt_proj.bias", w.dt_bias, Shape{E});
+      f(layer + "mixer.out_proj.weight", w.out_proj, Shape{m.d_model, E});
+    }
+    f(std::string("backbone.norm_f.weight"), self.norm_f(), Shape{m.d_model});
+  }
+
+  MambaDimensions m_;
+  detail::AlignedBytes memory_;
+  MatrixView<T> embedding_;
+  std::vector<MambaWeights<T>> layers_;
+  std::vector<MatrixView<T>> A_;
+  MatrixView<T> norm_f_;
+};
+
+template <Config C, class T>
+Base<C, T> Base<C, T>::random(const MambaDimensions& m, std::uint64_t seed) {
+  Base base(m);
+  std::uint64_t stream = 0;
+  const auto uniform = [&](MatrixView<T> values, double bound) {
+    const RandomStream random(seed, ++stream);
+    for (std::size_t i = 0; i < values.rows * values.cols; ++i) {
+      values.data[i] = static_cast<T>(bound * (2.0 * random.uniform(i) - 1.0));
+    }
+  };
+  const auto inverse_root = [](std::size_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); };
+  {
+    const RandomStream random(seed, ++stream);
+    for (std::size_t i = 0; i < m.vocab_size * m.d_model; ++i) {
+      base.embedding_.data[i] = static_cast<T>(0.02 * random.normal(i));
+    }
+  }
+  for (const MambaWeights<T>& w : base.layers_) {
+    std::fill_n(w.norm.data, m.d_model, T(1));
+    uniform(w.in_proj, inverse_root(m.d_model));
+    uniform(w.conv, inverse_root(m.d_conv));
+    uniform(w.conv_bias, inverse_root(m.d_conv));
+    uniform(w.x_proj, inverse_root(m.d_inner));
+    uniform(w.dt_proj, inverse_root(m.dt_rank));
+    // The residual stream's variance stays put as depth grows.
+    uniform(w.out_proj, inverse_root(m.d_inner) * inverse_root(m.n_layer));
+    const RandomStream random(seed, ++stream);
+    for (std::size_t e = 0; e < m.d_inner; ++e) {
+      // softplus(bias) is log-uniform in [1e-3, 1e-1].
+      const double dt = std::max(1e-4, std::exp(std::log(1e-3) + random.uniform(e) * std::log(1e2)));
+      w.dt_bias.data[e] = static_cast<T>(dt + std::log(-std::expm1(-dt)));
+      w.D.data[e] = T(1);
+      for (std::size_t n = 0; n < m.d_state; ++n) w.A_log(e, n) = static_cast<T>(std::log(static_cast<double>(n + 1)));
+    }
+  }
+  std::fill_n(base.norm_f_.data, m.d_model, T(1));
+  base.finish();
+  return base;
+}
+
+}  // namespace sdlora

@@ -1,0 +1,103 @@
+#pragma once
+
+#include "../tensor/matmul.hpp"
+#include "../tensor/parallel.hpp"
+#include "../tensor/simd.hpp"
+#include "../tensor/workspace.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace sdlora {
+
+/// A sum of negative log-likelihoods, in nats, and how many predictions it has.
+struct Loss {
+  double sum = 0.0;
+  std::size_t count = 0;
+  double mean() const { return count == 0 ? 0.0 : sum / static_cast<double>(count); }
+};
+
+namespace detail {
+
+/// Logits held at once: 8 Mi values, so that memory does not grow with the batch.
+inline constexpr std::size_t head_values = std::size_t{1} << 23;
+
+inline std::size_t head_rows(std::size_t vocabulary, std::size_t rows) {
+  return std::min(rows, std::max<std::size_t>(16, head_values / std::max<std::size_t>(1, vocabulary)));
+}
+
+inline namespace SDLORA_SIMD_TAG {
+
+/// log Σ exp of a row.
+template <class T>
+T log_sum_exp(const T* x, std::size_t count) {
+  constexpr std::size_t width = simd_width<T>;
+  T top = x[0];
+  std::size_t j = 0;
+  if (count >= width) {
+    Simd<T> best = Simd<T>::load_unaligned(x);
+    for (j = width; j + width <= count; j += width) best = xsimd::max(best, Simd<T>::load_unaligned(x + j));
+    alignas(alignment) T lanes[width];
+    best.store_aligned(lanes);
+    for (const T lane : lanes) top = std::max(top, lane);
+  }
+  for (; j < count; ++j) top = std::max(top, x[j]);
+  Simd<T> sums(T(0));
+  for (j = 0; j + width <= count; j += width) sums += exp(Simd<T>::load_unaligned(x + j) - Simd<T>(top));
+  T sum = xsimd::hadd(sums);
+  for (; j < count; ++j) sum += exp(x[j] - top);
+  return top + std::log(sum);
+}
+
+/// x = scale · exp(x − shift).
+template <class T>
+void scaled_exp(T* x, std::size_t count, T shift, T scale) {
+  constexpr std::size_t width = simd_width<T>;
+  std::size_t j = 0;
+  for (; j + width <= count; j += width) {
+    (Simd<T>(scale) * exp(Simd<T>::load_unaligned(x + j) - Simd<T>(shift))).store_unaligned(x + j);
+  }
+  for (; j < count; ++j) x[j] = scale * exp(x[j] - shift);
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace detail
+
+/// Cross-entropy of a linear head without bias: logits = h·Wᵀ for the rows that have a target only,
+/// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty dh (n, d) it is
+/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW unless empty.
+template <class T>
+Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<const std::int32_t> targets, T scale,
+                        MatrixView<T> dh, MatrixView<T> dW, Workspace& workspace) {
+  const Workspace::Scope scope(workspace);
+  const std::size_t V = W.rows;
+  const std::size_t block = detail::head_rows(V, h.rows);
+  const MatrixView<T> room{workspace.take<T>(block * V).data(), block, V};
+  T* losses = workspace.take<T>(h.rows).data();
+  for (std::size_t first = 0; first < h.rows; first += block) {
+    const std::size_t count = std::min(block, h.rows - first);
+    const MatrixView<T> logits = room.rows_from(0, count);  // (count, V)
+    matmul(logits, h.rows_from(first, count), transposed(W));
+    parallel_for((count + 15) / 16, [&](std::size_t task) {
+      for (std::size_t i = task * 16; i < std::min(count, task * 16 + 16); ++i) {
+        const auto target = static_cast<std::size_t>(targets[first + i]);
+        const T total = detail::log_sum_exp(logits.row(i), V);
+        losses[first + i] = total - logits(i, target);
+        if (dh) {
+          detail::scaled_exp(logits.row(i), V, total, scale);
+          logits(i, target) -= scale;
+        }
+      }
+    });
+    if (dh) matmul(dh.rows_from(first, count), MatrixView<const T>(logits), W);
+    if (dW) matmul(dW, transposed(logits), h.rows_from(first, count), Write::Add);
+  }
+  Loss loss{0.0, h.rows};
+  for (std::size_t i = 0; i < h.rows; ++i) loss.sum += static_cast<double>(losses[i]);
+  return loss;
+}
+
+}  // namespace sdlora

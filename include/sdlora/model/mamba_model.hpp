@@ -1,0 +1,444 @@
+#pragma once
+
+#include "../adapters/selection.hpp"
+#include "../layers/mamba_block.hpp"
+#include "../tensor/tensor.hpp"
+#include "base.hpp"
+#include "batch.hpp"
+#include "cross_entropy.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sdlora {
+
+/// The recurrent state of a model for S sequences: all that it remembers of the tokens so far.
+template <class T>
+class MambaState {
+ public:
+  MambaState(const MambaDimensions& m, std::size_t sequences)
+      : sequences_(sequences),
+        window_size_(sequences * (m.d_conv - 1) * m.d_inner),
+        h_size_(sequences * m.d_inner * m.d_state),
+        values_(m.n_layer * (window_size_ + h_size_), T(0)) {}
+
+  std::size_t sequences() const { return sequences_; }
+  BlockState<T> layer(std::size_t l) {
+    T* first = values_.data() + l * (window_size_ + h_size_);
+    return {first, first + window_size_};
+  }
+  std::span<const T> values() const { return values_; }
+
+  /// The state of sequence `from` of `other` for every sequence here. Both of one model.
+  void repeat(const MambaState& other, std::size_t from) {
+    const std::size_t layers = values_.size() / (window_size_ + h_size_);
+    for (std::size_t l = 0; l < layers; ++l) {
+      T* to = values_.data() + l * (window_size_ + h_size_);
+      const T* source = other.values_.data() + l * (other.window_size_ + other.h_size_);
+      const std::size_t window = window_size_ / sequences_;
+      const std::size_t h = h_size_ / sequences_;
+      for (std::size_t s = 0; s < sequences_; ++s) {
+        std::copy_n(source + from * window, window, to + s * window);
+        std::copy_n(source + other.window_size_ + from * h, h, to + window_size_ + s * h);
+      }
+    }
+  }
+
+ private:
+  std::size_t sequences_;
+  std::size_t window_size_;
+  std::size_t h_size_;
+  std::vector<T> values_;
+};
+
+namespace detail {
+
+/// `trainable_parameters`: a constant where the types know every size, else a member.
+template <Config C, Placement P, bool Static = is_static(C::config) && P::is_static>
+struct TrainableCount {
+  static constexpr std::size_t trainable_parameters = sdlora::trainable_parameters<P>(dimensions(C::config));
+  explicit TrainableCount(std::size_t) {}
+};
+template <Config C, Placement P>
+struct TrainableCount<C, P, false> {
+  std::size_t trainable_parameters;
+  explicit TrainableCount(std::size_t count) : trainable_parameters(count) {}
+};
+
+}  // namespace detail
+
+/// A Mamba language model (Gu and Dao, arXiv 2312.00752) on a shared base, of which the places that
+/// `P` names learn: embedding, blocks, norm_f, and a head tied to the embedding. It owns only what
+/// learns; everything else is the base's.
+template <Config C, Placement P, class T = float>
+class MambaModel : public detail::TrainableCount<C, P> {
+  using Block = MambaBlock<C, P, T>;
+  template <class S>
+  static constexpr bool learns = P::template learns_at<S>;
+  static constexpr bool prompted = learns<site::Prompt>;
+
+ public:
+  using config_type = C;
+  using placement_type = P;
+  using value_type = T;
+  using base_type = Base<C, T>;
+  using state_type = MambaState<T>;
+
+  /// A model on `base`, its adapters at their initial values: the base's own function.
+  /// Throws ArgumentError where the selection or an option does not fit.
+  explicit MambaModel(std::shared_ptr<const base_type> base, AdapterOptions options = {})
+      : MambaModel(std::move(base), Selection{}, std::move(options)) {}
+
+  /// The same for a placement that selects dimensions.
+  MambaModel(std::shared_ptr<const base_type> base, Selection selection, AdapterOptions options = {})
+      : detail::TrainableCount<C, P>(count(base->dimensions(), options)),
+        base_(std::move(base)),
+        options_(std::move(options)),
+        selection_(std::move(selection)),
+        store_(count(base_->dimensions(), options_)),
+        embedding_(store_, place<site::Embedding>(base_->embedding(), true)),
+        norm_f_(store_, place<site::NormF>(base_->norm_f(), false)),
+        prompt_(store_, place<site::Prompt>({}, true)) {
+    const MambaDimensions& m = dimensions();
+    validate();
+    blocks_.reserve(m.n_layer);
+    first_learning_ = m.n_layer;
+    for (std::size_t l = 0; l < m.n_layer; ++l) {
+      blocks_.emplace_back(base_->layer(l), base_->A(l), m, l, store_, options_,
+                           selection_.layers.empty() ? nullptr : &selection_.layers[l]);
+      if (first_learning_ == m.n_layer && blocks_.back().active()) first_learning_ = l;
+    }
+    if (embedding_.active() || prompt_.active()) first_learning_ = 0;
+    kept_.resize(m.n_layer);
+    if (P::learns && store_.size() == 0) {
+      throw ArgumentError("MambaModel: the layer ranges leave nothing to learn; name layers below " +
+                          std::to_string(m.n_layer));
+    }
+  }
+
+  MambaModel(MambaModel&&) = default;
+
+  const MambaDimensions& dimensions() const { return base_->dimensions(); }
+  const std::shared_ptr<const base_type>& base() const { return base_; }
+  const Selection& selection() const { return selection_; }
+  const AdapterOptions& options() const { return options_; }
+  ParameterStore<T>& parameters() { return store_; }
+  const ParameterStore<T>& parameters() const { return store_; }
+  std::size_t total_parameters() const { return sdlora::total_parameters(dimensions()); }
+
+  /// The most workspace that a step has used, in bytes: activations, and temporaries beside them.
+  std::size_t peak_activation_bytes() const { return workspace_.peak_bytes(); }
+  void reset_peak() { workspace_.reset_peak(); }
+
+  /// Σ loss over the batch's targets; nothing is kept.
+  Loss loss(const Batch& batch) {
+    begin(batch.ids());
+    const Rows rows = embed(batch);
+    for (Block& block : blocks_) block.forward(rows.x, rows.sequences, {}, {}, Pass{}, workspace_);
+    return head(batch, rows, T(0), {});
+  }
+
+  /// Adds the gradient of scale · Σ loss to the store's gradients, and returns the loss. With
+  /// scale = 1 / (targets of the whole step) several batches add up to one step.
+  Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass = {.training = true}) {
+    static_assert(P::learns, "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
+                             "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
+    begin(batch.ids());
+    const Rows rows = embed(batch);
+    const std::size_t n_layer = blocks_.size();
+    for (std::size_t l = 0; l < n_layer; ++l) {
+      kept_[l] = l < first_learning_
+                     ? BlockActivations<T>{}
+                     : Block::keep(dimensions(), rows.sequences, below_learns || l > first_learning_, workspace_);
+      blocks_[l].forward(rows.x, rows.sequences, kept_[l], {}, pass, workspace_);
+    }
+    const MatrixView<T> dx{workspace_.take<T>(rows.x.rows * rows.x.cols).data(), rows.x.rows, rows.x.cols};
+    const Loss loss = head(batch, rows, static_cast<T>(scale), dx);
+    for (std::size_t l = n_layer; l-- > first_learning_;) {
+      if constexpr (below_learns) {
+        blocks_[l].template backward<true>(rows.sequences, kept_[l], dx, pass, workspace_);
+      } else if (l > first_learning_) {
+        blocks_[l].template backward<true>(rows.sequences, kept_[l], dx, pass, workspace_);
+      } else {
+        blocks_[l].template backward<false>(rows.sequences, kept_[l], dx, pass, workspace_);
+      }
+    }
+    if constexpr (below_learns) embed_backward(batch, dx);
+    return loss;
+  }
+
+  /// The state before the first token, for S sequences; a learned prompt has already been read.
+  state_type initial_state(std::size_t sequences) {
+    state_type state(dimensions(), sequences);
+    workspace_.reset();
+    for (std::size_t l = 0; l < blocks_.size(); ++l) blocks_[l].initial_state(sequences, state.layer(l), workspace_);
+    if constexpr (prompted) {
+      const std::size_t length = prompt_.length();
+      const MatrixView<T> x{workspace_.take<T>(sequences * length * dimensions().d_model).data(), sequences * length,
+                            dimensions().d_model};
+      std::vector<std::size_t> offsets(sequences + 1);
+      for (std::size_t s = 0; s <= sequences; ++s) offsets[s] = s * length;
+      for (std::size_t i = 0; i < x.rows; ++i) std::copy_n(prompt_.values().row(i % length), x.cols, x.row(i));
+      run(x, {offsets}, state);
+    }
+    return state;
+  }
+
+  /// Reads the tokens of packed sequences on from `state`, which moves on, and writes the logits
+  /// that follow each token. ids (M), logits (M, V). Whole, in chunks or step by step: the same.
+  void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
+               MatrixView<T> logits) {
+    const Workspace::Scope scope(workspace_);
+    const MatrixView<T> x = continue_with(ids, sequences, state);
+    rms_norm_forward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), x);
+    matmul(logits, MatrixView<const T>(x), transposed(embedding_.values()));
+  }
+
+  /// The same for one further token of each sequence: ids (S), logits (S, V).
+  void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<T> logits) {
+    step_offsets_.resize(ids.size() + 1);
+    for (std::size_t s = 0; s <= ids.size(); ++s) step_offsets_[s] = s;
+    forward(ids, {step_offsets_}, state, logits);
+  }
+
+  /// Logits (M, V) of whole sequences from their beginning.
+  Tensor<T, Extents<dyn, dyn>> logits(const Batch& batch) {
+    Tensor<T, Extents<dyn, dyn>> result(Extents<dyn, dyn>(batch.tokens(), dimensions().vocab_size), uninitialized);
+    state_type state = initial_state(batch.sequences().count());
+    forward(batch.ids(), batch.sequences(), state, result.matrix());
+    return result;
+  }
+
+  /// A base with everything learned added to its weights: the same function, for any placement.
+  std::shared_ptr<const base_type> merged() const {
+    static_assert(P::mergeable, "sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a "
+                                "checkpoint's weights and cannot be merged; save it as an adapter instead");
+    auto result = std::make_shared<base_type>(*base_);
+    add_change(*result, T(1));
+    return result;
+  }
+
+  /// target's weights += sign · the learned change: −1 takes back what `merged` added.
+  void add_change(base_type& target, T sign) const {
+    embedding_.add_change(target.embedding(), sign);
+    norm_f_.add_change(target.norm_f(), sign);
+    for (std::size_t l = 0; l < blocks_.size(); ++l) blocks_[l].add_change(target.layer(l), sign);
+    target.finish();
+  }
+
+ private:
+  /// Whether anything before the first block learns, so that every block passes its gradient on.
+  static constexpr bool below_learns = learns<site::Embedding> || learns<site::Prompt>;
+
+  struct NoRows {
+    NoRows(ParameterStore<T>&, const SitePlace<T>&) {}
+    static constexpr bool active() { return false; }
+    static constexpr std::size_t length() { return 0; }
+  };
+  template <class Policy, bool Learns = Policy::learns>
+  struct PromptState {
+    using type = NoRows;
+  };
+  template <class Policy>
+  struct PromptState<Policy, true> {
+    using type = typename Policy::template Rows<T>;
+  };
+
+  /// The residual stream and how it falls into sequences: with a prompt, rows before each.
+  struct Rows {
+    MatrixView<T> x;
+    Sequences sequences;
+  };
+
+  static std::size_t count(const MambaDimensions& m, const AdapterOptions& options) {
+    const AdapterSizes sizes = adapter_sizes(options, m);
+    return detail::count_active<P>(MambaLayerSites{}, m, sizes, options) +
+           detail::count_sites<P>(MambaModelSites{}, m, sizes);
+  }
+
+  template <Site S>
+  SitePlace<T> place(MatrixView<const T> base, bool decay) const {
+    return {.name = std::string(S::name),
+            .site = S::name,
+            .base = base,
+            .shape = site_shape<S>(dimensions()),
+            .decay = decay,
+            .options = &options_,
+            .sizes = adapter_sizes(options_, dimensions())};
+  }
+
+  void validate() const {
+    if (P::selects) {
+      if (selection_.layers.size() != dimensions().n_layer || selection_.d_inner != dimensions().d_inner ||
+          selection_.d_state != dimensions().d_state) {
+        throw ArgumentError("MambaModel: expected a selection for " + std::to_string(dimensions().n_layer) +
+                            " layers of " + std::to_string(dimensions().d_inner) + " channels and " +
+                            std::to_string(dimensions().d_state) + " states, found one for " +
+                            std::to_string(selection_.layers.size()) + " layers of " +
+                            std::to_string(selection_.d_inner) + " and " + std::to_string(selection_.d_state) +
+                            "; make it with select_dimensions on this base");
+      }
+      selection_.validate();
+    }
+    if (options_.dropout < 0.0 || options_.dropout >= 1.0 || options_.rank == 0 || options_.prompt_length == 0) {
+      throw ArgumentError("MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
+                          std::to_string(options_.dropout) + ", " + std::to_string(options_.rank) + " and " +
+                          std::to_string(options_.prompt_length));
+    }
+    for (const LayerRange& range : options_.layers) {
+      bool known = false;
+      for_sites([&](auto s) { known = known || (decltype(s)::name == range.site && learns<decltype(s)>); });
+      if (!known) {
+        throw ArgumentError("MambaModel: the layer range names site '" + range.site +
+                            "', which this placement does not train in its blocks; check the site's name");
+      }
+    }
+  }
+
+  template <class Function>
+  static void for_sites(const Function& f) {
+    [&]<class... Sites>(SiteList<Sites...>) { (f(Sites{}), ...); }(MambaLayerSites{});
+  }
+
+  T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
+
+  void begin(std::span<const std::int32_t> ids) {
+    require_ids(ids);
+    workspace_.reset();
+  }
+
+  void require_ids(std::span<const std::int32_t> ids) const {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= dimensions().vocab_size) {
+        throw ArgumentError("MambaModel: token " + std::to_string(i) + " is " + std::to_string(ids[i]) +
+                            ", expected 0 to " + std::to_string(dimensions().vocab_size - 1) +
+                            "; was the text encoded with this model's tokenizer?");
+      }
+    }
+  }
+
+  Rows embed(const Batch& batch) {
+    const std::size_t d = dimensions().d_model;
+    const MatrixView<const T> table = embedding_.values();
+    const std::size_t length = prompt_.length();
+    const Sequences given = batch.sequences();
+    Rows rows{{}, given};
+    if constexpr (prompted) {
+      prompted_offsets_.resize(given.count() + 1);
+      for (std::size_t s = 0; s <= given.count(); ++s) prompted_offsets_[s] = given.offsets[s] + s * length;
+      rows.sequences = {prompted_offsets_};
+    }
+    rows.x = {workspace_.take<T>(rows.sequences.rows() * d).data(), rows.sequences.rows(), d};
+    for (std::size_t s = 0; s < given.count(); ++s) {
+      if constexpr (prompted) {
+        for (std::size_t i = 0; i < length; ++i) {
+          std::copy_n(prompt_.values().row(i), d, rows.x.row(rows.sequences.first(s) + i));
+        }
+      }
+      for (std::size_t t = 0; t < given.length(s); ++t) {
+        const auto id = static_cast<std::size_t>(batch.ids()[given.first(s) + t]);
+        std::copy_n(table.row(id), d, rows.x.row(rows.sequences.first(s) + length + t));
+      }
+    }
+    return rows;
+  }
+
+  void embed_backward(const Batch& batch, MatrixView<const T> dx) {
+    const std::size_t length = prompt_.length();
+    const Sequences given = batch.sequences();
+    const auto add_row = [](const T* from, std::size_t count, T* to) {
+      for (std::size_t j = 0; j < count; ++j) to[j] += from[j];
+    };
+    for (std::size_t s = 0; s < given.count(); ++s) {
+      const std::size_t first = given.first(s) + s * length;
+      if constexpr (prompted) {
+        for (std::size_t i = 0; i < length; ++i) add_row(dx.row(first + i), dx.cols, prompt_.gradient().row(i));
+      }
+      if constexpr (learns<site::Embedding>) {
+        for (std::size_t t = 0; t < given.length(s); ++t) {
+          const auto id = static_cast<std::size_t>(batch.ids()[given.first(s) + t]);
+          add_row(dx.row(first + length + t), dx.cols, embedding_.gradient().row(id));
+        }
+      }
+    }
+  }
+
+  /// Norm and head over the rows that have targets. A non-empty dx (M, d) gets the gradient.
+  Loss head(const Batch& batch, const Rows& rows, T scale, MatrixView<T> dx) {
+    const Workspace::Scope scope(workspace_);
+    const std::size_t d = dimensions().d_model;
+    const std::size_t n = batch.loss_tokens();
+    const auto chosen = workspace_.take<std::size_t>(n);
+    const auto targets = workspace_.take<std::int32_t>(n);
+    const Sequences given = batch.sequences();
+    std::size_t next = 0;
+    for (std::size_t s = 0; s < given.count(); ++s) {
+      for (std::size_t i = given.first(s); i < given.first(s) + given.length(s); ++i) {
+        if (batch.targets()[i] == ignored_label) continue;
+        chosen[next] = i + (s + 1) * prompt_.length();
+        targets[next++] = batch.targets()[i];
+      }
+    }
+    require_ids(targets);
+    const auto take = [&] { return MatrixView<T>{workspace_.take<T>(n * d).data(), n, d}; };
+    const MatrixView<T> x = take();
+    const MatrixView<T> h = take();
+    for (std::size_t i = 0; i < n; ++i) std::copy_n(rows.x.row(chosen[i]), d, x.row(i));
+    rms_norm_forward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), h);
+    const MatrixView<T> dh = dx ? take() : MatrixView<T>{};
+    const Loss loss = head_cross_entropy(MatrixView<const T>(h), embedding_.values(), targets, scale, dh,
+                                         dx ? embedding_.gradient() : MatrixView<T>{}, workspace_);
+    if (dx) {
+      const MatrixView<T> dsum = take();
+      std::fill_n(dsum.data, n * d, T(0));
+      rms_norm_backward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), MatrixView<const T>(dh), dsum,
+                        norm_f_.gradient().data, workspace_);
+      std::fill_n(dx.data, dx.rows * dx.cols, T(0));
+      for (std::size_t i = 0; i < n; ++i) std::copy_n(dsum.row(i), d, dx.row(chosen[i]));
+    }
+    return loss;
+  }
+
+  MatrixView<T> continue_with(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state) {
+    require_ids(ids);
+    if (sequences.count() != state.sequences() || sequences.rows() != ids.size()) {
+      throw ShapeError("MambaModel: expected " + std::to_string(sequences.rows()) + " tokens of " +
+                       std::to_string(state.sequences()) + " sequences as in the state, found " +
+                       std::to_string(ids.size()) + " tokens of " + std::to_string(sequences.count()));
+    }
+    const std::size_t d = dimensions().d_model;
+    const MatrixView<T> x{workspace_.take<T>(ids.size() * d).data(), ids.size(), d};
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      std::copy_n(embedding_.values().row(static_cast<std::size_t>(ids[i])), d, x.row(i));
+    }
+    run(x, sequences, state);
+    return x;
+  }
+
+  void run(MatrixView<T> x, const Sequences& sequences, state_type& state) {
+    for (std::size_t l = 0; l < blocks_.size(); ++l) {
+      blocks_[l].forward(x, sequences, {}, state.layer(l), Pass{}, workspace_);
+    }
+  }
+
+  std::shared_ptr<const base_type> base_;
+  AdapterOptions options_;
+  Selection selection_;
+  ParameterStore<T> store_;
+  typename P::template policy_at<site::Embedding>::template Element<T> embedding_;
+  typename P::template policy_at<site::NormF>::template Element<T> norm_f_;
+  typename PromptState<typename P::template policy_at<site::Prompt>>::type prompt_;
+  std::vector<Block> blocks_;
+  std::size_t first_learning_ = 0;
+  std::vector<BlockActivations<T>> kept_;
+  std::vector<std::size_t> prompted_offsets_;
+  std::vector<std::size_t> step_offsets_;
+  Workspace workspace_;
+};
+
+}  // namespace sdlora
