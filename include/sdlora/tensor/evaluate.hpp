@@ -55,8 +55,8 @@ void run_columns(T* out, const Cursor& cursor, std::size_t first, std::size_t la
   }
 }
 
-/// Elements of one task, and from how many elements on there are tasks: a task should take some ten
-/// microseconds, many times the cost of handing it to a thread.
+/// Elements of one task, which should take some ten microseconds: many times the cost of handing it
+/// to a thread.
 template <std::size_t Cost>
 inline constexpr std::size_t block_elements = Cost >= 32  ? 4096
                                               : Cost >= 8 ? 8192
@@ -65,12 +65,11 @@ inline constexpr std::size_t block_elements = Cost >= 32  ? 4096
 template <AssignMode Mode, std::size_t Cost, class T, class Bound>
 void run_flat(T* out, std::size_t size, const Bound& bound) {
   using V = Simd<T>;
-  constexpr std::size_t block = block_elements<Cost>;
-  const auto cursor = bound.template flat_cursor<V>();
-  if (size <= 2 * block) return run_columns<Mode, V>(out, cursor, 0, size);
+  const std::size_t block = size <= 2 * block_elements<Cost> ? size : block_elements<Cost>;
   parallel_for((size + block - 1) / block, [&](std::size_t task) {
     const std::size_t first = task * block;
-    run_columns<Mode, V>(out, cursor, first, first + block < size ? first + block : size);
+    run_columns<Mode, V>(out, bound.template flat_cursor<V>(), first,
+                         first + block < size ? first + block : size);
   });
 }
 
@@ -79,18 +78,15 @@ template <AssignMode Mode, std::size_t Cost, class T, class Bound>
 void run_rows(T* out, std::size_t rows, std::size_t columns, std::size_t stride, std::size_t longest,
               const Bound& bound) {
   using V = Simd<T>;
-  constexpr std::size_t block = block_elements<Cost>;
-  const auto run = [&](std::size_t first, std::size_t last) {
+  const std::size_t work = longest > columns ? longest : columns;
+  std::size_t block = work < block_elements<Cost> ? block_elements<Cost> / work : 1;
+  if (rows <= 2 * block) block = rows;
+  parallel_for((rows + block - 1) / block, [&](std::size_t task) {
+    const std::size_t first = task * block;
+    const std::size_t last = first + block < rows ? first + block : rows;
     for (std::size_t row = first; row < last; ++row) {
       run_columns<Mode, V>(out + row * stride, bound.template cursor<V>(row), 0, columns);
     }
-  };
-  const std::size_t work = longest > columns ? longest : columns;
-  const std::size_t rows_per_block = work < block ? block / work : 1;
-  if (rows <= 2 * rows_per_block) return run(0, rows);
-  parallel_for((rows + rows_per_block - 1) / rows_per_block, [&](std::size_t task) {
-    const std::size_t first = task * rows_per_block;
-    run(first, first + rows_per_block < rows ? first + rows_per_block : rows);
   });
 }
 

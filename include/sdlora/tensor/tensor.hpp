@@ -161,9 +161,19 @@ class Tensor {
   MatrixView<const T> matrix() const& { return view().matrix(); }
   void matrix() const&& = delete;
 
-  operator view_type() & { return view(); }                   // NOLINT(google-explicit-constructor)
-  operator const_view_type() const& { return const_view(); }  // NOLINT(google-explicit-constructor)
-  operator const_view_type() const&& = delete;
+  /// Views also of a shape with more dynamic extents.
+  template <class Other>
+    requires std::is_convertible_v<const ExtentsType&, Other>
+  operator TensorView<T, Other, Device>() & {  // NOLINT(google-explicit-constructor)
+    return view();
+  }
+  template <class Other>
+    requires std::is_convertible_v<const ExtentsType&, Other>
+  operator TensorView<const T, Other, Device>() const& {  // NOLINT(google-explicit-constructor)
+    return view();
+  }
+  template <class Other>
+  operator TensorView<const T, Other, Device>() const&& = delete;
 
   /// One element; not checked. Host memory only.
   template <class... Indices>

@@ -1,0 +1,37 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/tensor/extents.hpp>
+#include <type_traits>
+
+using sdlora::dyn;
+using sdlora::Extents;
+
+static_assert(Extents<2, 3>::is_static() && !Extents<2, dyn>::is_static());
+static_assert(Extents<2, 3>{}.size() == 6 && Extents<2, dyn>(5).size() == 10 && Extents<>{}.size() == 1);
+static_assert(Extents<2, dyn>(2, 5) == Extents<2, 5>{} && Extents<dyn, 4, dyn>(3, 5) == Extents<3, 4, 5>{});
+static_assert(!(Extents<2, 3>{} == Extents<3, 2>{}) && !(Extents<2, 3>{} == Extents<2, 3, 1>{}));
+static_assert(std::is_convertible_v<Extents<2, 3>, Extents<dyn, 3>>);
+static_assert(!std::is_convertible_v<Extents<dyn, 3>, Extents<2, 3>>);
+static_assert(std::is_constructible_v<Extents<2, 3>, Extents<dyn, 3>>);
+static_assert(!std::is_constructible_v<Extents<2, 3>, Extents<dyn, 4>>);
+static_assert(std::is_empty_v<Extents<2, 3, 5, 7>> && sizeof(Extents<2, dyn, 5>) == sizeof(std::size_t));
+
+TEST_CASE("extents: dynamic ones are stored in order, static ones known") {
+  const Extents<dyn, 3, dyn, 7> extents(2, 5);
+  CHECK(extents.extent(0) == 2);
+  CHECK(extents.extent(1) == 3);
+  CHECK(extents.extent(2) == 5);
+  CHECK(extents.extent(3) == 7);
+  CHECK(extents.size() == 210);
+  CHECK(to_string(extents) == "(2, 3, 5, 7)");
+  CHECK(Extents<dyn, dyn>{}.size() == 0);
+}
+
+TEST_CASE("extents: a value that contradicts the type is an error that says so") {
+  CHECK_THROWS_WITH_AS(
+      (Extents<3, dyn>(4, 5)),
+      "Extents: extent 0 is 3 in the type but was given as 4; pass the static value, or make "
+      "the extent dyn",
+      sdlora::ShapeError);
+  CHECK_THROWS_AS((Extents<3, 5>(Extents<dyn, 5>(2))), sdlora::ShapeError);
+}

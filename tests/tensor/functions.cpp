@@ -1,0 +1,67 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <sdlora/tensor/evaluate.hpp>
+
+using namespace sdlora;
+
+namespace {
+
+/// Checks f(x), computed in batches and tails, against a function of long double.
+template <class T, class Function, class Reference>
+void check(const char* name, double first, double last, const Function& f, const Reference& reference) {
+  constexpr std::size_t count = 1009;
+  Tensor<T, Extents<dyn>> x(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    x(i) = static_cast<T>(first + (last - first) * static_cast<double>(i) / (count - 1));
+  }
+  const auto y = evaluate(f(x));
+  const long double tolerance = 16 * static_cast<long double>(std::numeric_limits<T>::epsilon());
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const long double expected = reference(static_cast<long double>(x(i)));
+    if (!(std::fabs(static_cast<long double>(y(i)) - expected) <= tolerance * std::fabs(expected))) ++wrong;
+  }
+  CHECK_MESSAGE(wrong == 0, name);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("functions: agree with the standard library", T, float, double) {
+  using L = long double;
+  check<T>("exp", -80, 80, [](const auto& x) { return exp(x); }, [](L x) { return std::exp(x); });
+  check<T>("log", 1e-3, 1e3, [](const auto& x) { return log(x); }, [](L x) { return std::log(x); });
+  check<T>("sqrt", 0, 1e3, [](const auto& x) { return sqrt(x); }, [](L x) { return std::sqrt(x); });
+  check<T>("rsqrt", 1e-3, 1e3, [](const auto& x) { return rsqrt(x); }, [](L x) { return 1 / std::sqrt(x); });
+  check<T>("tanh", -20, 20, [](const auto& x) { return tanh(x); }, [](L x) { return std::tanh(x); });
+  check<T>("square", -20, 20, [](const auto& x) { return square(x); }, [](L x) { return x * x; });
+  check<T>("abs", -20, 20, [](const auto& x) { return abs(x); }, [](L x) { return std::fabs(x); });
+  check<T>("negate", -20, 20, [](const auto& x) { return -x; }, [](L x) { return -x; });
+  check<T>(
+      "sigmoid", -80, 80, [](const auto& x) { return sigmoid(x); },
+      [](L x) { return 1 / (1 + std::exp(-x)); });
+  check<T>(
+      "silu", -80, 80, [](const auto& x) { return silu(x); }, [](L x) { return x / (1 + std::exp(-x)); });
+  check<T>(
+      "softplus", -80, 80, [](const auto& x) { return softplus(x); },
+      [](L x) { return std::fmax(x, L(0)) + std::log1p(std::exp(-std::fabs(x))); });
+  check<T>("fma", -20, 20, [](const auto& x) { return fma(x, x, 3); }, [](L x) { return x * x + 3; });
+  check<T>("divide", 1, 20, [](const auto& x) { return 7 / x; }, [](L x) { return 7 / x; });
+}
+
+TEST_CASE_TEMPLATE("functions: comparisons choose, strictly or not", T, float, double) {
+  Tensor<T, Extents<dyn>> x(19);
+  for (std::size_t i = 0; i < 19; ++i) x(i) = static_cast<T>(i) - 9;
+  const auto less = evaluate(select(x < 0, 1, x * 0));
+  const auto less_equal = evaluate(select(x <= 0, 1, x * 0));
+  const auto greater = evaluate(select(x > 0, 1, x * 0));
+  const auto greater_equal = evaluate(select(0 <= x, 1, x * 0));
+  for (std::size_t i = 0; i < 19; ++i) {
+    CHECK(less(i) == (i < 9 ? 1 : 0));
+    CHECK(less_equal(i) == (i <= 9 ? 1 : 0));
+    CHECK(greater(i) == (i > 9 ? 1 : 0));
+    CHECK(greater_equal(i) == (i >= 9 ? 1 : 0));
+  }
+}
