@@ -205,8 +205,8 @@ class MambaBlock {
         dstart.h = zeros(E * N, workspace);
         if constexpr (learns<site::Prefix>) dstart.window = zeros((K - 1) * E, workspace);
       }
-      ssm_backward<scan_gradients(InputGradient, true), needs.x>(sequences, kept, start, dy, nullptr, nullptr, dxz,
-                                                                 dstart, pass, workspace);
+      ssm_backward<scan_gradients(InputGradient, true), needs.x, /*Gated=*/true>(
+          sequences, kept, start, dy, nullptr, nullptr, dxz, dstart, pass, workspace);
       if constexpr (initial_state_learns) learned_start_backward(dstart, pass, workspace);
       if constexpr (needs.norm_input || learns<site::InProjX> || learns<site::InProjZ>) {
         const MatrixView<T> n{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};
@@ -403,7 +403,7 @@ class MambaBlock {
                               kept.states, workspace);
   }
 
-  template <SelectiveScanGradients Wanted, bool InputGradient>
+  template <SelectiveScanGradients Wanted, bool InputGradient, bool Gated>
   void ssm_backward(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start,
                     MatrixView<const T> dy, const T* dfinal_window, const T* dfinal_h, MatrixView<T> dxz,
                     const StartGradient& dstart, const Pass& pass, Workspace& workspace) const {
@@ -432,7 +432,7 @@ class MambaBlock {
       out.A = zeros(out.channels.size() * N, workspace);
     }
     const MatrixView<const T> A = effective_A(workspace);
-    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Wanted.z, A), kept.states, dy, dfinal_h,
+    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.states, dy, dfinal_h,
                                        out, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
@@ -503,8 +503,8 @@ class MambaBlock {
         const MatrixView<T> dxz{workspace.take<T>(length * 2 * E).data(), length, 2 * E};
         const MatrixView<const T> dy{zeros(length * E, workspace), length, E};
         before = {nullptr, zeros(E * N, workspace)};
-        ssm_backward<scan_gradients(true, false), true>(run.sequences(), run.kept, start, dy, dstart.window, dstart.h,
-                                                        dxz, before, pass, workspace);
+        ssm_backward<scan_gradients(true, false), true, /*Gated=*/false>(
+            run.sequences(), run.kept, start, dy, dstart.window, dstart.h, dxz, before, pass, workspace);
         add(dxz.cols_from(0, E), prefix_.gradient());
       }
     }
