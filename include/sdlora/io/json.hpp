@@ -1,5 +1,6 @@
 #pragma once
 
+#include <charconv>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -68,24 +69,26 @@ class CountingIterator {
 
 /// Builds the document; stops at equal keys, depth and size, which nlohmann itself lets pass.
 class StrictJsonBuilder {
+  using Kind = nlohmann::json::value_t;
+
  public:
   explicit StrictJsonBuilder(const JsonLimits& limits) : limits_(limits) {}
 
-  bool null() { return put(nullptr); }
-  bool boolean(bool value) { return put(value); }
-  bool number_integer(std::int64_t value) { return put(value); }
-  bool number_unsigned(std::uint64_t value) { return put(value); }
-  bool number_float(double value, const std::string&) { return put(value); }
-  bool string(std::string& value) { return put(std::move(value)); }
+  bool null() { return put(Kind::null) != nullptr; }
+  bool boolean(bool value) { return set(Kind::boolean, value); }
+  bool number_integer(std::int64_t value) { return set(Kind::number_integer, value); }
+  bool number_unsigned(std::uint64_t value) { return set(Kind::number_unsigned, value); }
+  bool number_float(double value, const std::string&) { return set(Kind::number_float, value); }
+  bool string(std::string& value) { return set(Kind::string, std::move(value)); }
   bool binary(nlohmann::json::binary_t&) { return false; }
-  bool start_object(std::size_t) { return open(nlohmann::json::value_t::object); }
-  bool start_array(std::size_t) { return open(nlohmann::json::value_t::array); }
+  bool start_object(std::size_t) { return open(Kind::object); }
+  bool start_array(std::size_t) { return open(Kind::array); }
   bool end_object() { return close(); }
   bool end_array() { return close(); }
 
   bool key(std::string& name) {
     auto& object = open_.back()->get_ref<nlohmann::json::object_t&>();
-    const auto [place, inserted] = object.try_emplace(std::move(name), nullptr);
+    const auto [place, inserted] = object.try_emplace(std::move(name));
     if (!inserted) {
       error_ = "the key " + in_quotes(place->first) + " stands twice in one object; keep one of them";
       return false;
@@ -110,8 +113,8 @@ class StrictJsonBuilder {
   nlohmann::json take() { return std::move(root_); }
 
  private:
-  template <class T>
-  nlohmann::json* put(T&& value) {
+  /// The place of the next value, made an empty one of its kind.
+  nlohmann::json* put(Kind kind) {
     if (++values_ > limits_.max_values) {
       error_ = "more than " + std::to_string(limits_.max_values) +
                " JSON values, the most that is read here; this cannot be the file that was meant";
@@ -120,17 +123,25 @@ class StrictJsonBuilder {
     nlohmann::json* target = &root_;
     if (!open_.empty()) {
       if (open_.back()->is_array()) {
-        auto& array = open_.back()->get_ref<nlohmann::json::array_t&>();
-        target = &array.emplace_back(nullptr);
+        target = &open_.back()->get_ref<nlohmann::json::array_t&>().emplace_back();
       } else {
         target = slot_;
       }
     }
-    *target = nlohmann::json(std::forward<T>(value));
+    *target = nlohmann::json(kind);
     return target;
   }
 
-  bool open(nlohmann::json::value_t kind) {
+  /// Through the kind and not json's constructor from T, which takes long to compile.
+  template <class T>
+  bool set(Kind kind, T value) {
+    nlohmann::json* target = put(kind);
+    if (target == nullptr) return false;
+    *target->template get_ptr<T*>() = std::move(value);
+    return true;
+  }
+
+  bool open(Kind kind) {
     if (open_.size() >= limits_.max_depth) {
       error_ = "arrays and objects nested deeper than " + std::to_string(limits_.max_depth) +
                ", the most that is read here; this cannot be the file that was meant";
@@ -154,6 +165,13 @@ class StrictJsonBuilder {
   std::string error_;
 };
 
+/// The shortest decimal text that reads back as the same double. Finite values only.
+inline std::string short_number(double value) {
+  char buffer[32];
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return {buffer, result.ptr};
+}
+
 /// "line 3, column 14 (byte 57)" of the text's byte `at`.
 inline std::string json_place(const JsonOrigin& origin, std::string_view text, std::size_t at) {
   std::size_t line = origin.first_line, line_begin = 0;
@@ -170,6 +188,25 @@ inline std::string json_place(const JsonOrigin& origin, std::string_view text, s
 }
 
 }  // namespace detail
+
+/// `text`, which must be UTF-8, as a JSON string in its quotes.
+inline std::string json_string(std::string_view text) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string result = "\"";
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      result += {'\\', c};
+    } else if (c == '\n') {
+      result += "\\n";
+    } else if (u < 0x20) {
+      result += {'\\', 'u', '0', '0', digits[u >> 4], digits[u & 15]};
+    } else {
+      result += c;
+    }
+  }
+  return result + '"';
+}
 
 /// Reads one JSON text (RFC 8259) strictly: equal keys in one object, malformed UTF-8, comments,
 /// numbers outside of double, anything after the value, and whatever passes the limits are
@@ -241,6 +278,13 @@ class JsonObject {
     return (place_.empty() ? "" : place_ + ".") + detail::printable(key);
   }
 
+  /// The raw value under a key; nothing where it is absent or null.
+  const nlohmann::json* find(std::string_view key) const {
+    const auto& fields = value_->get_ref<const nlohmann::json::object_t&>();
+    const auto found = fields.find(key);
+    return found == fields.end() || found->second.is_null() ? nullptr : &found->second;
+  }
+
   bool contains(std::string_view key) const { return find(key) != nullptr; }
 
   /// The value of a field that may be absent. T: bool, std::string, an integer type (range
@@ -296,22 +340,24 @@ class JsonObject {
     }
   }
 
-  const nlohmann::json* find(std::string_view key) const {
-    const auto& fields = value_->get_ref<const nlohmann::json::object_t&>();
-    const auto found = fields.find(key);
-    return found == fields.end() || found->second.is_null() ? nullptr : &found->second;
-  }
-
   const nlohmann::json& at(std::string_view key, const std::string& expected) const {
     const nlohmann::json* found = find(key);
     if (found == nullptr) fail(key, "expected " + expected + ", but the field is missing; add it");
     return *found;
   }
 
+  static std::string describe(const nlohmann::json& found) {
+    if (found.is_boolean()) return *found.get_ptr<const bool*>() ? "true" : "false";
+    if (found.is_number_unsigned()) return std::to_string(*found.get_ptr<const std::uint64_t*>());
+    if (found.is_number_integer()) return std::to_string(*found.get_ptr<const std::int64_t*>());
+    if (found.is_number_float()) return detail::short_number(*found.get_ptr<const double*>());
+    if (found.is_string()) return detail::in_quotes(found.get_ref<const std::string&>());
+    return found.type_name();
+  }
+
   [[noreturn]] void fail_type(const std::string& expected, const nlohmann::json& found,
                               const std::string& place) const {
-    std::string text = found.is_structured() ? std::string(found.type_name())
-                                             : detail::printable(found.dump(-1, ' ', true), 60);
+    const std::string text = describe(found);
     throw FileError(file_, place, "expected " + expected + ", found " + text + "; correct it");
   }
 

@@ -52,6 +52,11 @@ constexpr std::size_t automatic_dt_rank(std::size_t d_model) { return (d_model +
 
 namespace detail {
 
+inline std::string json_text(bool value) { return value ? "true" : "false"; }
+inline std::string json_text(std::size_t value) { return std::to_string(value); }
+inline std::string json_text(double value) { return short_number(value); }
+inline std::string json_text(const std::string& value) { return json_string(value); }
+
 /// A name in one of the two objects, which may be absent.
 struct ConfigField {
   ConfigField() = default;
@@ -136,8 +141,8 @@ class ConfigReader {
       const std::optional<T> other = read(second);
       if (result && other && *result != *other) {
         throw FileError(top_.file(), "field " + first.path(),
-                        "contradicts field " + second.path() + " (" + nlohmann::json(*result).dump() +
-                            " and " + nlohmann::json(*other).dump() + "); correct one of them");
+                        "contradicts field " + second.path() + " (" + json_text(*result) + " and " +
+                            json_text(*other) + "); correct one of them");
       }
       if (!result) result = other;
     }
@@ -162,8 +167,7 @@ class ConfigReader {
   }
 
   static std::optional<std::size_t> read_rank(Field field, std::size_t d_model) {
-    const auto& fields = field.object->value();
-    if (fields.find(field.key)->is_string()) {
+    if (field.object->find(field.key)->is_string()) {
       const auto text = field.object->required<std::string>(field.key);
       if (text == "auto") return automatic_dt_rank(d_model);
       field.object->fail(field.key,
@@ -201,8 +205,7 @@ class ConfigReader {
       top_.fail("d_intermediate",
                 "blocks with a feed-forward part are not read; expected 0 or no such field");
     }
-    if (const auto& fields = top_.value();
-        top_.contains("attn_layer_idx") && !fields["attn_layer_idx"].empty()) {
+    if (const auto* layers = top_.find("attn_layer_idx"); layers != nullptr && !layers->empty()) {
       top_.fail("attn_layer_idx", "attention layers are not read; expected [] or no such field");
     }
     if (!ssm_) return;
@@ -221,7 +224,8 @@ class ConfigReader {
   }
 
   void read_end_of_text(CheckpointConfig& config) const {
-    if (!top_.contains("eos_token_id") || top_.value()["eos_token_id"].is_array()) return;
+    const auto* value = top_.find("eos_token_id");
+    if (value == nullptr || value->is_array()) return;
     const auto id = top_.required<std::int32_t>("eos_token_id");
     if (id < 0) return;  // −1: none
     if (static_cast<std::size_t>(id) >= config.vocab_size) {
@@ -258,8 +262,7 @@ inline void require_supported(const CheckpointConfig& config) {
   const auto check = [&](auto found, auto expected, const char* field, const char* original_field) {
     if (found == expected) return;
     throw FileError(config.path, std::string("field ") + (original ? original_field : field),
-                    "expected " + nlohmann::json(expected).dump() + ", found " +
-                        nlohmann::json(found).dump(-1, ' ', true) +
+                    "expected " + detail::json_text(expected) + ", found " + detail::json_text(found) +
                         "; models of other values are not supported: give another checkpoint");
   };
   check(config.d_state, std::size_t{16}, "state_size", "ssm_cfg.d_state");
@@ -275,31 +278,33 @@ inline void require_supported(const CheckpointConfig& config) {
 /// The config.json of a `MambaForCausalLM`, for `transformers` and `read_checkpoint_config`. Tensors
 /// beside it must have Hugging Face's names, whatever `key_style` says.
 inline std::string checkpoint_config_text(const CheckpointConfig& config) {
-  nlohmann::json document = nlohmann::json::object();
-  const auto set = [&](const char* key, auto value) { document[key] = nlohmann::json(std::move(value)); };
-  document["architectures"] = nlohmann::json::array();
-  document["architectures"].push_back("MambaForCausalLM");
-  set("model_type", std::string("mamba"));
-  set("hidden_size", config.d_model);
-  set("num_hidden_layers", config.n_layer);
-  set("vocab_size", config.vocab_size);
-  set("time_step_rank", config.dt_rank);
-  set("state_size", config.d_state);
-  set("conv_kernel", config.d_conv);
-  set("expand", config.expand);
-  set("intermediate_size", config.d_inner());
-  set("layer_norm_epsilon", config.norm_epsilon);
-  set("hidden_act", config.hidden_act);
-  set("use_bias", config.use_bias);
-  set("use_conv_bias", config.use_conv_bias);
-  set("rms_norm", config.rms_norm);
-  set("residual_in_fp32", true);
-  set("tie_word_embeddings", config.tie_embeddings);
-  if (config.tokenizer) set("tokenizer", *config.tokenizer);
+  using detail::json_text;
+  std::string text = "{\n  \"architectures\": [\"MambaForCausalLM\"],\n  \"model_type\": \"mamba\"";
+  const auto set = [&](const char* key, const std::string& value) {
+    text += ",\n  \"" + std::string(key) + "\": " + value;
+  };
+  set("hidden_size", json_text(config.d_model));
+  set("num_hidden_layers", json_text(config.n_layer));
+  set("vocab_size", json_text(config.vocab_size));
+  set("time_step_rank", json_text(config.dt_rank));
+  set("state_size", json_text(config.d_state));
+  set("conv_kernel", json_text(config.d_conv));
+  set("expand", json_text(config.expand));
+  set("intermediate_size", json_text(config.d_inner()));
+  set("layer_norm_epsilon", json_text(config.norm_epsilon));
+  set("hidden_act", json_text(config.hidden_act));
+  set("use_bias", json_text(config.use_bias));
+  set("use_conv_bias", json_text(config.use_conv_bias));
+  set("rms_norm", json_text(config.rms_norm));
+  set("residual_in_fp32", json_text(true));
+  set("tie_word_embeddings", json_text(config.tie_embeddings));
+  if (config.tokenizer) set("tokenizer", json_text(*config.tokenizer));
   if (config.end_of_text) {
-    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) set(key, *config.end_of_text);
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+      set(key, std::to_string(*config.end_of_text));
+    }
   }
-  return document.dump(2) + "\n";
+  return text + "\n}\n";
 }
 
 /// Writes config.json in Hugging Face's style, atomically; `path` is the file.

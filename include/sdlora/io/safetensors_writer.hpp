@@ -102,7 +102,7 @@ class SafetensorsWriter {
     if (!metadata_.empty()) {
       header += "\"__metadata__\":{";
       for (const auto& [key, value] : metadata_) {
-        header += nlohmann::json(key).dump() + ":" + nlohmann::json(value).dump() + ",";
+        header += json_string(key) + ":" + json_string(value) + ",";
       }
       header.back() = '}';
       header += ',';
@@ -110,9 +110,9 @@ class SafetensorsWriter {
     std::size_t offset = 0;
     for (const Item* item : order) {
       const std::size_t end = offset + item->info.bytes();
-      header += nlohmann::json(item->name).dump() + ":{\"dtype\":\"" +
-                std::string(dtype_name(item->info.dtype)) + "\",\"shape\":" + shape_text(item->info.shape) +
-                ",\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(end) + "]},";
+      header += json_string(item->name) + ":{\"dtype\":\"" + std::string(dtype_name(item->info.dtype)) +
+                "\",\"shape\":" + shape_text(item->info.shape) + ",\"data_offsets\":[" +
+                std::to_string(offset) + "," + std::to_string(end) + "]},";
       offset = end;
     }
     if (header.back() == ',') header.pop_back();

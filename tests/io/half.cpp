@@ -1,0 +1,64 @@
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <sdlora/io/half.hpp>
+
+using namespace sdlora::detail;
+
+TEST_CASE("every binary16 goes to float and back unchanged") {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<std::uint16_t>(bits);
+    const float value = float16_to_float(half);
+    if ((bits & 0x7FFFu) > 0x7C00u) {
+      CHECK(std::isnan(value));
+      CHECK(std::isnan(float16_to_float(float_to_float16(value))));
+      continue;
+    }
+    const int exponent = static_cast<int>((bits >> 10) & 31u);
+    const auto fraction = static_cast<float>(bits & 0x3FFu);
+    float expected = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+    if (exponent == 31) expected = std::numeric_limits<float>::infinity();
+    if ((bits & 0x8000u) != 0) expected = -expected;
+    CHECK(std::bit_cast<std::uint32_t>(value) == std::bit_cast<std::uint32_t>(expected));
+    CHECK(float_to_float16(value) == half);
+  }
+}
+
+TEST_CASE("floats between two binary16 go to the nearer, ties to the even one") {
+  for (std::uint32_t bits = 0; bits < 0x7BFF; ++bits) {
+    const auto low = static_cast<std::uint16_t>(bits), high = static_cast<std::uint16_t>(bits + 1);
+    const float middle = 0.5f * (float16_to_float(low) + float16_to_float(high));  // exact
+    CHECK(float_to_float16(middle) == (bits % 2 == 0 ? low : high));
+    CHECK(float_to_float16(std::nextafter(middle, 0.0f)) == low);
+    CHECK(float_to_float16(std::nextafter(middle, 1e9f)) == high);
+    CHECK(float_to_float16(-middle) == ((bits % 2 == 0 ? low : high) | 0x8000u));
+  }
+  CHECK(float_to_float16(65519.0f) == 0x7BFF);
+  CHECK(float_to_float16(65520.0f) == 0x7C00);
+  CHECK(float_to_float16(65536.0f) == 0x7C00);
+  CHECK(float_to_float16(std::numeric_limits<float>::max()) == 0x7C00);
+  CHECK(float_to_float16(std::numeric_limits<float>::denorm_min()) == 0);
+}
+
+TEST_CASE("bfloat16: exact one way, to nearest even the other") {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto narrow = static_cast<std::uint16_t>(bits);
+    const float value = bfloat16_to_float(narrow);
+    if (std::isnan(value)) {
+      CHECK(std::isnan(bfloat16_to_float(float_to_bfloat16(value))));
+    } else {
+      CHECK(float_to_bfloat16(value) == narrow);
+    }
+  }
+  const auto rounded = [](std::uint32_t bits) { return float_to_bfloat16(std::bit_cast<float>(bits)); };
+  CHECK(rounded(0x3F80'7FFF) == 0x3F80);
+  CHECK(rounded(0x3F80'8000) == 0x3F80);
+  CHECK(rounded(0x3F80'8001) == 0x3F81);
+  CHECK(rounded(0x3F81'8000) == 0x3F82);
+  CHECK(rounded(0xBF81'8000) == 0xBF82);
+  CHECK(rounded(0x7F7F'8000) == 0x7F80);  // too large
+  CHECK(std::isnan(bfloat16_to_float(rounded(0x7F80'0001))));
+}
