@@ -1,0 +1,263 @@
+#pragma once
+
+#include "selective_blocks.hpp"
+
+namespace sdlora::detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// What a backward pass has to compute in order to give the gradients that are wanted.
+struct BackwardWork {
+  bool u, dt_sum, z, B, C, A, D, initial;
+
+  constexpr explicit BackwardWork(const SelectiveScanGradients& wanted)
+      : u(wanted.u),
+        dt_sum(wanted.dt || wanted.dt_bias),
+        z(wanted.z),
+        B(wanted.B),
+        C(wanted.C),
+        A(wanted.A != AGradient::None),
+        D(wanted.D),
+        initial(wanted.initial_state) {}
+
+  constexpr BackwardWork without_A() const {
+    BackwardWork result = *this;
+    result.A = false;
+    return result;
+  }
+  /// The gradient with respect to the state, g.
+  constexpr bool reverse() const { return u || dt_sum || B || A || initial; }
+  /// g·a·h before the row.
+  constexpr bool product() const { return dt_sum || A; }
+  /// The states themselves.
+  constexpr bool states() const { return z || C || product(); }
+  /// Σ_n g·B.
+  constexpr bool input_sum() const { return u || dt_sum; }
+  constexpr bool any() const { return reverse() || z || C || D; }
+};
+
+/// Rows over which sums over channels are kept as vectors, small enough for the first-level cache.
+inline constexpr std::size_t scan_strip = 8;
+
+/// The values of one chunk of one line: arrays (scan_chunk, line).
+template <class T>
+struct BackwardTile {
+  T *delta, *input, *u;  // Δ; Δ·u; u
+  T *dy, *dt_slope;      // the gradient before the gate; Δ's derivative by dt
+  T *z_slope, *y;        // d_out·silu'(z); D·u + Σ C·h
+  T *gB, *qA;            // Σ g·B; Σ g·a·h·A·log2(e)
+  T *decay, *product;    // (scan_chunk, States, line): a; a·h before the row
+
+  static std::size_t size(std::size_t states) { return (9 + 2 * states) * scan_chunk * scan_line<T>; }
+  BackwardTile() = default;
+  BackwardTile(T* memory, std::size_t states) {
+    constexpr std::size_t part = scan_chunk * scan_line<T>;
+    T** const arrays[] = {&delta, &input, &u, &dy, &dt_slope, &z_slope, &y, &gB, &qA};
+    for (T** array : arrays) {
+      *array = memory;
+      memory += part;
+    }
+    decay = memory;
+    product = memory + states * part;
+  }
+};
+
+/// Adds up the lanes of `Count` vectors: sums[i] = Σ lanes of vectors[i]. Pairs of vectors are zipped
+/// while a 128-bit lane still has room, which instruction sets with and without lanes do alike.
+template <std::size_t Count, class T>
+inline void add_lanes(const T* vectors, T* sums) {
+  using V = Simd<T>;
+  constexpr std::size_t W = simd_width<T>, period = std::min(W, std::max<std::size_t>(1, 16 / sizeof(T)));
+  constexpr std::size_t padded = ceil_div(Count, period) * period;
+  V x[padded];
+  for (std::size_t i = 0; i < padded; ++i) x[i] = i < Count ? V::load_aligned(vectors + i * W) : V(T(0));
+  // After a level, vector i holds the sums of 2·level inputs, repeated with that period.
+  for (std::size_t level = 1; level < period; level *= 2) {
+    for (std::size_t first = 0; first < padded; first += period) {
+      for (std::size_t i = 0; i < period / (2 * level); ++i) {
+        const V a = x[first + i], b = x[first + i + period / (2 * level)];
+        x[first + i] = xsimd::zip_lo(a, b) + xsimd::zip_hi(a, b);
+      }
+    }
+  }
+  alignas(64) T lanes[W];
+  for (std::size_t first = 0; first < padded; first += period) {
+    x[first].store_aligned(lanes);
+    for (std::size_t j = 0; j < period && first + j < Count; ++j) {
+      T sum = lanes[j];
+      for (std::size_t k = j + period; k < W; k += period) sum += lanes[k];
+      sums[first + j] = sum;
+    }
+  }
+}
+
+/// Runs the recurrence again over rows [begin, end) of one vector and keeps what the reverse pass needs.
+/// `C_sum` is (scan_strip, States, vector): Σ over lines of dy·h.
+template <BackwardWork Work, std::size_t States, class T>
+inline void recompute_states(const BackwardTile<T>& tile, std::size_t v, std::size_t begin, std::size_t end,
+                             const T* A2, T* h, const T* B, const T* C, std::size_t N, T* C_sum) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
+  V state[States];
+  if constexpr (Work.states()) {
+    for (std::size_t n = 0; n < States; ++n) state[n] = V::load_aligned(h + n * P);
+  }
+  for (std::size_t t = begin; t < end; ++t) {
+    const V delta = V::load_aligned(tile.delta + t * P + v);
+    const V input = V::load_aligned(tile.input + t * P + v);
+    const V dy = V::load_aligned(tile.dy + t * P + v);
+    V y = V::load_aligned(tile.y + t * P + v);
+    for (std::size_t n = 0; n < States; ++n) {
+      const V a = exp2(V(delta * V::load_aligned(A2 + n * P)));
+      if constexpr (Work.reverse()) a.store_aligned(tile.decay + (t * States + n) * P + v);
+      if constexpr (Work.states()) {
+        const V product = a * state[n];
+        if constexpr (Work.product()) product.store_aligned(tile.product + (t * States + n) * P + v);
+        state[n] = fma(input, V(B[t * N + n]), product);
+        if constexpr (Work.z) y = fma(V(C[t * N + n]), state[n], y);
+        if constexpr (Work.C) {
+          T* const sum = C_sum + ((t - begin) * States + n) * W;
+          fma(dy, state[n], V::load_aligned(sum)).store_aligned(sum);
+        }
+      }
+    }
+    if constexpr (Work.z) y.store_aligned(tile.y + t * P + v);
+  }
+  if constexpr (Work.states()) {
+    for (std::size_t n = 0; n < States; ++n) state[n].store_aligned(h + n * P);
+  }
+}
+
+/// Runs the adjoint recurrence over rows [begin, end), last row first, for `States` states from the
+/// block of `Block` states that recompute_states kept. `carry` is a·g of the row behind, `dA` a sum,
+/// both (N, line). `B_sum` is (scan_strip, Block, vector): Σ over lines of g·Δ·u.
+template <BackwardWork Work, std::size_t States, std::size_t Block, class T>
+inline void reverse_states(const BackwardTile<T>& tile, std::size_t v, std::size_t begin, std::size_t end,
+                           const T* A2, T* carry, T* dA, const T* B, const T* C, std::size_t N,
+                           std::size_t within, T* B_sum) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
+  V g[States], sum_A[States];
+  for (std::size_t n = 0; n < States; ++n) g[n] = V::load_aligned(carry + n * P);
+  if constexpr (Work.A) {
+    for (std::size_t n = 0; n < States; ++n) sum_A[n] = V::load_aligned(dA + n * P);
+  }
+  for (std::size_t t = end; t-- > begin;) {
+    const V delta = V::load_aligned(tile.delta + t * P + v);
+    const V input = V::load_aligned(tile.input + t * P + v);
+    const V dy = V::load_aligned(tile.dy + t * P + v);
+    V gB = V::load_aligned(tile.gB + t * P + v);
+    V qA = V::load_aligned(tile.qA + t * P + v);
+    for (std::size_t n = 0; n < States; ++n) {
+      const std::size_t kept = (t * Block + within + n) * P + v;
+      const V gradient = fma(V(C[t * N + n]), dy, g[n]);
+      if constexpr (Work.input_sum()) gB = fma(gradient, V(B[t * N + n]), gB);
+      if constexpr (Work.B) {
+        T* const sum = B_sum + ((t - begin) * Block + within + n) * W;
+        fma(gradient, input, V::load_aligned(sum)).store_aligned(sum);
+      }
+      if constexpr (Work.product()) {
+        const V q = gradient * V::load_aligned(tile.product + kept);
+        if constexpr (Work.A) sum_A[n] = fma(delta, q, sum_A[n]);
+        if constexpr (Work.dt_sum) qA = fma(V::load_aligned(A2 + n * P), q, qA);
+      }
+      g[n] = gradient * V::load_aligned(tile.decay + kept);
+    }
+    if constexpr (Work.input_sum()) gB.store_aligned(tile.gB + t * P + v);
+    if constexpr (Work.dt_sum) qA.store_aligned(tile.qA + t * P + v);
+  }
+  for (std::size_t n = 0; n < States; ++n) g[n].store_aligned(carry + n * P);
+  if constexpr (Work.A) {
+    for (std::size_t n = 0; n < States; ++n) sum_A[n].store_aligned(dA + n * P);
+  }
+}
+
+/// Fills the tile of one chunk of one line.
+template <BackwardWork Work, class T>
+void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<const T>& d_out,
+                           const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
+                           std::size_t length, const BackwardTile<T>& tile, T* staging) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
+  const std::size_t channel = line * P, count = std::min(P, in.channels() - channel);
+  const LineRows<T> u_rows(in.u, first_row, length, channel, count, staging);
+  const LineRows<T> dt_rows(in.dt, first_row, length, channel, count, staging + part);
+  const LineRows<T> d_out_rows(d_out, first_row, length, channel, count, staging + 2 * part);
+  const bool gated = static_cast<bool>(in.z);
+  const LineRows<T> z_rows(gated ? in.z : in.u, first_row, length, channel, count, staging + 3 * part);
+  const V zero(T(0)), one(T(1));
+  for (std::size_t v = 0; v < P; v += W) {
+    const V D = V::load_aligned(parameters.D.data() + channel + v);
+    const V bias = V::load_aligned(parameters.dt_bias.data() + channel + v);
+    for (std::size_t t = 0; t < length; ++t) {
+      const std::size_t at = t * P + v;
+      const V u = V::load_unaligned(u_rows.row(t) + v);
+      const V raw = V::load_unaligned(dt_rows.row(t) + v) + bias;
+      const V e = exp_below_overflow(V(-xsimd::abs(raw)));
+      const V delta = greater(zero, raw) + log1p_unit(e);
+      delta.store_aligned(tile.delta + at);
+      V(delta * u).store_aligned(tile.input + at);
+      u.store_aligned(tile.u + at);
+      if constexpr (Work.dt_sum) {
+        V(xsimd::select(raw < zero, e, one) / (one + e)).store_aligned(tile.dt_slope + at);
+      }
+      V dy = V::load_unaligned(d_out_rows.row(t) + v);
+      if (gated) {
+        const V z = V::load_unaligned(z_rows.row(t) + v);
+        const V s = sigmoid(z);
+        if constexpr (Work.z) {
+          V(dy * s * fma(z, V(one - s), one)).store_aligned(tile.z_slope + at);
+          V(D * u).store_aligned(tile.y + at);
+        }
+        dy = dy * (z * s);
+      }
+      dy.store_aligned(tile.dy + at);
+      zero.store_aligned(tile.gB + at);
+      zero.store_aligned(tile.qA + at);
+    }
+  }
+}
+
+/// The gradients of one chunk of one line that end there: u, dt and z; and the sums for D and dt_bias.
+template <SelectiveScanGradients Wanted, class T>
+void finish_backward_line(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
+                          const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
+                          std::size_t length, const BackwardTile<T>& tile, T* dD, T* d_bias, T* staging) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
+  const std::size_t channel = line * P, count = std::min(P, in.channels() - channel);
+  const MatrixView<T> none(nullptr, 0, 0, 0);
+  const LineRowsOut<T> du(Wanted.u ? out.u : none, first_row, length, channel, count, staging);
+  const LineRowsOut<T> d_dt(Wanted.dt ? out.dt : none, first_row, length, channel, count, staging + part);
+  const LineRowsOut<T> dz(Wanted.z ? out.z : none, first_row, length, channel, count, staging + 2 * part);
+  const V ln2(T(0.693147180559945309417232121458176568L));
+  for (std::size_t v = 0; v < P; v += W) {
+    const V D = V::load_aligned(parameters.D.data() + channel + v);
+    V sum_D = V::load_aligned(dD + v), sum_bias = V::load_aligned(d_bias + v);
+    for (std::size_t t = 0; t < length; ++t) {
+      const std::size_t at = t * P + v;
+      const V u = V::load_aligned(tile.u + at), dy = V::load_aligned(tile.dy + at);
+      if constexpr (Wanted.u) {
+        const V value = fma(V::load_aligned(tile.delta + at), V::load_aligned(tile.gB + at), V(D * dy));
+        value.store_unaligned(du.row(t) + v);
+      }
+      if constexpr (Wanted.dt || Wanted.dt_bias) {
+        const V d_delta = fma(u, V::load_aligned(tile.gB + at), V(ln2 * V::load_aligned(tile.qA + at)));
+        const V value = d_delta * V::load_aligned(tile.dt_slope + at);
+        if constexpr (Wanted.dt) value.store_unaligned(d_dt.row(t) + v);
+        if constexpr (Wanted.dt_bias) sum_bias += value;
+      }
+      if constexpr (Wanted.z) {
+        V(V::load_aligned(tile.z_slope + at) * V::load_aligned(tile.y + at)).store_unaligned(dz.row(t) + v);
+      }
+      if constexpr (Wanted.D) sum_D = fma(dy, u, sum_D);
+    }
+    if constexpr (Wanted.D) sum_D.store_aligned(dD + v);
+    if constexpr (Wanted.dt_bias) sum_bias.store_aligned(d_bias + v);
+  }
+  if constexpr (Wanted.u) du.finish();
+  if constexpr (Wanted.dt) d_dt.finish();
+  if constexpr (Wanted.z) dz.finish();
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace sdlora::detail

@@ -1,0 +1,287 @@
+#pragma once
+
+#include "selective_backward.hpp"
+
+namespace sdlora::detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// Partial sums that tasks leave behind, added up afterwards in a fixed order. Per group, over its
+/// channels: dB and dC, (groups, M, N). Per part, over its sequences: dA and the gradient of a shared
+/// initial state, (parts, lines, N, line), dD and d_bias, (parts, lines, line).
+template <class T>
+struct BackwardPartials {
+  std::span<T> B, C, A, initial, D, dt_bias;
+
+  BackwardPartials(const SelectiveScanGradients& wanted, const ScanPlan& plan, std::size_t rows,
+                   std::size_t states, bool shared_initial, Workspace& workspace) {
+    const std::size_t channels = plan.parts * plan.lines * scan_line<T>;
+    if (wanted.B) B = workspace.take<T>(plan.groups * rows * states);
+    if (wanted.C) C = workspace.take<T>(plan.groups * rows * states);
+    if (wanted.A != AGradient::None) A = workspace.take<T>(channels * states);
+    if (wanted.initial_state && shared_initial) initial = workspace.take<T>(channels * states);
+    D = workspace.take<T>(channels);
+    dt_bias = workspace.take<T>(channels);
+  }
+};
+
+/// One line of a group while a task works on it.
+template <class T>
+struct BackwardLine {
+  BackwardTile<T> tile;
+  T *h, *carry;           // (N, line)
+  T *dA, *dD, *d_bias;    // in the partial sums
+  bool active, selected;  // whether anything is wanted of it; whether its dA is
+};
+
+/// Whether a line holds one of the ascending channels.
+template <class T>
+bool line_selected(std::span<const std::size_t> channels, std::size_t line) {
+  const auto found = std::lower_bound(channels.begin(), channels.end(), line * scan_line<T>);
+  return found != channels.end() && *found < (line + 1) * scan_line<T>;
+}
+
+template <std::size_t N, SelectiveScanGradients Wanted, class T>
+class BackwardTask {
+  using V = Simd<T>;
+  static constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
+  static constexpr BackwardWork work{Wanted};
+  static constexpr bool selects = Wanted.A == AGradient::SelectedChannels;
+
+ public:
+  static std::size_t block_size(std::size_t states) { return std::min(states, scan_state_block<T>); }
+  static std::size_t scratch_size(std::size_t states) {
+    const std::size_t line = BackwardTile<T>::size(block_size(states)) + 3 * states * P;
+    return scan_group * line + 4 * scan_chunk * P + 2 * ceil_div(scan_chunk * states, P) * P +
+           scan_strip * scan_state_block<T> * W;
+  }
+
+  BackwardTask(const SelectiveScanInputs<T>& in, const T* chunk_states, const MatrixView<const T>& d_out,
+               const T* d_final, const SelectiveScanGradientOutputs<T>& out,
+               const ScanParameters<T>& parameters, const ScanPlan& plan, const BackwardPartials<T>& partials,
+               std::size_t task, typename ScanScratch<T>::Slot& scratch)
+      : in_(in),
+        chunk_states_(chunk_states),
+        d_out_(d_out),
+        d_final_(d_final),
+        out_(out),
+        parameters_(parameters),
+        plan_(plan),
+        partials_(partials),
+        group_(task % plan.groups),
+        part_(task / plan.groups),
+        first_line_(group_ * scan_group),
+        lines_(std::min(plan.lines - first_line_, scan_group)) {
+    const std::size_t states = in.states();
+    for (std::size_t i = 0; i < lines_; ++i) {
+      const std::size_t line = part_ * plan.lines + first_line_ + i;
+      BackwardTile<T> tile(scratch.take(BackwardTile<T>::size(block_size(states))), block_size(states));
+      T* h = scratch.take(states * P);
+      T* carry = scratch.take(states * P);
+      T* dA = partials.A.empty() ? scratch.take(states * P) : partials.A.data() + line * states * P;
+      const bool selected = !selects || line_selected<T>(out.channels, first_line_ + i);
+      line_[i] = {tile,
+                  h,
+                  carry,
+                  dA,
+                  partials.D.data() + line * P,
+                  partials.dt_bias.data() + line * P,
+                  selected || work.without_A().any(),
+                  work.A && selected};
+      std::fill_n(dA, states * P, T(0));
+      std::fill_n(line_[i].dD, P, T(0));
+      std::fill_n(line_[i].d_bias, P, T(0));
+      if (!partials.initial.empty())
+        std::fill_n(partials.initial.data() + line * states * P, states * P, T(0));
+    }
+    staging_ = scratch.take(4 * scan_chunk * P);
+    B_ = scratch.take(scan_chunk * states);
+    C_ = scratch.take(scan_chunk * states);
+    sums_ = scratch.take(scan_strip * scan_state_block<T> * W);
+  }
+
+  void run() {
+    for (std::size_t s = plan_.part_begin[part_]; s < plan_.part_begin[part_ + 1]; ++s) {
+      const std::size_t length = in_.sequences.length(s), E = in_.channels(), states = in_.states();
+      const T* d_final = d_final_ ? d_final_ + s * E * states : nullptr;
+      for (std::size_t i = 0; i < lines_; ++i) {
+        load_states(line_[i].carry, d_final, states, (first_line_ + i) * P, E, states);
+      }
+      for (std::size_t c = ceil_div(length, scan_chunk); c-- > 0;) {
+        chunk(plan_.chunk_begin[s] + c, in_.sequences.first(s) + c * scan_chunk,
+              std::min(scan_chunk, length - c * scan_chunk));
+      }
+      if constexpr (Wanted.initial_state) {
+        for (std::size_t i = 0; i < lines_; ++i) add_initial(s, i);
+      }
+    }
+  }
+
+ private:
+  void chunk(std::size_t index, std::size_t first_row, std::size_t rows) {
+    const std::size_t states = in_.states();
+    copy_rows(B_, in_.B, first_row, rows);
+    copy_rows(C_, in_.C, first_row, rows);
+    for (std::size_t i = 0; i < lines_; ++i) {
+      if (!line_[i].active) continue;
+      prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
+                                  staging_);
+      if constexpr (work.states()) {
+        std::copy_n(chunk_states_ + (index * plan_.lines + first_line_ + i) * states * P, states * P,
+                    line_[i].h);
+      }
+    }
+    if constexpr (work.reverse() || work.states()) {
+      for_state_blocks<N, scan_state_block<T>>(states, [&](auto block, std::size_t n) {
+        recompute<block()>(n, first_row, rows);
+        if constexpr (work.reverse()) reverse<block()>(n, first_row, rows);
+      });
+    }
+    for (std::size_t i = 0; i < lines_; ++i) {
+      if (!line_[i].active) continue;
+      finish_backward_line<Wanted>(in_, out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
+                                   line_[i].dD, line_[i].d_bias, staging_);
+    }
+  }
+
+  template <std::size_t States>
+  void recompute(std::size_t n, std::size_t first_row, std::size_t rows) {
+    const std::size_t states = in_.states();
+    for (std::size_t begin = 0; begin < rows; begin += scan_strip) {
+      const std::size_t end = std::min(rows, begin + scan_strip);
+      if constexpr (Wanted.C) std::fill_n(sums_, scan_strip * States * W, T(0));
+      for (std::size_t i = 0; i < lines_; ++i) {
+        const BackwardLine<T>& line = line_[i];
+        if (!line.active) continue;
+        const T* A2 = parameters_.A2.data() + ((first_line_ + i) * states + n) * P;
+        for (std::size_t v = 0; v < P; v += W) {
+          const auto run = [&]<BackwardWork Work>() {
+            recompute_states<Work, States>(line.tile, v, begin, end, A2 + v, line.h + n * P + v, B_ + n,
+                                           C_ + n, states, sums_);
+          };
+          with_work(line, run);
+        }
+      }
+      if constexpr (Wanted.C) {
+        for (std::size_t t = begin; t < end; ++t) {
+          add_lanes<States>(sums_ + (t - begin) * States * W, partial(partials_.C, first_row + t) + n);
+        }
+      }
+    }
+  }
+
+  template <std::size_t Block>
+  void reverse(std::size_t n, std::size_t first_row, std::size_t rows) {
+    constexpr std::size_t States = std::min<std::size_t>(Block, scan_state_block<T> / 2);
+    const std::size_t states = in_.states();
+    for (std::size_t begin = (rows - 1) / scan_strip * scan_strip;; begin -= scan_strip) {
+      const std::size_t end = std::min(rows, begin + scan_strip);
+      if constexpr (Wanted.B) std::fill_n(sums_, scan_strip * Block * W, T(0));
+      for (std::size_t i = 0; i < lines_; ++i) {
+        const BackwardLine<T>& line = line_[i];
+        if (!line.active) continue;
+        for (std::size_t v = 0; v < P; v += W) {
+          for (std::size_t within = 0; within < Block; within += States) {
+            const std::size_t at = (n + within) * P + v;
+            const T* A2 = parameters_.A2.data() + (first_line_ + i) * states * P + at;
+            const auto run = [&]<BackwardWork Work>() {
+              reverse_states<Work, States, Block>(line.tile, v, begin, end, A2, line.carry + at, line.dA + at,
+                                                  B_ + n + within, C_ + n + within, states, within, sums_);
+            };
+            with_work(line, run);
+          }
+        }
+      }
+      if constexpr (Wanted.B) {
+        for (std::size_t t = begin; t < end; ++t) {
+          add_lanes<Block>(sums_ + (t - begin) * Block * W, partial(partials_.B, first_row + t) + n);
+        }
+      }
+      if (begin == 0) break;
+    }
+  }
+
+  // Calls f with the work that is needed for this line.
+  template <class F>
+  static void with_work(const BackwardLine<T>& line, const F& f) {
+    if constexpr (selects) {
+      if (!line.selected) {
+        f.template operator()<work.without_A()>();
+        return;
+      }
+    }
+    f.template operator()<work>();
+  }
+
+  T* partial(std::span<T> sums, std::size_t row) const {
+    return sums.data() + (group_ * in_.sequences.rows() + row) * in_.states();
+  }
+
+  void add_initial(std::size_t s, std::size_t i) {
+    const std::size_t states = in_.states(), first = (first_line_ + i) * P;
+    if (!partials_.initial.empty()) {
+      T* sum = partials_.initial.data() + (part_ * plan_.lines + first_line_ + i) * states * P;
+      for (std::size_t j = 0; j < states * P; ++j) sum[j] += line_[i].carry[j];
+      return;
+    }
+    T* target = out_.initial_state + s * out_.initial_stride;
+    for (std::size_t j = 0; j < P && first + j < in_.channels(); ++j) {
+      for (std::size_t n = 0; n < states; ++n) target[(first + j) * states + n] += line_[i].carry[n * P + j];
+    }
+  }
+
+  const SelectiveScanInputs<T>& in_;
+  const T* chunk_states_;
+  const MatrixView<const T>& d_out_;
+  const T* d_final_;
+  const SelectiveScanGradientOutputs<T>& out_;
+  const ScanParameters<T>& parameters_;
+  const ScanPlan& plan_;
+  const BackwardPartials<T>& partials_;
+  std::size_t group_, part_, first_line_, lines_;
+  BackwardLine<T> line_[scan_group];
+  T *staging_, *B_, *C_, *sums_;
+};
+
+/// Adds the groups' sums into dB or dC, (M, N), for rows [begin, end).
+template <class T>
+void reduce_groups(const MatrixView<T>& target, std::span<const T> sums, std::size_t groups,
+                   std::size_t begin, std::size_t end) {
+  const std::size_t N = target.cols, M = target.rows;
+  for (std::size_t t = begin; t < end; ++t) {
+    for (std::size_t n = 0; n < N; ++n) target(t, n) = groups == 0 ? T(0) : sums[t * N + n];
+    for (std::size_t g = 1; g < groups; ++g) {
+      for (std::size_t n = 0; n < N; ++n) target(t, n) += sums[(g * M + t) * N + n];
+    }
+  }
+}
+
+/// Adds the parts' sums of one line into the gradients of the parameters.
+template <SelectiveScanGradients Wanted, class T>
+void reduce_parts(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
+                  const BackwardPartials<T>& partials, const ScanPlan& plan, std::size_t line) {
+  constexpr std::size_t P = scan_line<T>;
+  const std::size_t states = in.states();
+  for (std::size_t j = 0; j < P && line * P + j < in.channels(); ++j) {
+    const std::size_t e = line * P + j;
+    std::size_t row = e;
+    bool wants_A = Wanted.A == AGradient::All;
+    if constexpr (Wanted.A == AGradient::SelectedChannels) {
+      const auto found = std::lower_bound(out.channels.begin(), out.channels.end(), e);
+      wants_A = found != out.channels.end() && *found == e;
+      row = static_cast<std::size_t>(found - out.channels.begin());
+    }
+    for (std::size_t part = 0; part < plan.parts; ++part) {
+      const std::size_t at = part * plan.lines + line;
+      for (std::size_t n = 0; n < states; ++n) {
+        if (wants_A) out.A[row * states + n] += partials.A[(at * states + n) * P + j];
+        if (!partials.initial.empty())
+          out.initial_state[e * states + n] += partials.initial[(at * states + n) * P + j];
+      }
+      if constexpr (Wanted.D) out.D[e] += partials.D[at * P + j];
+      if constexpr (Wanted.dt_bias) out.dt_bias[e] += partials.dt_bias[at * P + j];
+    }
+  }
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace sdlora::detail

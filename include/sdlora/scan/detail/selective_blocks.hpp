@@ -1,0 +1,239 @@
+#pragma once
+
+#include "../../tensor/extents.hpp"
+#include "../../tensor/parallel.hpp"
+#include "../../tensor/simd.hpp"
+#include "../../tensor/workspace.hpp"
+#include "../selective_scan_arguments.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+// How the fused selective scan cuts its work and lays out its scratch memory.
+//
+// Channels are handled in lines of 64 bytes, whatever the vector length, so the layout of saved states
+// does not depend on the instruction set. Lines form groups; sequences form parts. One task is one
+// group of one part: it walks through time in chunks, and inside of a chunk over its lines.
+
+namespace sdlora::detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// Rows per chunk: one state is saved, and recomputed from, per chunk.
+inline constexpr std::size_t scan_chunk = 32;
+/// Lines per group. The partial sums of dB and dC are kept per group.
+inline constexpr std::size_t scan_group = 8;
+
+/// Channels per line.
+template <class T>
+inline constexpr std::size_t scan_line = 64 / sizeof(T);
+
+/// The most states that a kernel keeps in registers at once: half of the registers that vectors of
+/// this length come with (32 for 512 bits, else 16).
+template <class T>
+inline constexpr std::size_t scan_state_block = simd_width<T> * sizeof(T) == 64 ? 16 : 8;
+
+constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// Calls f(std::integral_constant<size>, first) for blocks of states that together cover [0, n): as
+/// many of `Max` as fit, then smaller powers of two. N is n where that is known when compiling.
+template <std::size_t N, std::size_t Max, std::size_t First = 0, class F>
+inline void for_state_blocks(std::size_t n, const F& f, std::size_t first = 0) {
+  if constexpr (N == dyn) {
+    for (; n - first >= Max; first += Max) f(std::integral_constant<std::size_t, Max>{}, first);
+    if constexpr (Max > 1) for_state_blocks<N, Max / 2>(n, f, first);
+  } else if constexpr (First < N) {
+    if constexpr (N - First >= Max) {
+      f(std::integral_constant<std::size_t, Max>{}, First);
+      for_state_blocks<N, Max, First + Max>(n, f);
+    } else {
+      for_state_blocks<N, Max / 2, First>(n, f);
+    }
+  }
+}
+
+/// The cut of the work, a function of the shape alone.
+struct ScanPlan {
+  std::size_t lines, groups, parts;
+  std::span<std::size_t> part_begin;   // parts + 1 sequence indices
+  std::span<std::size_t> chunk_begin;  // S: the first chunk of each sequence
+
+  template <class T>
+  static ScanPlan make(const SelectiveScanInputs<T>& in, Workspace& workspace) {
+    const std::size_t S = in.sequences.count(), rows = in.sequences.rows();
+    ScanPlan plan;
+    plan.lines = ceil_div(in.channels(), scan_line<T>);
+    plan.groups = ceil_div(plan.lines, scan_group);
+    plan.parts = std::clamp<std::size_t>(ceil_div(32, std::max<std::size_t>(1, plan.groups)), 1,
+                                         std::max<std::size_t>(1, S));
+    plan.part_begin = workspace.take<std::size_t>(plan.parts + 1);
+    plan.chunk_begin = workspace.take<std::size_t>(S);
+    std::size_t part = 0, chunks = 0;
+    plan.part_begin[0] = 0;
+    for (std::size_t s = 0; s < S; ++s) {
+      // Parts of about equally many rows: a sequence belongs to the part that its first row falls in.
+      const std::size_t own = rows == 0 ? 0 : in.sequences.first(s) * plan.parts / rows;
+      while (part < std::min(own, plan.parts - 1)) plan.part_begin[++part] = s;
+      plan.chunk_begin[s] = chunks;
+      chunks += ceil_div(in.sequences.length(s), scan_chunk);
+    }
+    while (part < plan.parts) plan.part_begin[++part] = S;
+    return plan;
+  }
+
+  std::size_t tasks() const { return groups * parts; }
+};
+
+/// Scratch memory for the tasks that run at the same time: one slot per thread. Which slot a task gets
+/// is open, so nothing may be carried from one task to the next.
+template <class T>
+class ScanScratch {
+ public:
+  ScanScratch(std::size_t tasks, std::size_t size, Workspace& workspace)
+      : slots_(std::min(tasks, thread_count())), size_(ceil_div(size, scan_line<T>) * scan_line<T>) {
+    taken_ = workspace.take<std::uint32_t>(slots_);
+    std::fill(taken_.begin(), taken_.end(), 0U);
+    memory_ = workspace.take<T>(slots_ * size_);
+  }
+
+  class Slot {
+   public:
+    explicit Slot(ScanScratch& scratch) : scratch_(scratch) {
+      for (;; index_ = (index_ + 1) % scratch.slots_) {
+        if (std::atomic_ref(scratch.taken_[index_]).exchange(1, std::memory_order_acquire) == 0) break;
+      }
+      next_ = scratch.memory_.data() + index_ * scratch.size_;
+    }
+    ~Slot() { std::atomic_ref(scratch_.taken_[index_]).store(0, std::memory_order_release); }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+
+    /// The next `count` values of the slot, uninitialised, aligned to a line.
+    T* take(std::size_t count) {
+      T* result = next_;
+      next_ += ceil_div(count, scan_line<T>) * scan_line<T>;
+      return result;
+    }
+
+   private:
+    ScanScratch& scratch_;
+    std::size_t index_ = 0;
+    T* next_;
+  };
+
+ private:
+  std::size_t slots_, size_;
+  std::span<std::uint32_t> taken_;
+  std::span<T> memory_;
+};
+
+/// A part of a line's states, laid out (lines, N, line), from and to rows of a matrix (E, N).
+/// Lanes behind the last channel read as 0.
+template <class T>
+void load_states(T* states, const T* matrix, std::size_t stride, std::size_t first_channel, std::size_t E,
+                 std::size_t N, T factor = T(1)) {
+  constexpr std::size_t P = scan_line<T>;
+  for (std::size_t j = 0; j < P; ++j) {
+    const std::size_t e = first_channel + j;
+    for (std::size_t n = 0; n < N; ++n)
+      states[n * P + j] = e < E && matrix ? factor * matrix[e * stride + n] : T(0);
+  }
+}
+template <class T>
+void store_states(T* matrix, const T* states, std::size_t first_channel, std::size_t E, std::size_t N) {
+  constexpr std::size_t P = scan_line<T>;
+  for (std::size_t j = 0; j < P && first_channel + j < E; ++j) {
+    for (std::size_t n = 0; n < N; ++n) matrix[(first_channel + j) * N + n] = states[n * P + j];
+  }
+}
+
+/// The parameters of all channels in lines, padded with zeros: A·log2(e) as (lines, N, line), D and
+/// dt_bias as (lines · line).
+template <class T>
+struct ScanParameters {
+  std::span<T> A2, D, dt_bias;
+
+  ScanParameters(const SelectiveScanInputs<T>& in, std::size_t lines, Workspace& workspace) {
+    constexpr std::size_t P = scan_line<T>;
+    const std::size_t E = in.channels(), N = in.states();
+    A2 = workspace.take<T>(lines * P * N);
+    D = workspace.take<T>(lines * P);
+    dt_bias = workspace.take<T>(lines * P);
+    for (std::size_t line = 0; line < lines; ++line) {
+      load_states(A2.data() + line * P * N, in.A.data, in.A.stride, line * P, E, N, FloatFormat<T>::log2e);
+    }
+    for (std::size_t e = 0; e < lines * P; ++e) {
+      D[e] = in.D && e < E ? in.D[e] : T(0);
+      dt_bias[e] = in.dt_bias && e < E ? in.dt_bias[e] : T(0);
+    }
+  }
+};
+
+/// `length` rows of one line of a matrix: in place where the line is whole, else a copy padded with 0.
+template <class T>
+struct LineRows {
+  const T* data;
+  std::size_t stride;
+
+  LineRows(const MatrixView<const T>& matrix, std::size_t first_row, std::size_t length,
+           std::size_t first_channel, std::size_t count, T* staging) {
+    constexpr std::size_t P = scan_line<T>;
+    data = matrix.row(first_row) + first_channel;
+    stride = matrix.stride;
+    if (count < P) {
+      for (std::size_t t = 0; t < length; ++t) {
+        for (std::size_t j = 0; j < P; ++j) staging[t * P + j] = j < count ? data[t * stride + j] : T(0);
+      }
+      data = staging;
+      stride = P;
+    }
+  }
+  const T* row(std::size_t t) const { return data + t * stride; }
+};
+
+/// The same for rows to be written: `finish` copies the part that exists into place.
+template <class T>
+struct LineRowsOut {
+  T* target;
+  T* data;
+  std::size_t target_stride, stride, length, count;
+
+  LineRowsOut(const MatrixView<T>& matrix, std::size_t first_row, std::size_t length_,
+              std::size_t first_channel, std::size_t count_, T* staging)
+      : target(matrix.row(first_row) + first_channel),
+        target_stride(matrix.stride),
+        length(length_),
+        count(count_) {
+    const bool whole = count == scan_line<T>;
+    data = whole ? target : staging;
+    stride = whole ? target_stride : scan_line<T>;
+  }
+  T* row(std::size_t t) const { return data + t * stride; }
+  void finish() const {
+    if (data == target) return;
+    for (std::size_t t = 0; t < length; ++t) std::copy_n(row(t), count, target + t * target_stride);
+  }
+};
+
+/// Copies `length` rows of a (M, N) matrix into a contiguous (length, N) block.
+template <class T>
+void copy_rows(T* to, const MatrixView<const T>& from, std::size_t first_row, std::size_t length) {
+  for (std::size_t t = 0; t < length; ++t)
+    std::copy_n(from.row(first_row + t), from.cols, to + t * from.cols);
+}
+
+/// Runs the tasks, on all threads where the work is worth waking them.
+template <class F>
+void run_scan_tasks(std::size_t tasks, std::size_t work, const F& f) {
+  if (work < (std::size_t{1} << 16)) {
+    for (std::size_t i = 0; i < tasks; ++i) f(i);
+  } else {
+    parallel_for(tasks, f);
+  }
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace sdlora::detail

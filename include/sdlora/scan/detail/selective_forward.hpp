@@ -1,0 +1,138 @@
+#pragma once
+
+#include "selective_blocks.hpp"
+
+namespace sdlora::detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// What a chunk of one line needs, computed for all its rows before the recurrence runs, where the
+/// elementary functions pipeline: arrays (scan_chunk, line).
+template <class T>
+struct ForwardTile {
+  T *delta, *input, *y, *gate;  // Δ; Δ·u; D·u, then Σ C·h too; silu(z)
+
+  static constexpr std::size_t size = 4 * scan_chunk * scan_line<T>;
+  explicit ForwardTile(T* memory)
+      : delta(memory), input(memory + size / 4), y(memory + 2 * (size / 4)), gate(memory + 3 * (size / 4)) {}
+};
+
+/// Runs `States` states of the channels of one vector over `length` rows. `tile` points at the vector
+/// in the tile, `A2` and `h` at the vector in (N, line) blocks, `B` and `C` at rows N apart.
+template <std::size_t States, class T>
+inline void forward_states(const ForwardTile<T>& tile, std::size_t v, std::size_t length, const T* A2, T* h,
+                           const T* B, const T* C, std::size_t N) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>;
+  V state[States];
+  for (std::size_t n = 0; n < States; ++n) state[n] = V::load_aligned(h + n * P);
+  for (std::size_t t = 0; t < length; ++t) {
+    const V delta = V::load_aligned(tile.delta + t * P + v);
+    const V input = V::load_aligned(tile.input + t * P + v);
+    V y = V::load_aligned(tile.y + t * P + v);
+    for (std::size_t n = 0; n < States; ++n) {
+      const V a = exp2(V(delta * V::load_aligned(A2 + n * P)));
+      state[n] = fma(a, state[n], V(input * V(B[t * N + n])));
+      y = fma(V(C[t * N + n]), state[n], y);
+    }
+    y.store_aligned(tile.y + t * P + v);
+  }
+  for (std::size_t n = 0; n < States; ++n) state[n].store_aligned(h + n * P);
+}
+
+/// One chunk of one line: `h` (N, line) goes in and out.
+template <std::size_t N, class T>
+void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
+                  const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
+                  std::size_t length, T* h, const T* B, const T* C, const ForwardTile<T>& tile, T* staging) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
+  const std::size_t channel = line * P, count = std::min(P, in.channels() - channel), states = in.states();
+  const LineRows<T> u(in.u, first_row, length, channel, count, staging);
+  const LineRows<T> dt(in.dt, first_row, length, channel, count, staging + part);
+  const LineRows<T> z(in.z ? in.z : in.u, first_row, length, channel, count, staging + 2 * part);
+  const bool gated = static_cast<bool>(in.z);
+
+  for (std::size_t v = 0; v < P; v += W) {
+    const V D = V::load_aligned(parameters.D.data() + channel + v);
+    const V bias = V::load_aligned(parameters.dt_bias.data() + channel + v);
+    for (std::size_t t = 0; t < length; ++t) {
+      const V value = V::load_unaligned(u.row(t) + v);
+      const V delta = softplus(V(V::load_unaligned(dt.row(t) + v) + bias));
+      delta.store_aligned(tile.delta + t * P + v);
+      V(delta * value).store_aligned(tile.input + t * P + v);
+      V(D * value).store_aligned(tile.y + t * P + v);
+      if (gated) silu(V::load_unaligned(z.row(t) + v)).store_aligned(tile.gate + t * P + v);
+    }
+  }
+
+  const T* A2 = parameters.A2.data() + line * P * states;
+  for_state_blocks<N, scan_state_block<T>>(states, [&](auto block, std::size_t n) {
+    for (std::size_t v = 0; v < P; v += W) {
+      forward_states<block()>(tile, v, length, A2 + n * P + v, h + n * P + v, B + n, C + n, states);
+    }
+  });
+
+  const LineRowsOut<T> result(out, first_row, length, channel, count, staging);
+  for (std::size_t t = 0; t < length; ++t) {
+    for (std::size_t v = 0; v < P; v += W) {
+      V y = V::load_aligned(tile.y + t * P + v);
+      if (gated) y = y * V::load_aligned(tile.gate + t * P + v);
+      y.store_unaligned(result.row(t) + v);
+    }
+  }
+  result.finish();
+}
+
+/// One task of the forward pass: the sequences of one part, the channels of one group.
+template <std::size_t N, class T>
+void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state, T* chunk_states,
+                  const ScanParameters<T>& parameters, const ScanPlan& plan, std::size_t task,
+                  typename ScanScratch<T>::Slot& scratch) {
+  constexpr std::size_t P = scan_line<T>;
+  const std::size_t E = in.channels(), states = in.states(), line_size = states * P;
+  const std::size_t group = task % plan.groups, part = task / plan.groups;
+  const std::size_t first_line = group * scan_group,
+                    last_line = std::min(plan.lines, first_line + scan_group);
+  const ForwardTile<T> tile(scratch.take(ForwardTile<T>::size));
+  T* staging = scratch.take(3 * scan_chunk * P);
+  T* h = scratch.take(scan_group * line_size);
+  T* B = scratch.take(scan_chunk * states);
+  T* C = scratch.take(scan_chunk * states);
+
+  for (std::size_t s = plan.part_begin[part]; s < plan.part_begin[part + 1]; ++s) {
+    const T* initial = in.initial_state ? in.initial_state + s * in.initial_stride : nullptr;
+    for (std::size_t line = first_line; line < last_line; ++line) {
+      load_states(h + (line - first_line) * line_size, initial, states, line * P, E, states);
+    }
+    const std::size_t first = in.sequences.first(s), length = in.sequences.length(s);
+    for (std::size_t begin = 0; begin < length; begin += scan_chunk) {
+      const std::size_t rows = std::min(scan_chunk, length - begin);
+      copy_rows(B, in.B, first + begin, rows);
+      copy_rows(C, in.C, first + begin, rows);
+      if (chunk_states) {
+        const std::size_t chunk = plan.chunk_begin[s] + begin / scan_chunk;
+        std::copy_n(h, (last_line - first_line) * line_size,
+                    chunk_states + (chunk * plan.lines + first_line) * line_size);
+      }
+      for (std::size_t line = first_line; line < last_line; ++line) {
+        forward_line<N>(in, out, parameters, line, first + begin, rows, h + (line - first_line) * line_size,
+                        B, C, tile, staging);
+      }
+    }
+    if (final_state) {
+      for (std::size_t line = first_line; line < last_line; ++line) {
+        store_states(final_state + s * E * states, h + (line - first_line) * line_size, line * P, E, states);
+      }
+    }
+  }
+}
+
+template <class T>
+std::size_t forward_scratch_size(std::size_t states) {
+  constexpr std::size_t P = scan_line<T>;
+  return ForwardTile<T>::size + 3 * scan_chunk * P + scan_group * states * P +
+         2 * ceil_div(scan_chunk * states, P) * P;
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace sdlora::detail

@@ -1,0 +1,199 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/scan/selective_scan.hpp>
+#include <sdlora/scan/selective_scan_reference.hpp>
+
+#include <cmath>
+
+#include "selective_scan_problem.hpp"
+
+namespace {
+
+using sdlora::dyn;
+using sdlora::Workspace;
+
+constexpr std::size_t chunk = sdlora::detail::scan_chunk;
+
+template <class T>
+constexpr double tolerance = sizeof(T) == 8 ? 2e-13 : 2e-6;
+
+// out and final_state, one after another.
+template <std::size_t N, class T>
+std::vector<T> fused(const ScanProblem<T>& p) {
+  Workspace workspace;
+  std::vector<T> result(p.rows() * p.E + p.sequences() * p.E * p.N, T(5));
+  sdlora::selective_scan_forward<N>(p.inputs(), {result.data(), p.rows(), p.E},
+                                    result.data() + p.rows() * p.E, nullptr, workspace);
+  return result;
+}
+
+// The same from the reference, in double whatever the problem's type.
+template <class T>
+std::vector<T> reference(const ScanProblem<T>& p) {
+  const auto wide = [](const std::vector<T>& values) {
+    return std::vector<double>(values.begin(), values.end());
+  };
+  ScanProblem<double> q(p.lengths, p.E, p.N);
+  q.gap = p.gap;
+  q.u = wide(p.u), q.dt = wide(p.dt), q.B = wide(p.B), q.C = wide(p.C), q.z = wide(p.z), q.A = wide(p.A);
+  q.D = wide(p.D), q.dt_bias = wide(p.dt_bias), q.initial = wide(p.initial);
+  q.with_z = p.with_z, q.with_D = p.with_D, q.with_bias = p.with_bias, q.with_initial = p.with_initial;
+  q.shared_initial = p.shared_initial;
+  std::vector<double> result(q.rows() * q.E + q.sequences() * q.E * q.N);
+  sdlora::selective_scan_reference_forward(q.inputs(), {result.data(), q.rows(), q.E},
+                                           result.data() + q.rows() * q.E);
+  return {result.begin(), result.end()};
+}
+
+template <class T, std::size_t... Ns>
+void check_static_states() {
+  (([] {
+     CAPTURE(Ns);
+     const ScanProblem<T> p({chunk + 5}, 19, Ns);
+     CHECK(difference(fused<Ns>(p), reference(p)) < tolerance<T>);
+     CHECK(fused<Ns>(p) == fused<dyn>(p));
+   }()),
+   ...);
+}
+
+}  // namespace
+
+#define EACH_TYPE float, double
+
+TEST_CASE_TEMPLATE("selective_scan_forward: any number of states", T, EACH_TYPE) {
+  check_static_states<T, 1, 2, 3, 4, 8, 16, 32, 64>();
+  for (const std::size_t N : {5UL, 7UL, 12UL, 17UL, 31UL, 100UL}) {
+    CAPTURE(N);
+    const ScanProblem<T> p({chunk + 5}, 19, N);
+    CHECK(difference(fused<dyn>(p), reference(p)) < tolerance<T>);
+  }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: any number of channels and rows", T, EACH_TYPE) {
+  for (const std::size_t E : {1UL, 7UL, 16UL, 17UL, 33UL, 128UL, 131UL, 300UL}) {
+    for (const std::size_t L : {1UL, 2UL, 13UL, chunk - 1, chunk, chunk + 1, 2 * chunk, 97UL}) {
+      CAPTURE(E);
+      CAPTURE(L);
+      const ScanProblem<T> p({L}, E, 16, E + L);
+      CHECK(difference(fused<16>(p), reference(p)) < tolerance<T>);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: optional inputs", T, EACH_TYPE) {
+  for (unsigned mask = 0; mask < 32; ++mask) {
+    CAPTURE(mask);
+    ScanProblem<T> p({21, 40}, 35, 8, mask);
+    p.with_z = mask & 1U;
+    p.with_D = mask & 2U;
+    p.with_bias = mask & 4U;
+    p.with_initial = mask & 8U;
+    p.shared_initial = mask & 16U;
+    CHECK(difference(fused<8>(p), reference(p)) < tolerance<T>);
+  }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: packed sequences of unequal length", T, EACH_TYPE) {
+  const ScanProblem<T> p({0, 5, 0, 1, 70, chunk, 3, 0}, 37, 16);
+  CHECK(difference(fused<16>(p), reference(p)) < tolerance<T>);
+  std::vector<std::size_t> many;
+  for (std::size_t i = 0; i < 60; ++i) many.push_back(i * 7 % 11);
+  const ScanProblem<T> q(many, 20, 4);
+  CHECK(difference(fused<4>(q), reference(q)) < tolerance<T>);
+  const ScanProblem<T> none({}, 20, 4);
+  CHECK(fused<4>(none).empty());
+  const ScanProblem<T> no_rows({0, 0}, 20, 4);
+  CHECK(fused<4>(no_rows) == reference(no_rows));
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: a split with carried state equals the whole", T, EACH_TYPE) {
+  const std::size_t L = 2 * chunk + 9, E = 23, N = 16;
+  ScanProblem<T> whole({L}, E, N);
+  const auto expected = fused<16>(whole);
+  for (const std::size_t cut : {0UL, 1UL, 7UL, chunk - 1, chunk, chunk + 1, L - 1, L}) {
+    CAPTURE(cut);
+    Workspace workspace;
+    std::vector<T> got(expected.size()), middle(E * N);
+    auto in = whole.inputs();
+    const auto rows = [&](auto& inputs, std::size_t first, std::size_t count, std::size_t(&offsets)[2]) {
+      offsets[0] = 0;
+      offsets[1] = count;
+      inputs.sequences = {offsets};
+      for (auto* m : {&inputs.u, &inputs.dt, &inputs.B, &inputs.C, &inputs.z})
+        *m = m->rows_from(first, count);
+    };
+    std::size_t offsets[2];
+    rows(in, 0, cut, offsets);
+    sdlora::selective_scan_forward<16>(in, {got.data(), cut, E}, middle.data(), nullptr, workspace);
+    in = whole.inputs();
+    rows(in, cut, L - cut, offsets);
+    in.initial_state = middle.data();
+    sdlora::selective_scan_forward<16>(in, {got.data() + cut * E, L - cut, E}, got.data() + L * E, nullptr,
+                                       workspace);
+    CHECK(got == expected);  // bit for bit: the state is carried exactly
+  }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: the same bits for any number of threads", T, EACH_TYPE) {
+  const ScanProblem<T> p({130, 0, 77, 300}, 600, 16);
+  const std::size_t before = sdlora::thread_count();
+  sdlora::set_thread_count(1);
+  const auto expected = fused<16>(p);
+  for (const std::size_t threads : {2UL, 3UL}) {
+    sdlora::set_thread_count(threads);
+    CHECK(fused<16>(p) == expected);
+  }
+  sdlora::set_thread_count(before);
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: extreme steps", T, EACH_TYPE) {
+  ScanProblem<T> p({50}, 33, 16);
+  std::size_t i = 0;
+  for (T& value : p.dt) {
+    const T extremes[] = {T(-1e4), T(-100), T(-20), T(30), T(1000), T(0)};
+    if (value < T(1e20)) value = extremes[i++ % 6];
+  }
+  CHECK(difference(fused<16>(p), reference(p)) < tolerance<T>);
+}
+
+TEST_CASE("selective_scan_forward: allocates nothing once the workspace has grown") {
+  const ScanProblem<float> p({100}, 64, 16);
+  Workspace workspace;
+  std::vector<float> out(p.rows() * p.E);
+  sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, nullptr, nullptr, workspace);
+  CHECK(workspace.bytes_in_use() == 0);
+  const std::size_t peak = workspace.peak_bytes();
+  workspace.reset();
+  sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, nullptr, nullptr, workspace);
+  CHECK(workspace.peak_bytes() == peak);
+}
+
+TEST_CASE("selective_scan_forward: bad shapes throw") {
+  const ScanProblem<double> p({4}, 3, 2);
+  Workspace workspace;
+  std::vector<double> out(12);
+  const sdlora::MatrixView<double> result{out.data(), 4, 3};
+  const auto run = [&](auto change) {
+    auto in = p.inputs();
+    change(in);
+    sdlora::selective_scan_forward<dyn>(in, result, nullptr, nullptr, workspace);
+  };
+  CHECK_NOTHROW(run([](auto&) {}));
+  CHECK_THROWS_AS(run([](auto& in) { in.u.rows = 3; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.dt.cols = 2; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.z.cols = 4; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.B.cols = 3; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.C.rows = 5; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.A.rows = 4; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.A.cols = 3; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.u.stride = 2; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.u.data = nullptr; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.initial_stride = 5; }), sdlora::ShapeError);
+  const std::size_t descending[] = {0, 5, 4};
+  CHECK_THROWS_AS(run([&](auto& in) { in.sequences = {descending}; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(sdlora::selective_scan_forward<4>(p.inputs(), result, nullptr, nullptr, workspace),
+                  sdlora::ShapeError);
+  CHECK_THROWS_AS(
+      sdlora::selective_scan_forward<2>(p.inputs(), {out.data(), 3, 4}, nullptr, nullptr, workspace),
+      sdlora::ShapeError);
+}
