@@ -1,44 +1,12 @@
 #pragma once
 
 #include "../tensor/parallel.hpp"
+#include "column_tiles.hpp"
 #include "policy.hpp"
-#include "simd_channels.hpp"
 
 #include <algorithm>
 
 namespace sdlora {
-namespace detail {
-inline namespace SDLORA_SIMD_TAG {
-
-/// The composed step of a tile of columns over all its time: `product` and `sum`, (columns) each.
-template <class V, std::size_t Count, class T>
-void reduce_tile(const LinearBlock<T>& x, T* product, T* sum) {
-  constexpr std::size_t lanes = sizeof(V) / sizeof(T);
-  std::array<V, Count> p, s;
-  p.fill(V(T(1)));
-  s.fill(V(T(0)));
-  const T* a = x.a;
-  const T* b = x.b;
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    for (std::size_t t = 0; t < x.length; ++t) {
-      (
-          [&] {
-            const V step = load_lanes<V>(a + I * lanes);
-            p[I] = p[I] * step;
-            s[I] = multiply_add<V>(step, s[I], load_lanes<V>(b + I * lanes));
-          }(),
-          ...);
-      a += x.a_step;
-      b += x.b_step;
-    }
-    (store_lanes(p[I], product + I * lanes), ...);
-    (store_lanes(s[I], sum + I * lanes), ...);
-  }(std::make_index_sequence<Count>());
-}
-
-}  // namespace SDLORA_SIMD_TAG
-}  // namespace detail
-
 inline namespace SDLORA_SIMD_TAG {
 
 /// Two passes over chunks of `Length` time steps: every chunk is reduced to one step (in parallel),

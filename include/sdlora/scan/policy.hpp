@@ -19,6 +19,8 @@ namespace sdlora {
 /// always runs forward. `h` may be the very memory of `b`, or of `a`.
 template <class T>
 struct LinearBlock {
+  using value_type = T;
+
   const T* a = nullptr;
   const T* b = nullptr;
   T* h = nullptr;
@@ -29,6 +31,7 @@ struct LinearBlock {
   std::size_t columns = 0;
   const T* initial = nullptr;  // (columns), or null for zero
   bool exclusive = false;      // store the state before the step instead of the one after it
+  bool streaming = false;      // the whole result exceeds the caches; only a hint
 
   constexpr T initial_state(std::size_t column) const { return initial ? initial[column] : T(0); }
 
@@ -39,6 +42,44 @@ struct LinearBlock {
     part.b += first;
     part.h += first;
     if (initial) part.initial += first;
+    part.columns = count;
+    return part;
+  }
+};
+
+/// What the gradients of a LinearBlock need: pointers to its last step in scan order, and the steps
+/// from one time step to the next, as there. With g_t = grad_h_t + a_{t+1}·g_{t+1}:
+/// grad_b = g, grad_a_t = g_t·h_{t−1}, grad_initial = a_0·g_0.
+template <class T>
+struct LinearGradientBlock {
+  using value_type = T;
+
+  const T* a = nullptr;
+  const T* h = nullptr;
+  const T* grad_h = nullptr;
+  T* grad_a = nullptr;  // or null: not wanted
+  T* grad_b = nullptr;  // may be the memory of grad_h
+  std::ptrdiff_t a_step = 0;
+  std::ptrdiff_t h_step = 0;
+  std::ptrdiff_t grad_h_step = 0;
+  std::ptrdiff_t grad_a_step = 0;
+  std::ptrdiff_t grad_b_step = 0;
+  std::size_t length = 0;
+  std::size_t columns = 0;
+  const T* initial = nullptr;  // (columns), or null for zero
+  T* grad_initial = nullptr;   // (columns), or null: not wanted
+  bool streaming = false;      // the whole result exceeds the caches; only a hint
+
+  /// The block of `count` columns that begins at column `first`.
+  constexpr LinearGradientBlock columns_from(std::size_t first, std::size_t count) const {
+    LinearGradientBlock part = *this;
+    part.a += first;
+    part.h += first;
+    part.grad_h += first;
+    if (grad_a) part.grad_a += first;
+    part.grad_b += first;
+    if (initial) part.initial += first;
+    if (grad_initial) part.grad_initial += first;
     part.columns = count;
     return part;
   }
@@ -71,6 +112,12 @@ template <class P>
 concept ColumnScan =
     requires(const LinearBlock<float>& block, Workspace& workspace) { P::columns(block, workspace); };
 
+/// A policy that also computes a block's gradients itself; for others they are scans of their own.
+template <class P>
+concept ColumnScanBackward = requires(const LinearGradientBlock<float>& block, Workspace& workspace) {
+  P::columns_backward(block, workspace);
+};
+
 /// A scan algorithm: an empty type with a `name`, and at least one of
 /// `inclusive(values, op, workspace)` and `columns(block, workspace)`, both static.
 template <class P>
@@ -84,6 +131,9 @@ namespace detail {
 /// A policy that itself cuts time into parallel tasks gets all columns in one call.
 template <class P>
 concept SplitsTime = requires { requires P::splits_time; };
+
+/// Bytes of arrays from which results are stored around the caches.
+inline constexpr std::size_t streaming_bytes = std::size_t(8) << 20;
 
 /// The workspace of the running thread, for tasks of a parallel loop and for calls without one.
 inline Workspace& thread_workspace() {

@@ -187,6 +187,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
     x.columns = columns;
     if (options.initial) x.initial = options.initial.row(s) + first_column;
     x.exclusive = options.kind == ScanKind::exclusive;
+    x.streaming = 3 * h.rows * h.cols * sizeof(T) > detail::streaming_bytes;
     return x;
   };
   if constexpr (detail::SplitsTime<Policy>) {

@@ -5,12 +5,12 @@
 namespace sdlora {
 
 /// Gradients of `scan(policy, a, b, h, options)`, inclusive, given ∂loss/∂h.
-/// Through the same algorithms: with g_t = ∂loss/∂h_t + a_{t+1}·g_{t+1} (a scan against the
-/// direction of the first, with a shifted by one step), ∂loss/∂b = g, ∂loss/∂a_t = g_t·h_{t−1} and
-/// ∂loss/∂initial = a_0·g_0.
-/// a, h, grad_h, grad_a, grad_b are (L, columns); initial and grad_initial (sequences, columns).
-/// grad_a and grad_initial may be absent: then they are not computed. grad_b may be the memory of
-/// grad_h; nothing else may overlap. Throws as `scan` does; ArgumentError for an exclusive scan.
+/// A policy with a backward pass of its own does all in one go; the others scan again: with g_t = ∂loss/∂h_t
+/// + a_{t+1}·g_{t+1} (a scan against the direction of the first, with a shifted by one step), ∂loss/∂b = g,
+/// ∂loss/∂a_t = g_t·h_{t−1} and ∂loss/∂initial = a_0·g_0. a, h, grad_h, grad_a, grad_b are (L, columns);
+/// initial and grad_initial (sequences, columns). grad_a and grad_initial may be absent: then they are not
+/// computed. grad_b may be the memory of grad_h; nothing else may overlap. Throws as `scan` does;
+/// ArgumentError for an exclusive scan.
 template <ScanPolicy Policy, class T>
 void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
                    MatrixView<const std::type_identity_t<T>> h,
@@ -47,6 +47,38 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
   check_states("grad_initial", grad_initial);
 
   const bool forward = options.direction == ScanDirection::forward;
+  if constexpr (ColumnScanBackward<Policy>) {
+    constexpr std::size_t width = detail::task_columns<T>;
+    const std::size_t blocks = (columns + width - 1) / width;
+    parallel_for(sequences.count() * blocks, [&](std::size_t task) {
+      const std::size_t s = task / blocks, column = task % blocks * width;
+      const std::size_t length = sequences.length(s);
+      if (length == 0) {
+        if (grad_initial) std::fill_n(grad_initial.row(s) + column, std::min(width, columns - column), T(0));
+        return;
+      }
+      const std::size_t last = sequences.first(s) + (forward ? length - 1 : 0);
+      const std::ptrdiff_t sign = forward ? 1 : -1;
+      LinearGradientBlock<T> x;
+      x.a = a.row(last) + column;
+      x.h = h.row(last) + column;
+      x.grad_h = grad_h.row(last) + column;
+      x.grad_a = grad_a ? grad_a.row(last) + column : nullptr;
+      x.grad_b = grad_b.row(last) + column;
+      x.a_step = sign * static_cast<std::ptrdiff_t>(a.stride);
+      x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
+      x.grad_h_step = sign * static_cast<std::ptrdiff_t>(grad_h.stride);
+      x.grad_a_step = sign * static_cast<std::ptrdiff_t>(grad_a.stride);
+      x.grad_b_step = sign * static_cast<std::ptrdiff_t>(grad_b.stride);
+      x.length = length;
+      x.columns = std::min(width, columns - column);
+      x.initial = options.initial ? options.initial.row(s) + column : nullptr;
+      x.grad_initial = grad_initial ? grad_initial.row(s) + column : nullptr;
+      x.streaming = 5 * grad_b.rows * columns * sizeof(T) > detail::streaming_bytes;
+      Policy::columns_backward(x, detail::thread_workspace());
+    });
+    return;
+  }
   const auto backward = forward ? ScanDirection::reverse : ScanDirection::forward;
   for (std::size_t s = 0; s < sequences.count(); ++s) {
     const std::size_t length = sequences.length(s), begin = sequences.first(s);

@@ -1,8 +1,7 @@
 #pragma once
 
-#include "../tensor/simd.hpp"
+#include "column_tiles.hpp"
 #include "policy.hpp"
-#include "simd_channels.hpp"
 
 #include <algorithm>
 
@@ -24,9 +23,17 @@ struct SimdStates {
       detail::scan_columns(x.columns_from(first, std::min(N, x.columns - first)));
     }
   }
+
+  /// All gradients in one pass over a, h and grad_h.
+  template <class T>
+  static void columns_backward(const LinearGradientBlock<T>& x, Workspace&) {
+    for (std::size_t first = 0; first < x.columns; first += N) {
+      detail::backward_columns(x.columns_from(first, std::min(N, x.columns - first)));
+    }
+  }
 };
 
-static_assert(ScanPolicy<SimdStates<>> && ColumnScan<SimdStates<>>);
+static_assert(ScanPolicy<SimdStates<>> && ColumnScan<SimdStates<>> && ColumnScanBackward<SimdStates<>>);
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora
