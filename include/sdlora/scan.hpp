@@ -1,9 +1,11 @@
 #pragma once
 
 // All of scan/.
+#include "scan/bfloat16.hpp"
 #include "scan/blelloch.hpp"
 #include "scan/chunked.hpp"
 #include "scan/cumsum_ratio.hpp"
+#include "scan/emulator.hpp"
 #include "scan/heinsen.hpp"
 #include "scan/hillis_steele.hpp"
 #include "scan/kogge_stone.hpp"
@@ -16,6 +18,7 @@
 #include "scan/segmented.hpp"
 #include "scan/selective_scan.hpp"
 #include "scan/selective_scan_arguments.hpp"
+#include "scan/selective_scan_kernels.hpp"
 #include "scan/selective_scan_reference.hpp"
 #include "scan/sequential.hpp"
 #include "scan/simd_channels.hpp"

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+namespace sdlora {
+
+/// The upper half of a float, as kernels read and write it: storage only, arithmetic is in float.
+struct BFloat16 {
+  std::uint16_t bits;
+
+  BFloat16() = default;
+  /// Rounds to nearest, ties to even; a NaN stays one.
+  constexpr explicit BFloat16(float value) : bits(round(value)) {}
+
+  constexpr explicit operator float() const {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
+
+  friend constexpr bool operator==(const BFloat16&, const BFloat16&) = default;
+
+ private:
+  static constexpr std::uint16_t round(float value) {
+    const auto word = std::bit_cast<std::uint32_t>(value);
+    if ((word & 0x7fff'ffffU) > 0x7f80'0000U) return static_cast<std::uint16_t>((word >> 16) | 0x40U);
+    return static_cast<std::uint16_t>((word + 0x7fffU + ((word >> 16) & 1U)) >> 16);
+  }
+};
+
+static_assert(sizeof(BFloat16) == 2);
+static_assert(static_cast<float>(BFloat16{1.5F}) == 1.5F);
+
+}  // namespace sdlora

@@ -1,0 +1,584 @@
+#pragma once
+
+#include "kernel_arguments.hpp"
+#include "kernel_arithmetic.hpp"
+
+#include <cstddef>
+
+namespace sdlora::detail {
+
+/// The gradients that a backward may be asked for, as bits of its `Mask`.
+struct GradientBit {
+  static constexpr unsigned u = 1, dt = 2, z = 4, B = 8, C = 16, A = 32, D = 64, dt_bias = 128, initial = 256;
+};
+
+/// Backward over the segments of all sequences, `chunk` time steps at a time, last chunk first.
+///
+/// `Lanes` neighbouring threads share a channel, each holds `States` states. A warp first prepares
+/// its channels × steps (loads, softplus, gate) spread over its threads, then recomputes the states
+/// of the chunk into registers and walks back. States between checkpoints and chunks are found by a
+/// forward pass that begins at the checkpoint ("light" items below). Steps past the end and channels
+/// past the last one carry zeros, which change nothing.
+///
+/// dB and dC are sums over channels. A thread keeps its states in an order of its own, state j XOR a
+/// number made from its channel, so that halving exchanges between threads need no selection: what a
+/// thread sends lies in the upper half of its registers, what it keeps in the lower. Tiles of B and C
+/// lie in shared memory once for each order within a vector.
+template <class IO, int States, int Lanes, bool Gate, bool Softplus, unsigned Mask>
+struct BackwardKernel {
+  static constexpr bool wants(unsigned bits) { return (Mask & bits) != 0; }
+  static constexpr bool wants_BC = wants(GradientBit::B | GradientBit::C);
+  static constexpr bool wants_both = wants(GradientBit::B) && wants(GradientBit::C);
+  static constexpr bool wants_dz = Gate && wants(GradientBit::z);
+  static constexpr bool wants_delta = wants(GradientBit::dt | GradientBit::dt_bias);
+  static constexpr bool wants_product = wants(GradientBit::u) || wants_delta;  // Σ g·B
+  static constexpr bool wants_decay = wants(GradientBit::A) || wants_delta;    // g·a·h
+
+  static constexpr int threads = 128;
+  static constexpr int warps = threads / 32;
+  static constexpr int chunk = 8;
+  static constexpr int warp_channels = 32 / Lanes;
+  static constexpr int channels = warps * warp_channels;
+  static constexpr int padded_states = States * Lanes;
+  static constexpr int width = States < 4 ? States : 4;
+  static constexpr int channel_levels = log2_of(warp_channels);
+  static constexpr int state_levels = log2_of(States) < channel_levels ? log2_of(States) : channel_levels;
+  static constexpr int kept_states = States >> state_levels;
+  // Levels that exchange within a vector need copies of the tile in the exchanged orders.
+  static constexpr int vector_levels = log2_of(States) - log2_of(width);
+  static constexpr int copy_levels = state_levels > vector_levels ? state_levels - vector_levels : 0;
+  static constexpr int copies = 1 << copy_levels;
+  static constexpr int copy_step = width >> copy_levels;
+  static constexpr bool merges = wants_both && kept_states == 1 && channel_levels > state_levels;
+
+  static constexpr int warp_positions = warp_channels * chunk;
+  static constexpr int positions = (warp_positions + 31) / 32;  // of one thread
+
+  static constexpr int tile_values = chunk * 2 * padded_states;
+  static constexpr int staged_values = (tile_values + threads - 1) / threads;
+  static constexpr int tile_floats = tile_values * copies;
+  static constexpr int partial_floats = wants_BC ? warps * tile_values : 0;
+  static constexpr int prepared_floats = warps * warp_positions * 4;
+  static constexpr int sum_floats = warps * warp_positions * 3;
+  static constexpr int tiles_at = 0;
+  static constexpr int prepared_at = tiles_at + 2 * tile_floats;
+  static constexpr int sums_at = prepared_at + prepared_floats;
+  static constexpr int partials_at = sums_at + sum_floats;
+  static constexpr int starts_at = partials_at + 2 * partial_floats;
+  static constexpr int resident_blocks = 3;
+
+  using Arguments = BackwardArguments<IO>;
+
+  static constexpr std::size_t shared_floats_for(int checkpoint_interval) {
+    return static_cast<std::size_t>(starts_at) +
+           static_cast<std::size_t>(checkpoint_interval / chunk - 1) * States * threads;
+  }
+
+  struct Item {
+    Position base;  // first step of the checkpoint's range
+    int sub;        // chunk within it
+    bool light;
+    bool valid;
+  };
+
+  static constexpr int chunks_at(Position base, Position end, int interval) {
+    const Position length = end - base < interval ? end - base : interval;
+    return static_cast<int>((length + chunk - 1) / chunk);
+  }
+  static constexpr Item first_item(Position base, Position end, int interval) {
+    const int count = chunks_at(base, end, interval);
+    return {base, 0, count > 1, true};
+  }
+  static constexpr Item next_item(const Item& item, Position begin, Position end, int interval) {
+    Item next = item;
+    if (item.light) {
+      next.light = item.sub + 2 < chunks_at(item.base, end, interval);
+      ++next.sub;
+    } else if (item.sub > 0) {
+      --next.sub;
+    } else if (item.base > begin) {
+      next = first_item(item.base - interval, end, interval);
+    } else {
+      next.valid = false;
+    }
+    return next;
+  }
+
+  struct Raw {
+    IO u[positions], dt[positions], z[positions], d_out[positions];
+  };
+  struct Staged {
+    IO value[staged_values];
+  };
+
+  static constexpr const IO* at(const MatrixView<const IO>& matrix, Position row, int column) {
+    return matrix.data + static_cast<std::size_t>(row) * matrix.stride + static_cast<std::size_t>(column);
+  }
+
+  template <class Block>
+  static constexpr void run(Block& block, const Arguments& x) {
+    const KernelInputs<IO>& in = x.in;
+    const int groups = (in.channels + channels - 1) / channels;
+    const SegmentOfBlock segment(in, block.index(), groups);
+    const int interval = in.checkpoint_interval;
+    const int thread = block.thread();
+    const int warp = thread / 32;
+    const int lane = thread % 32;
+    const int warp_first = segment.group * channels + warp * warp_channels;
+
+    // The thread as keeper of states.
+    const int part = lane % Lanes;
+    const int place = lane / Lanes;  // channel within the warp
+    const int channel = warp_first + place;
+    const bool active = channel < in.channels;
+    int order = 0;
+    unroll<state_levels>([&](auto l) { order |= ((place >> l) & 1) << (log2_of(States) - 1 - l); });
+    const int copy = copies == 1 ? 0 : (order & (width - 1)) / copy_step;
+    const int vector_order = order & ~(width - 1);
+    const int first_state = part * States;
+    // The thread as one that prepares channel × step positions.
+    const int prepared_place = lane % warp_channels;
+    const int prepared_channel = warp_first + prepared_place;
+    const bool prepares = prepared_channel < in.channels;
+    const int first_step = lane / warp_channels;
+    constexpr int step_stride = 32 / warp_channels;
+
+    const auto shared = block.shared();
+    const auto prepared = shared.from(prepared_at + warp * warp_positions * 4);
+    const auto sums = shared.from(sums_at + warp * warp_positions * 3);
+    const auto starts = shared.from(starts_at + thread);
+
+    float a2[States];
+    float carry[States];  // a·g of the step after: what the future asks of the state
+    float d_a[States];
+    unroll<States>([&](auto j) {
+      const int n = first_state + (j ^ order);
+      const bool inside = active && n < in.states;
+      a2[j] = inside ? in.A[static_cast<Position>(channel) * in.states + n] * log2_e : 0.0F;
+      carry[j] = 0.0F;
+      d_a[j] = 0.0F;
+      if (inside && x.incoming != nullptr) {
+        carry[j] = x.incoming[(segment.slot * in.states + n) * in.channels + channel];
+      } else if (inside && segment.last && x.d_final != nullptr) {
+        carry[j] = x.d_final[(segment.sequence * in.channels + channel) * in.states + n];
+      }
+    });
+    const float bias = prepares && in.dt_bias != nullptr ? in.dt_bias[prepared_channel] : 0.0F;
+    const float skip = prepares && in.D != nullptr ? in.D[prepared_channel] : 0.0F;
+    float d_skip = 0.0F;
+    float d_bias = 0.0F;
+
+    const CheckpointLayout layout(in.channels, in.states);
+    const Position checkpoint_row = CheckpointLayout::first_row(segment.first, segment.sequence, interval);
+    auto load_state = [&](Position base, float(&h)[States]) {
+      const Position local = base - segment.first;
+      unroll<States>([&](auto j) {
+        const int n = first_state + (j ^ order);
+        h[j] = 0.0F;
+        if (active && n < in.states) {
+          if (local > 0) {
+            h[j] = x.checkpoints[layout.at(checkpoint_row + local / interval, n, channel)];
+          } else if (in.initial != nullptr) {
+            h[j] = in.initial[(segment.sequence * in.channels + channel) * in.states + n];
+          }
+        }
+      });
+    };
+
+    auto load_raw = [&](const Item& item, Raw& raw) {
+      const Position row0 = item.base + item.sub * chunk;
+      unroll<positions>([&](auto i) {
+        const int step = first_step + i * step_stride;
+        const Position row = row0 + step;
+        raw.u[i] = raw.dt[i] = raw.z[i] = raw.d_out[i] = IO(0.0F);
+        if (step < chunk && row < segment.end && prepares) {
+          raw.u[i] = *at(in.u, row, prepared_channel);
+          raw.dt[i] = *at(in.dt, row, prepared_channel);
+          if (!item.light) {
+            raw.d_out[i] = *at(x.d_out, row, prepared_channel);
+            if constexpr (Gate) raw.z[i] = *at(in.z, row, prepared_channel);
+          }
+        }
+      });
+    };
+    auto load_tile = [&](const Item& item, Staged& staged) {
+      const Position row0 = item.base + item.sub * chunk;
+      unroll<staged_values>([&](auto k) {
+        const int i = thread + k * threads;
+        const int n = i % padded_states;
+        const bool is_c = (i / padded_states) % 2 == 1;
+        const Position row = row0 + i / (2 * padded_states);
+        staged.value[k] = IO(0.0F);
+        if (i < tile_values && row < segment.end && n < in.states) {
+          staged.value[k] = is_c ? *at(in.C, row, n) : *at(in.B, row, n);
+        }
+      });
+    };
+    auto store_tile = [&](int buffer, const Staged& staged) {
+      const auto tile = shared.from(tiles_at + buffer * tile_floats);
+      unroll<staged_values>([&](auto k) {
+        const int i = thread + k * threads;
+        if (i < tile_values) {
+          const int n = i % padded_states;
+          const int at_row = (i / padded_states) * copies * padded_states;
+          const float value = static_cast<float>(staged.value[k]);
+          unroll<copies>(
+              [&](auto c) { tile.store(at_row + c * padded_states + (n ^ (c * copy_step)), value); });
+        }
+      });
+    };
+    auto add_up_partials = [&](int buffer, Position row0) {
+      if constexpr (wants_BC) {
+        const auto partials = shared.from(partials_at + buffer * partial_floats);
+        for (int i = thread; i < tile_values; i += threads) {
+          const int n = i % padded_states;
+          const bool is_c = (i / padded_states) % 2 == 1;
+          const Position row = row0 + i / (2 * padded_states);
+          if (row < segment.end && n < in.states && wants(is_c ? GradientBit::C : GradientBit::B)) {
+            float sum = 0.0F;
+            unroll<warps>([&](auto w) { sum += partials.load(w * tile_values + i); });
+            float* to = is_c ? x.d_C_partials : x.d_B_partials;
+            to[(segment.group * in.rows + row) * in.states + n] = sum;
+          }
+        }
+      }
+    };
+
+    Item item{segment.begin, 0, false, segment.begin < segment.end};
+    Raw raw{};
+    Staged staged{};
+    if (item.valid) {
+      const Position ranges = (segment.end - segment.begin + interval - 1) / interval;
+      item = first_item(segment.begin + (ranges - 1) * interval, segment.end, interval);
+      load_raw(item, raw);
+      load_tile(item, staged);
+    }
+    float h[States];
+    unroll<States>([&](auto j) { h[j] = 0.0F; });
+    bool has_partials = false;
+    Position partials_row = 0;
+    int buffer = 0;
+
+    while (item.valid) {
+      store_tile(buffer, staged);
+      float slope[positions];
+      float gate_slope[positions];  // ∂out/∂z·1/y
+      unroll<positions>([&](auto i) {
+        const int step = first_step + i * step_stride;
+        slope[i] = 0.0F;
+        gate_slope[i] = 0.0F;
+        if (step < chunk) {
+          const bool valid = item.base + item.sub * chunk + step < segment.end && prepares;
+          const float u = static_cast<float>(raw.u[i]);
+          float delta = static_cast<float>(raw.dt[i]) + bias;
+          float d_y = 0.0F;
+          if (item.light) {
+            if constexpr (Softplus) delta = softplus(block, delta);
+          } else {
+            slope[i] = 1.0F;
+            if constexpr (Softplus) {
+              const SoftplusWithSlope both = softplus_with_slope(block, delta);
+              delta = both.value;
+              slope[i] = both.slope;
+            }
+            d_y = static_cast<float>(raw.d_out[i]);
+            if constexpr (Gate) {
+              const float z = static_cast<float>(raw.z[i]);
+              const float s = sigmoid(block, z);
+              if constexpr (wants_dz) gate_slope[i] = d_y * s * (1.0F + z * (1.0F - s));
+              d_y *= z * s;
+            }
+          }
+          if (!valid) delta = 0.0F;
+          const float row[4] = {delta, delta * u, d_y, u};
+          prepared.template store_vector<4>((step * warp_channels + prepared_place) * 4, row);
+        }
+      });
+      block.sync();
+
+      const Item next = next_item(item, segment.begin, segment.end, interval);
+      if (next.valid) {
+        load_raw(next, raw);
+        load_tile(next, staged);
+      }
+      if (has_partials) add_up_partials(buffer ^ 1, partials_row);
+      const auto tile = shared.from(tiles_at + buffer * tile_floats + copy * padded_states + first_state);
+      auto load_row = [&](int t, int which, float(&values)[States]) {
+        unroll<States / width>([&](auto v) {
+          tile.template load_vector<width>(
+              (t * 2 + which) * copies * padded_states + ((v * width) ^ vector_order), &values[v * width]);
+        });
+      };
+
+      // The state at the beginning of the chunk; the last chunk of a range follows a light one.
+      if (item.sub == 0) {
+        load_state(item.base, h);
+      } else if (!item.light && item.sub + 1 < chunks_at(item.base, segment.end, interval)) {
+        unroll<States>([&](auto j) { h[j] = starts.load(((item.sub - 1) * States + j) * threads); });
+      }
+
+      if (item.light) {
+        for (int t = 0; t < chunk; ++t) {
+          float p[2];
+          prepared.template load_vector<2>((t * warp_channels + place) * 4, p);
+          float b[States];
+          load_row(t, 0, b);
+          unroll<States>([&](auto j) { h[j] = block.exp2(p[0] * a2[j]) * h[j] + p[1] * b[j]; });
+        }
+        unroll<States>([&](auto j) { starts.store((item.sub * States + j) * threads, h[j]); });
+        block.sync_warp();
+        has_partials = false;
+      } else {
+        float before[chunk][States];
+        unroll<chunk>([&](auto t) {
+          float p[2];
+          prepared.template load_vector<2>((t * warp_channels + place) * 4, p);
+          float b[States];
+          load_row(t, 0, b);
+          unroll<States>([&](auto j) {
+            before[t][j] = h[j];
+            h[j] = block.exp2(p[0] * a2[j]) * h[j] + p[1] * b[j];
+          });
+        });
+
+        const auto partials = shared.from(partials_at + buffer * partial_floats + warp * tile_values);
+        unroll<chunk>([&](auto reversed) {
+          constexpr int t = chunk - 1 - decltype(reversed)::value;
+          float p[4];  // delta, delta·u, dy, u
+          prepared.template load_vector<4>((t * warp_channels + place) * 4, p);
+          float b[States];
+          float c[States];
+          float d_b[States];
+          float d_c[States];
+          load_row(t, 0, b);
+          load_row(t, 1, c);
+          float y = 0.0F;
+          float product = 0.0F;
+          float decay = 0.0F;
+          unroll<States>([&](auto j) {
+            float after = 0.0F;
+            if constexpr (t + 1 < chunk) {
+              after = before[t + 1][j];
+            } else {
+              after = h[j];
+            }
+            if constexpr (wants_dz) y += c[j] * after;
+            if constexpr (wants(GradientBit::C)) d_c[j] = p[2] * after;
+            const float g = c[j] * p[2] + carry[j];
+            if constexpr (wants(GradientBit::B)) d_b[j] = p[1] * g;
+            if constexpr (wants_product) product += g * b[j];
+            carry[j] = block.exp2(p[0] * a2[j]) * g;
+            if constexpr (wants_decay) {
+              const float q = carry[j] * before[t][j];
+              if constexpr (wants(GradientBit::A)) d_a[j] += p[0] * q;
+              if constexpr (wants_delta) decay += a2[j] * q;
+            }
+          });
+          unroll<log2_of(Lanes)>([&](auto l) {
+            if constexpr (wants_dz) y += block.shuffle_xor(y, 1 << l);
+            if constexpr (wants_product) product += block.shuffle_xor(product, 1 << l);
+            if constexpr (wants_delta) decay += block.shuffle_xor(decay, 1 << l);
+          });
+          if (part == 0) {
+            const int at_position = t * warp_channels + place;
+            if constexpr (wants_dz) sums.store(at_position, y);
+            if constexpr (wants_product) sums.store(warp_positions + at_position, product);
+            if constexpr (wants_delta) sums.store(2 * warp_positions + at_position, decay * ln_2);
+          }
+          if constexpr (wants_BC) reduce_over_channels(block, partials, t, part, place, order, d_b, d_c);
+        });
+        block.sync_warp();
+
+        unroll<positions>([&](auto i) {
+          const int step = first_step + i * step_stride;
+          const Position row = item.base + item.sub * chunk + step;
+          if (step < chunk && row < segment.end && prepares) {
+            const int at_position = step * warp_channels + prepared_place;
+            float p[4];
+            prepared.template load_vector<4>(at_position * 4, p);
+            const float product = wants_product ? sums.load(warp_positions + at_position) : 0.0F;
+            if constexpr (wants(GradientBit::u)) {
+              x.d_u.data[static_cast<std::size_t>(row) * x.d_u.stride +
+                         static_cast<std::size_t>(prepared_channel)] =
+                  block.template narrow<IO>(p[0] * product + skip * p[2]);
+            }
+            if constexpr (wants_delta) {
+              const float d_dt = (p[3] * product + sums.load(2 * warp_positions + at_position)) * slope[i];
+              d_bias += d_dt;
+              if constexpr (wants(GradientBit::dt)) {
+                x.d_dt.data[static_cast<std::size_t>(row) * x.d_dt.stride +
+                            static_cast<std::size_t>(prepared_channel)] = block.template narrow<IO>(d_dt);
+              }
+            }
+            if constexpr (wants_dz) {
+              x.d_z.data[static_cast<std::size_t>(row) * x.d_z.stride +
+                         static_cast<std::size_t>(prepared_channel)] =
+                  block.template narrow<IO>(gate_slope[i] * (sums.load(at_position) + skip * p[3]));
+            }
+            if constexpr (wants(GradientBit::D)) d_skip += p[2] * p[3];
+          }
+        });
+        block.sync_warp();
+        has_partials = true;
+        partials_row = item.base + item.sub * chunk;
+      }
+      buffer ^= 1;
+      item = next;
+    }
+    if constexpr (wants_BC) {
+      block.sync();
+      if (has_partials) add_up_partials(buffer ^ 1, partials_row);
+    }
+
+    unroll<States>([&](auto j) {
+      const int n = first_state + (j ^ order);
+      if (active && n < in.states) {
+        if constexpr (wants(GradientBit::A)) {
+          x.d_A_partials[(segment.slot * in.states + n) * in.channels + channel] = d_a[j];
+        }
+        if constexpr (wants(GradientBit::initial)) {
+          if (segment.head) {
+            x.d_initial[(segment.sequence * in.channels + channel) * in.states + n] = carry[j];
+          }
+        }
+      }
+    });
+    if constexpr (wants(GradientBit::D | GradientBit::dt_bias)) {
+      unroll<5 - channel_levels>([&](auto l) {
+        d_skip += block.shuffle_xor(d_skip, warp_channels << l);
+        d_bias += block.shuffle_xor(d_bias, warp_channels << l);
+      });
+      if (lane < warp_channels && prepares) {
+        const Position to = segment.slot * in.channels + prepared_channel;
+        if constexpr (wants(GradientBit::D)) x.d_D_partials[to] = d_skip;
+        if constexpr (wants(GradientBit::dt_bias)) x.d_bias_partials[to] = d_bias;
+      }
+    }
+  }
+
+ private:
+  template <class Block, class Shared>
+  static constexpr void reduce_over_channels(const Block& block, Shared partials, int t, int part, int place,
+                                             int order, float (&d_b)[States], float (&d_c)[States]) {
+    unroll<state_levels>([&](auto l) {
+      constexpr int half = States >> (decltype(l)::value + 1);
+      unroll<half>([&](auto j) {
+        if constexpr (wants(GradientBit::B)) d_b[j] += block.shuffle_xor(d_b[j + half], Lanes << l);
+        if constexpr (wants(GradientBit::C)) d_c[j] += block.shuffle_xor(d_c[j + half], Lanes << l);
+      });
+    });
+    const int first_state = part * States;
+    if constexpr (merges) {
+      // One value of each is left: neighbours part them, one goes on with dB, the other with dC.
+      const bool takes_c = ((place >> state_levels) & 1) != 0;
+      float kept = takes_c ? d_c[0] : d_b[0];
+      kept += block.shuffle_xor(takes_c ? d_b[0] : d_c[0], Lanes << state_levels);
+      unroll<channel_levels - state_levels - 1>(
+          [&](auto l) { kept += block.shuffle_xor(kept, Lanes << (state_levels + 1 + l)); });
+      if ((place >> (state_levels + 1)) == 0) {
+        partials.store((t * 2 + (takes_c ? 1 : 0)) * padded_states + first_state + order, kept);
+      }
+    } else {
+      unroll<channel_levels - state_levels>([&](auto l) {
+        unroll<kept_states>([&](auto j) {
+          if constexpr (wants(GradientBit::B))
+            d_b[j] += block.shuffle_xor(d_b[j], Lanes << (state_levels + l));
+          if constexpr (wants(GradientBit::C))
+            d_c[j] += block.shuffle_xor(d_c[j], Lanes << (state_levels + l));
+        });
+      });
+      if ((place >> state_levels) == 0) {
+        unroll<kept_states>([&](auto j) {
+          const int n = first_state + (j ^ order);
+          if constexpr (wants(GradientBit::B)) partials.store(t * 2 * padded_states + n, d_b[j]);
+          if constexpr (wants(GradientBit::C)) partials.store((t * 2 + 1) * padded_states + n, d_c[j]);
+        });
+      }
+    }
+  }
+};
+
+/// What each segment asks of the state before it when nothing is asked after it: the reverse
+/// counterpart of ForwardKernel's `Aggregate`. Needs no states.
+template <class IO, int States, int Lanes, bool Gate, bool Softplus>
+struct BackwardAggregateKernel {
+  static constexpr int threads = 128;
+  static constexpr int channels = threads / Lanes;
+  static constexpr int padded_states = States * Lanes;
+  static constexpr int width = States < 4 ? States : 4;
+  static constexpr int tile_steps = padded_states >= 64        ? 4
+                                    : 256 / padded_states < 16 ? 256 / padded_states
+                                                               : 16;
+  static constexpr int tile_values = tile_steps * padded_states;
+  static constexpr std::size_t shared_floats = 2 * tile_values;
+  static constexpr int resident_blocks = 4;
+
+  using Arguments = AggregateArguments<IO>;
+
+  template <class Block>
+  static constexpr void run(Block& block, const Arguments& x) {
+    const KernelInputs<IO>& in = x.in;
+    const int groups = (in.channels + channels - 1) / channels;
+    const SegmentOfBlock segment(in, block.index(), groups);
+    const int thread = block.thread();
+    const int part = thread % Lanes;
+    const int own_channel = segment.group * channels + thread / Lanes;
+    const bool active = own_channel < in.channels;
+    const auto column = static_cast<std::size_t>(active ? own_channel : in.channels - 1);
+    const int first_state = part * States;
+
+    float carry[States];
+    float a2[States];
+    unroll<States>([&](auto j) {
+      const int n = first_state + j;
+      carry[j] = 0.0F;
+      a2[j] = n < in.states
+                  ? in.A[column * static_cast<std::size_t>(in.states) + static_cast<std::size_t>(n)] * log2_e
+                  : 0.0F;
+    });
+    const float bias = in.dt_bias != nullptr ? in.dt_bias[column] : 0.0F;
+    float delta_sum = 0.0F;
+    const auto tiles = block.shared();
+    int current = 0;
+
+    for (Position tile_end = segment.end; tile_end > segment.begin; tile_end -= tile_steps) {
+      const Position left = tile_end - segment.begin;
+      const int count = left < tile_steps ? static_cast<int>(left) : tile_steps;
+      const auto tile = tiles.from(current * tile_values);
+      for (int i = thread; i < tile_values; i += threads) {
+        const int n = i % padded_states;
+        const int t = i / padded_states;
+        const bool inside = t < count && n < in.states;
+        const auto row = static_cast<std::size_t>(tile_end - 1 - t);
+        tile.store(i, inside ? static_cast<float>(in.C.data[row * in.C.stride + static_cast<std::size_t>(n)])
+                             : 0.0F);
+      }
+      block.sync();
+      for (int t = 0; t < count; ++t) {
+        const auto row = static_cast<std::size_t>(tile_end - 1 - t);
+        float delta = static_cast<float>(in.dt.data[row * in.dt.stride + column]) + bias;
+        if constexpr (Softplus) delta = softplus(block, delta);
+        float d_y = static_cast<float>(x.d_out.data[row * x.d_out.stride + column]);
+        if constexpr (Gate) {
+          const float z = static_cast<float>(in.z.data[row * in.z.stride + column]);
+          d_y *= z * sigmoid(block, z);
+        }
+        delta_sum += delta;
+        float c[States];
+        unroll<States / width>([&](auto v) {
+          tile.template load_vector<width>(t * padded_states + first_state + v * width, &c[v * width]);
+        });
+        unroll<States>([&](auto j) { carry[j] = block.exp2(delta * a2[j]) * (c[j] * d_y + carry[j]); });
+      }
+      current ^= 1;
+    }
+    unroll<States>([&](auto j) {
+      const int n = first_state + j;
+      if (active && n < in.states)
+        x.carries[(segment.slot * in.states + n) * in.channels + own_channel] = carry[j];
+    });
+    if (active && part == 0) x.delta_sums[segment.slot * in.channels + own_channel] = delta_sum;
+  }
+};
+
+}  // namespace sdlora::detail

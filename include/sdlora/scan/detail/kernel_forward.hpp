@@ -1,0 +1,222 @@
+#pragma once
+
+#include "kernel_arguments.hpp"
+#include "kernel_arithmetic.hpp"
+
+#include <cstddef>
+
+namespace sdlora::detail {
+
+/// Forward over the segments of all sequences: `Lanes` neighbouring threads share a channel, each
+/// holds `States` states in registers; B and C pass through shared memory in tiles. With `Aggregate`
+/// it only finds what its segment does to a state that enters as zero.
+template <class IO, int States, int Lanes, bool Gate, bool Softplus, bool Aggregate = false>
+struct ForwardKernel {
+  static constexpr int threads = 128;
+  static constexpr int channels = threads / Lanes;
+  static constexpr int padded_states = States * Lanes;
+  static constexpr int width = States < 4 ? States : 4;
+  static constexpr int ring = 4;  // time steps that are loaded ahead
+  static constexpr int tile_steps =
+      padded_states >= 64 ? 4 : (256 / padded_states < 16 ? 256 / padded_states : 16);
+  static constexpr int tile_values = tile_steps * 2 * padded_states;
+  static constexpr int staged_values = (tile_values + threads - 1) / threads;
+  static constexpr std::size_t shared_floats = 2 * tile_values;
+  static constexpr int resident_blocks = 4;
+
+  using Arguments = std::conditional_t<Aggregate, AggregateArguments<IO>, ForwardArguments<IO>>;
+
+  struct Step {
+    IO u, dt, z;
+  };
+
+  /// B and C of the tile that begins at row `first`, before they go to shared memory.
+  struct Staged {
+    IO value[staged_values];
+  };
+
+  static constexpr Staged load_tile(int thread, const KernelInputs<IO>& in, Position first, Position end) {
+    Staged staged;
+    unroll<staged_values>([&](auto k) {
+      const int i = thread + k * threads;
+      const int n = i % padded_states;
+      const bool is_c = (i / padded_states) % 2 == 1;
+      const Position row = first + i / (2 * padded_states);
+      staged.value[k] = IO(0.0F);
+      if (i < tile_values && row < end && n < in.states && !(Aggregate && is_c)) {
+        const MatrixView<const IO>& matrix = is_c ? in.C : in.B;
+        staged.value[k] =
+            matrix.data[static_cast<std::size_t>(row) * matrix.stride + static_cast<std::size_t>(n)];
+      }
+    });
+    return staged;
+  }
+
+  template <class Shared>
+  static constexpr void store_tile(int thread, Shared tile, const Staged& staged) {
+    unroll<staged_values>([&](auto k) {
+      const int i = thread + k * threads;
+      if (i < tile_values) tile.store(i, static_cast<float>(staged.value[k]));
+    });
+  }
+
+  template <class Block>
+  static constexpr void run(Block& block, const Arguments& x) {
+    const KernelInputs<IO>& in = x.in;
+    const int groups = (in.channels + channels - 1) / channels;
+    const SegmentOfBlock segment(in, block.index(), groups);
+    const int thread = block.thread();
+    const int part = thread % Lanes;
+    const int own_channel = segment.group * channels + thread / Lanes;
+    const bool active = own_channel < in.channels;
+    const int channel = active ? own_channel : in.channels - 1;  // idle threads follow the last one
+    const auto column = static_cast<std::size_t>(channel);
+    const int first_state = part * States;
+
+    float h[States];
+    float a2[States];  // A·log2(e)
+    unroll<States>([&](auto j) {
+      const int n = first_state + j;
+      const bool inside = n < in.states;
+      const std::size_t at = column * static_cast<std::size_t>(in.states) + static_cast<std::size_t>(n);
+      a2[j] = inside ? in.A[at] * log2_e : 0.0F;
+      h[j] = 0.0F;
+      if constexpr (!Aggregate) {
+        if (inside && x.starts != nullptr) {
+          h[j] = x.starts[(segment.slot * in.states + n) * in.channels + channel];
+        } else if (inside && in.initial != nullptr) {
+          h[j] = in.initial[segment.sequence * in.channels * in.states + static_cast<Position>(at)];
+        }
+      }
+    });
+    const float bias = in.dt_bias != nullptr ? in.dt_bias[column] : 0.0F;
+    const float skip = in.D != nullptr ? in.D[column] : 0.0F;
+    float delta_sum = 0.0F;
+
+    // Pointers run ahead of the step that is computed by `ring` steps.
+    const IO* u = in.u.data + static_cast<std::size_t>(segment.begin) * in.u.stride + column;
+    const IO* dt = in.dt.data + static_cast<std::size_t>(segment.begin) * in.dt.stride + column;
+    const IO* z = nullptr;
+    if constexpr (Gate && !Aggregate)
+      z = in.z.data + static_cast<std::size_t>(segment.begin) * in.z.stride + column;
+    IO* out = nullptr;
+    if constexpr (!Aggregate)
+      out = x.out.data + static_cast<std::size_t>(segment.begin) * x.out.stride + column;
+
+    auto load_step = [&](Step& step) {
+      step.u = *u;
+      step.dt = *dt;
+      u += in.u.stride;
+      dt += in.dt.stride;
+      if constexpr (Gate && !Aggregate) {
+        step.z = *z;
+        z += in.z.stride;
+      }
+    };
+    Step steps[ring];
+    unroll<ring>([&](auto k) {
+      steps[k] = Step{IO(0.0F), IO(0.0F), IO(0.0F)};
+      if (segment.begin + k < segment.end) load_step(steps[k]);
+    });
+
+    auto tiles = block.shared();
+    int current = 0;
+    store_tile(thread, tiles, load_tile(thread, in, segment.begin, segment.end));
+
+    for (Position tile_begin = segment.begin; tile_begin < segment.end; tile_begin += tile_steps) {
+      const Position left = segment.end - tile_begin;
+      const int ahead = left < tile_steps + ring ? static_cast<int>(left) : tile_steps + ring;
+      const int count = ahead < tile_steps ? ahead : tile_steps;
+      block.sync();
+      const bool more = left > tile_steps;
+      Staged staged{};
+      if (more) staged = load_tile(thread, in, tile_begin + tile_steps, segment.end);
+      const auto tile = tiles.from(current * tile_values + first_state);
+
+      for (int group = 0; group < count; group += ring) {
+        if constexpr (!Aggregate) {
+          const Position local = tile_begin + group - segment.first;
+          if (x.checkpoints != nullptr && local > 0 && (local & (in.checkpoint_interval - 1)) == 0) {
+            store_checkpoint(block, x, h, segment, local, first_state, channel, active);
+          }
+        }
+        unroll<ring>([&](auto k) {
+          const int t = group + k;
+          if (t < count) {
+            const Step step = steps[k];
+            if (t + ring < ahead) load_step(steps[k]);
+            const float input = static_cast<float>(step.u);
+            float delta = static_cast<float>(step.dt) + bias;
+            if constexpr (Softplus) delta = softplus(block, delta);
+            const float drive = delta * input;
+            float b[States];
+            load_states(tile, t * 2 * padded_states, b);
+            if constexpr (Aggregate) {
+              delta_sum += delta;
+              unroll<States>([&](auto j) { h[j] = block.exp2(delta * a2[j]) * h[j] + drive * b[j]; });
+            } else {
+              float c[States];
+              load_states(tile, (t * 2 + 1) * padded_states, c);
+              float sums[2] = {0.0F, 0.0F};  // two chains, so that additions overlap
+              unroll<States>([&](auto j) {
+                h[j] = block.exp2(delta * a2[j]) * h[j] + drive * b[j];
+                sums[j % 2] += c[j] * h[j];
+              });
+              float y = sums[0] + sums[1];
+              unroll<log2_of(Lanes)>([&](auto l) { y += block.shuffle_xor(y, 1 << l); });
+              y += skip * input;
+              if constexpr (Gate) {
+                const float gate = static_cast<float>(step.z);
+                y *= gate * sigmoid(block, gate);
+              }
+              if (active && part == 0) *out = block.template narrow<IO>(y);
+              out += x.out.stride;
+            }
+          }
+        });
+      }
+      current ^= 1;
+      if (more) store_tile(thread, tiles.from(current * tile_values), staged);
+    }
+
+    if constexpr (Aggregate) {
+      unroll<States>([&](auto j) {
+        const int n = first_state + j;
+        if (active && n < in.states) x.carries[(segment.slot * in.states + n) * in.channels + channel] = h[j];
+      });
+      if (active && part == 0) x.delta_sums[segment.slot * in.channels + channel] = delta_sum;
+    } else if (x.final_state != nullptr && segment.last) {
+      unroll<States>([&](auto j) {
+        const int n = first_state + j;
+        if (active && n < in.states) {
+          x.final_state[(segment.sequence * in.channels + channel) * in.states + n] = h[j];
+        }
+      });
+    }
+  }
+
+ private:
+  template <class Shared>
+  static constexpr void load_states(Shared tile, int at, float (&values)[States]) {
+    unroll<States / width>(
+        [&](auto v) { tile.template load_vector<width>(at + v * width, &values[v * width]); });
+  }
+
+  template <class Block>
+  static constexpr void store_checkpoint(const Block& block, const Arguments& x, const float (&h)[States],
+                                         const SegmentOfBlock& segment, Position local, int first_state,
+                                         int channel, bool active) {
+    const CheckpointLayout layout(x.in.channels, x.in.states);
+    const Position row =
+        CheckpointLayout::first_row(segment.first, segment.sequence, x.in.checkpoint_interval) +
+        local / x.in.checkpoint_interval;
+    unroll<States / width>([&](auto v) {
+      const int n = first_state + v * width;
+      if (active && n < x.in.states) {
+        block.template store_vector<width>(x.checkpoints + layout.at(row, n, channel), &h[v * width]);
+      }
+    });
+  }
+};
+
+}  // namespace sdlora::detail

@@ -1,0 +1,118 @@
+#include <sdlora/scan/emulator.hpp>
+#include <sdlora/scan/selective_scan_kernels.hpp>
+
+#include "support/scan_kernel_cases.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+struct EmulatedDevice : Emulator {
+  using Emulator::Emulator;
+  template <class T>
+  struct Buffer {
+    explicit Buffer(const std::vector<T>& values) : values_(values) {}
+    T* data() { return values_.data(); }
+    std::vector<T> read() const { return values_; }
+
+   private:
+    std::vector<T> values_;
+  };
+};
+
+}  // namespace
+
+TEST_CASE("scan kernels: every number of states, odd lengths, several sequences") {
+  EmulatedDevice device;
+  for (const int states : {1, 2, 3, 4, 7, 8, 13, 16}) {
+    check_scan_kernels<float, true>(device, {.lengths = {19, 1, 8}, .channels = 5, .states = states});
+  }
+  check_scan_kernels<float, true>(device, {.lengths = {37}, .channels = 67, .states = 16, .interval = 16});
+}
+
+TEST_CASE("scan kernels: states over several threads") {
+  EmulatedDevice device(5);
+  for (const int states : {17, 32, 50, 64, 100, 256}) {
+    check_scan_kernels<float, true>(device,
+                                    {.lengths = {9, 12}, .channels = 3, .states = states, .interval = 8});
+  }
+}
+
+TEST_CASE("scan kernels: bfloat16, with and without a gate, without vectors") {
+  EmulatedDevice device(2);
+  const ScanCase c{.lengths = {21, 5}, .channels = 70, .states = 16, .interval = 16};
+  check_scan_kernels<BFloat16, true, 16>(device, c);
+  check_scan_kernels<BFloat16, false, 16>(device, c);
+  check_scan_kernels<float, false, 5>(device, {.lengths = {21, 5},
+                                               .channels = 6,
+                                               .states = 5,
+                                               .interval = 32,
+                                               .with_states = false,
+                                               .with_vectors = false});
+}
+
+TEST_CASE("scan kernels: time split into segments") {
+  EmulatedDevice device(3);
+  for (const std::int64_t segment : {8, 16, 32}) {
+    check_scan_kernels<float, true>(
+        device,
+        {.lengths = {45, 3, 70}, .channels = 9, .states = 16, .interval = 8, .segment_length = segment});
+  }
+  check_scan_kernels<float, true>(
+      device, {.lengths = {150}, .channels = 2, .states = 3, .interval = 32, .segment_length = 64});
+}
+
+TEST_CASE("scan kernels: checkpoints further apart than chunks") {
+  EmulatedDevice device(4);
+  for (const int interval : {16, 32, 64}) {
+    for (const std::int64_t length : {63, 64, 65, 130}) {
+      check_scan_kernels<float, true>(
+          device, {.lengths = {length}, .channels = 2, .states = 4, .interval = interval});
+    }
+  }
+}
+
+TEST_CASE("scan kernels: empty sequences hand their states through") {
+  EmulatedDevice device(6);
+  check_scan_kernels<float, true>(device, {.lengths = {0, 9, 0}, .channels = 3, .states = 4});
+  check_scan_kernels<float, true>(device,
+                                  {.lengths = {0, 20, 0}, .channels = 3, .states = 4, .segment_length = 8});
+}
+
+TEST_CASE("scan kernels: only the gradients asked for") {
+  using Bit = KernelScanGradient;
+  EmulatedDevice device(8);
+  const ScanCase c{.lengths = {11, 18}, .channels = 9, .states = 16};
+  check_scan_kernels<float, true, 16, Bit::u>(device, c);
+  check_scan_kernels<float, true, 16, Bit::C>(device, c);
+  check_scan_kernels<float, true, 16, Bit::A | Bit::B>(device, c);
+  check_scan_kernels<float, true, 16, Bit::dt | Bit::z | Bit::D>(device, c);
+  check_scan_kernels<float, true, 16, Bit::dt_bias | Bit::initial>(device, c);
+}
+
+TEST_CASE("scan kernels: the order of threads changes nothing") {
+  for (std::uint64_t seed = 20; seed < 24; ++seed) {
+    EmulatedDevice device(seed);
+    check_scan_kernels<float, true>(device, {.lengths = {10, 3}, .channels = 34, .states = 16});
+  }
+}
+
+TEST_CASE("scan kernels: plans choose by shape") {
+  const KernelScanPlan wide({.rows = 4096, .sequences = 64, .longest = 64, .channels = 2048, .states = 16});
+  CHECK(!wide.split());
+  const KernelScanPlan narrow(
+      {.rows = 65536, .sequences = 1, .longest = 65536, .channels = 256, .states = 16});
+  CHECK(narrow.split());
+  CHECK(narrow.segments * 2 >= 264);
+  CHECK(narrow.segment_length % narrow.checkpoint_interval == 0);
+  CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 1, .channels = 1, .states = 257}),
+                  ShapeError);
+  CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 2, .channels = 1, .states = 1}),
+                  ShapeError);
+  CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 1, .channels = 1, .states = 1},
+                                 {.checkpoint_interval = 12}),
+                  ArgumentError);
+}

@@ -1,0 +1,274 @@
+#pragma once
+
+#include <sdlora/scan/bfloat16.hpp>
+#include <sdlora/scan/selective_scan_kernels.hpp>
+#include <sdlora/scan/selective_scan_reference.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+// One body for the emulator and the GPU. A `Device` has
+//   template <class T> struct Buffer { explicit Buffer(const std::vector<T>&); T* data(); std::vector<T>
+//   read(); } template run<Kernel>(blocks, shared_floats, arguments)
+
+namespace sdlora_test {
+
+struct ScanCase {
+  std::vector<std::int64_t> lengths;
+  int channels = 1;
+  int states = 1;
+  int interval = 8;
+  std::int64_t segment_length = 0;
+  bool with_states = true;   // initial state and a gradient of the final one
+  bool with_vectors = true;  // D and dt_bias
+  int padding = 3;           // columns beside each matrix, NaN
+};
+
+inline std::string describe(const ScanCase& c) {
+  std::string text = "lengths";
+  for (const auto l : c.lengths) text += " " + std::to_string(l);
+  return text + ", E " + std::to_string(c.channels) + ", N " + std::to_string(c.states) + ", interval " +
+         std::to_string(c.interval) + ", segment " + std::to_string(c.segment_length);
+}
+
+/// Uniform values, the same on every machine.
+class Draws {
+ public:
+  explicit Draws(std::uint64_t seed) : state_(seed) {}
+  double operator()(double low, double high) {
+    state_ += 0x9e3779b97f4a7c15U;
+    std::uint64_t x = state_;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+    return low + (high - low) * static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// ‖found − expected‖ / ‖expected‖, infinite where a value is NaN.
+template <class T>
+double relative_error(const std::vector<T>& found, const std::vector<double>& expected) {
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double difference = static_cast<double>(static_cast<float>(found[i])) - expected[i];
+    if (!(std::fabs(difference) < std::numeric_limits<double>::max()))
+      return std::numeric_limits<double>::infinity();
+    error += difference * difference;
+    norm += expected[i] * expected[i];
+  }
+  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
+}
+
+/// A matrix whose rows have NaN beside them, and the same values in double.
+template <class IO>
+struct Padded {
+  std::size_t rows, cols, stride;
+  std::vector<IO> values;
+  std::vector<double> exact;
+
+  Padded(std::size_t rows_, std::size_t cols_, std::size_t padding)
+      : rows(rows_),
+        cols(cols_),
+        stride(cols_ + padding),
+        values(rows * stride + 1, IO(std::numeric_limits<float>::quiet_NaN())),
+        exact(rows * cols) {}
+
+  Padded& fill(Draws& draw, double low, double high) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < cols; ++j) {
+        const IO value(static_cast<float>(draw(low, high)));
+        values[i * stride + j] = value;
+        exact[i * cols + j] = static_cast<double>(static_cast<float>(value));
+      }
+    }
+    return *this;
+  }
+  sdlora::MatrixView<const double> view() const { return {exact.data(), rows, cols}; }
+
+  /// The values of a matrix of this shape; checks that what lies beside them is untouched.
+  std::vector<IO> take(const std::vector<IO>& all) const {
+    std::vector<IO> inner;
+    bool intact = true;
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < stride; ++j) {
+        if (j < cols) {
+          inner.push_back(all[i * stride + j]);
+        } else {
+          intact = intact && std::isnan(static_cast<float>(all[i * stride + j]));
+        }
+      }
+    }
+    CHECK_MESSAGE(intact, "something was written beside a matrix");
+    return inner;
+  }
+};
+
+inline std::vector<double> exact_of(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
+}
+
+inline std::vector<float> floats(Draws& draw, std::size_t count, double low, double high) {
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(draw(low, high));
+  return values;
+}
+
+/// Runs forward and backward of one case on the device and compares all results with the definition
+/// in double.
+template <class IO, bool Gate, int FixedStates = 0, unsigned Mask = sdlora::KernelScanGradient::all,
+          class Device>
+void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 7) {
+  using namespace sdlora;
+  using Bit = KernelScanGradient;
+  INFO(describe(c) + (std::is_same_v<IO, float> ? ", float" : ", bfloat16") + (Gate ? ", gate" : ""));
+  const double tolerance = std::is_same_v<IO, float> ? 3e-6 : 4e-3;
+  constexpr double sum_tolerance = 2e-5;  // sums over time in float, which may cancel
+  Draws draw(seed);
+
+  std::vector<std::int64_t> offsets{0};
+  for (const auto l : c.lengths) offsets.push_back(offsets.back() + l);
+  const std::vector<std::size_t> host_offsets(offsets.begin(), offsets.end());
+  const std::size_t S = c.lengths.size(), M = host_offsets.back();
+  const auto E = static_cast<std::size_t>(c.channels), N = static_cast<std::size_t>(c.states);
+  const auto padding = static_cast<std::size_t>(c.padding);
+
+  Padded<IO> u(M, E, padding), dt(M, E, padding), z(M, E, padding), B(M, N, padding), C(M, N, padding),
+      d_out(M, E, padding), wide(M, E, padding), narrow(M, N, padding);
+  u.fill(draw, -1, 1);
+  dt.fill(draw, -6, 1);
+  z.fill(draw, -4, 4);
+  B.fill(draw, -1, 1);
+  C.fill(draw, -1, 1);
+  d_out.fill(draw, -1, 1);
+  const auto A = floats(draw, E * N, -8, -0.01), D = floats(draw, E, -1, 1), bias = floats(draw, E, -1, 1),
+             initial = floats(draw, S * E * N, -1, 1), d_final = floats(draw, S * E * N, -1, 1);
+
+  SelectiveScanInputs<double> exact;
+  const auto exact_A = exact_of(A), exact_D = exact_of(D), exact_bias = exact_of(bias),
+             exact_initial = exact_of(initial), exact_d_final = exact_of(d_final);
+  exact.sequences = Sequences{host_offsets};
+  exact.u = u.view();
+  exact.dt = dt.view();
+  exact.B = B.view();
+  exact.C = C.view();
+  if (Gate) exact.z = z.view();
+  exact.A = {exact_A.data(), E, N};
+  if (c.with_vectors) {
+    exact.D = exact_D.data();
+    exact.dt_bias = exact_bias.data();
+  }
+  if (c.with_states) {
+    exact.initial_state = exact_initial.data();
+    exact.initial_stride = E * N;
+  }
+  std::vector<double> out(M * E), final_state(S * E * N), du(M * E), ddt(M * E), dz(M * E), dB(M * N),
+      dC(M * N), dA(E * N), dD(E), dbias(E), dinitial(S * E * N);
+  selective_scan_reference_forward(exact, {out.data(), M, E}, final_state.data());
+  SelectiveScanGradients wanted = SelectiveScanGradients::all();
+  wanted.z = Gate;
+  wanted.D = c.with_vectors;
+  SelectiveScanGradientOutputs<double> expected;
+  expected.u = {du.data(), M, E};
+  expected.dt = {ddt.data(), M, E};
+  expected.z = {dz.data(), M, E};
+  expected.B = {dB.data(), M, N};
+  expected.C = {dC.data(), M, N};
+  expected.A = dA.data();
+  expected.D = dD.data();
+  expected.dt_bias = dbias.data();
+  expected.initial_state = dinitial.data();
+  expected.initial_stride = E * N;
+  selective_scan_reference_backward(exact, d_out.view(), c.with_states ? exact_d_final.data() : nullptr,
+                                    wanted, expected);
+
+  using Values = typename Device::template Buffer<IO>;
+  using Floats = typename Device::template Buffer<float>;
+  typename Device::template Buffer<std::int64_t> device_offsets(offsets);
+  Values device_u(u.values), device_dt(dt.values), device_z(z.values), device_B(B.values), device_C(C.values),
+      device_d_out(d_out.values);
+  Floats device_A(A), device_D(D), device_bias(bias), device_initial(initial), device_d_final(d_final);
+  KernelScanInputs<IO> in;
+  in.u = {device_u.data(), M, E, u.stride};
+  in.dt = {device_dt.data(), M, E, dt.stride};
+  if (Gate) in.z = {device_z.data(), M, E, z.stride};
+  in.B = {device_B.data(), M, N, B.stride};
+  in.C = {device_C.data(), M, N, C.stride};
+  in.A = device_A.data();
+  in.offsets = device_offsets.data();
+  if (c.with_vectors) {
+    in.D = device_D.data();
+    in.dt_bias = device_bias.data();
+  }
+  if (c.with_states) in.initial = device_initial.data();
+
+  KernelScanShape shape{offsets.back(), static_cast<std::int64_t>(S), 0, c.channels, c.states};
+  for (const auto l : c.lengths) shape.longest = std::max(shape.longest, l);
+  const KernelScanPlan plan(shape, {.checkpoint_interval = c.interval, .segment_length = c.segment_length});
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto poisoned = [&](std::size_t count) { return std::vector<float>(count + 1, nan); };
+
+  // Forward.
+  Values device_out(wide.values);
+  Floats device_final(poisoned(S * E * N)), checkpoints(poisoned(plan.checkpoint_floats())),
+      workspace(poisoned(plan.forward_workspace_floats()));
+  const KernelScanOutputs<IO> outputs{
+      {device_out.data(), M, E, wide.stride}, device_final.data(), checkpoints.data()};
+  detail::run_scan_forward<IO, FixedStates, Gate, true>(device, plan, in, outputs, workspace.data());
+  CHECK(relative_error(wide.take(device_out.read()), out) < tolerance);
+  CHECK(relative_error(device_final.read(), final_state) < sum_tolerance);
+
+  // Backward.
+  Values device_du(wide.values), device_ddt(wide.values), device_dz(wide.values), device_dB(narrow.values),
+      device_dC(narrow.values);
+  Floats device_dA(poisoned(E * N)), device_dD(poisoned(E)), device_dbias(poisoned(E)),
+      device_dinitial(poisoned(S * E * N)),
+      backward_workspace(poisoned(plan.backward_workspace_floats(Mask)));
+  KernelScanGradients<IO> gradients;
+  gradients.d_u = {device_du.data(), M, E, wide.stride};
+  gradients.d_dt = {device_ddt.data(), M, E, wide.stride};
+  gradients.d_z = {device_dz.data(), M, E, wide.stride};
+  gradients.d_B = {device_dB.data(), M, N, narrow.stride};
+  gradients.d_C = {device_dC.data(), M, N, narrow.stride};
+  gradients.d_A = device_dA.data();
+  gradients.d_D = device_dD.data();
+  gradients.d_dt_bias = device_dbias.data();
+  gradients.d_initial = device_dinitial.data();
+  detail::run_scan_backward<IO, FixedStates, Gate, true, Mask>(
+      device, plan, in, checkpoints.data(), {device_d_out.data(), M, E, d_out.stride},
+      c.with_states ? device_d_final.data() : nullptr, gradients, backward_workspace.data());
+  const auto untouched = [](const auto& values) {
+    return std::all_of(values.begin(), values.end(),
+                       [](auto v) { return std::isnan(static_cast<float>(v)); });
+  };
+  const auto compare = [&](unsigned bit, const char* name, const auto& found, const std::vector<double>& want,
+                           double limit) {
+    INFO(std::string(name));
+    if (Mask & bit) {
+      CHECK(relative_error(found, want) < limit);
+    } else {
+      CHECK(untouched(found));
+    }
+  };
+  compare(Bit::u, "du", wide.take(device_du.read()), du, tolerance);
+  compare(Bit::dt, "ddt", wide.take(device_ddt.read()), ddt, tolerance);
+  if (Gate) compare(Bit::z, "dz", wide.take(device_dz.read()), dz, tolerance);
+  compare(Bit::B, "dB", narrow.take(device_dB.read()), dB, tolerance);
+  compare(Bit::C, "dC", narrow.take(device_dC.read()), dC, tolerance);
+  compare(Bit::A, "dA", device_dA.read(), dA, sum_tolerance);
+  if (c.with_vectors) compare(Bit::D, "dD", device_dD.read(), dD, sum_tolerance);
+  compare(Bit::dt_bias, "d dt_bias", device_dbias.read(), dbias, sum_tolerance);
+  compare(Bit::initial, "dh0", device_dinitial.read(), dinitial, sum_tolerance);
+}
+
+}  // namespace sdlora_test
