@@ -59,6 +59,9 @@ struct SplatCursor {
   }
 };
 
+template <class V>
+SplatCursor(V) -> SplatCursor<V>;
+
 /// For operands whose last extent is dynamic: one of the above, by a branch that never changes.
 template <class V>
 struct EitherCursor {
@@ -306,9 +309,19 @@ struct MapCursor {
     return operands.apply([&](const auto&... x) { return Operation::batch(x.at(j, lanes)...); });
   }
 };
+template <class V>
+inline constexpr bool is_splat = false;
+template <class V>
+inline constexpr bool is_splat<SplatCursor<V>> = true;
+
+/// What is the same for a whole row is computed once per row.
 template <class Operation, class... Cursors>
-constexpr auto map_cursor(Cursors... cursors) {
-  return MapCursor<Operation, Cursors...>{{cursors...}};
+constexpr auto map_cursor(const Cursors&... cursors) {
+  if constexpr ((is_splat<Cursors> && ...)) {
+    return SplatCursor{Operation::batch(cursors.value...)};
+  } else {
+    return MapCursor<Operation, Cursors...>{{cursors...}};
+  }
 }
 
 template <class Operation, class... Bound>

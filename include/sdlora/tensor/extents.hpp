@@ -125,9 +125,11 @@ constexpr bool operator==(const Extents<A...>& a, const Extents<B...>& b) {
 template <std::size_t... Values>
 std::string to_string(const Extents<Values...>& extents) {
   std::string text = "(";
-  for (std::size_t i = 0; i < sizeof...(Values); ++i) {
-    if (i > 0) text += ", ";
-    text += std::to_string(extents.extent(i));
+  if constexpr (sizeof...(Values) > 0) {  // nvcc calls a loop that cannot run pointless
+    for (std::size_t i = 0; i < sizeof...(Values); ++i) {
+      if (i > 0) text += ", ";
+      text += std::to_string(extents.extent(i));
+    }
   }
   return text + ")";
 }

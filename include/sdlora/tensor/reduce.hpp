@@ -84,19 +84,20 @@ template <class Kind, class V, class Cursor>
 typename V::value_type reduce_columns(const Cursor& cursor, std::size_t count) {
   using T = typename V::value_type;
   constexpr std::size_t width = V::size;
-  constexpr std::size_t chains = 4;  // enough to hide the latency of an addition
   T result = Kind::template start<T>();
   std::size_t j = 0;
   if (count >= width) {
-    V chain[chains] = {V(result), V(result), V(result), V(result)};
-    for (; j + chains * width <= count; j += chains * width) {
-      for (std::size_t k = 0; k < chains; ++k) {
-        chain[k] = Kind::batch(chain[k], cursor.at(j + k * width, AllLanes{}));
-      }
+    // Four chains hide the latency of an addition. Not an array: that would live in memory.
+    V a(result), b(result), c(result), d(result);
+    for (; j + 4 * width <= count; j += 4 * width) {
+      a = Kind::batch(a, cursor.at(j, AllLanes{}));
+      b = Kind::batch(b, cursor.at(j + width, AllLanes{}));
+      c = Kind::batch(c, cursor.at(j + 2 * width, AllLanes{}));
+      d = Kind::batch(d, cursor.at(j + 3 * width, AllLanes{}));
     }
-    for (; j + width <= count; j += width) chain[0] = Kind::batch(chain[0], cursor.at(j, AllLanes{}));
+    for (; j + width <= count; j += width) a = Kind::batch(a, cursor.at(j, AllLanes{}));
     alignas(alignment) T lanes[width];
-    Kind::batch(Kind::batch(chain[0], chain[1]), Kind::batch(chain[2], chain[3])).store_aligned(lanes);
+    Kind::batch(Kind::batch(a, b), Kind::batch(c, d)).store_aligned(lanes);
     for (std::size_t half = width / 2; half > 0; half /= 2) {
       for (std::size_t k = 0; k < half; ++k) lanes[k] = Kind::scalar(lanes[k], lanes[k + half]);
     }
