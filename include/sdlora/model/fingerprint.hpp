@@ -1,0 +1,87 @@
+#pragma once
+
+#include "../tensor/parallel.hpp"
+#include "base.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sdlora {
+
+namespace detail {
+
+/// A 64-bit hash that is fed step by step; it tells files and options apart, and is no defence
+/// against someone who means harm.
+class Hash {
+ public:
+  void add(std::uint64_t word) { state_ = mix(state_ ^ mix(word + 0x9e3779b97f4a7c15U)); }
+  void add(double value) { add(std::bit_cast<std::uint64_t>(value)); }
+  void add(std::string_view text) {
+    add(static_cast<std::uint64_t>(text.size()));
+    std::uint64_t fnv = 0xcbf29ce484222325U;
+    for (const char c : text) fnv = (fnv ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    add(fnv);
+  }
+  std::uint64_t value() const { return mix(state_); }
+
+ private:
+  static constexpr std::uint64_t mix(std::uint64_t z) {
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+  }
+  std::uint64_t state_ = 0;
+};
+
+/// The hash of values as float32, with four independent lanes so that memory sets the pace.
+template <class T>
+std::uint64_t hash_values(const T* values, std::size_t count) {
+  std::uint64_t lanes[4] = {1, 2, 3, 4};
+  const auto add = [&](std::size_t i) {
+    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(values[i]));
+    lanes[i % 4] = std::rotl(lanes[i % 4] ^ (bits + 0x9e3779b97f4a7c15U), 27) * 0xbf58476d1ce4e5b9U;
+  };
+  for (std::size_t i = 0; i < count; ++i) add(i);
+  Hash hash;
+  for (const std::uint64_t lane : lanes) hash.add(lane);
+  return hash.value();
+}
+
+}  // namespace detail
+
+/// Which base this is: a hash over the names, shapes and values (as float32) of all its tensors.
+/// The same for both styles of checkpoint and for every configuration type, scalar type and number
+/// of threads; any changed weight changes it. Adapters and training checkpoints carry it.
+template <Config C, class T>
+std::uint64_t fingerprint(const Base<C, T>& base) {
+  constexpr std::size_t block = std::size_t{1} << 18;
+  detail::Hash hash;
+  std::vector<std::uint64_t> parts;
+  base.visit([&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
+    hash.add(name);
+    for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
+    const std::size_t count = values.rows * values.cols;
+    parts.resize((count + block - 1) / block);
+    parallel_for(parts.size(), [&](std::size_t task) {
+      const std::size_t first = task * block;
+      parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));
+    });
+    for (const std::uint64_t part : parts) hash.add(part);
+  });
+  return hash.value();
+}
+
+/// A fingerprint as files carry it: 16 hexadecimal digits.
+inline std::string fingerprint_text(std::uint64_t value) {
+  std::string text(16, '0');
+  for (std::size_t i = 16; i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15U];
+  return text;
+}
+
+}  // namespace sdlora
