@@ -131,7 +131,9 @@ template <class IO, bool Gate, int FixedStates = 0, unsigned Mask = sdlora::Kern
 void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 7) {
   using namespace sdlora;
   using Bit = KernelScanGradient;
-  INFO(describe(c) + (std::is_same_v<IO, float> ? ", float" : ", bfloat16") + (Gate ? ", gate" : ""));
+  const std::string title =
+      describe(c) + (std::is_same_v<IO, float> ? ", float" : ", bfloat16") + (Gate ? ", gate" : "");
+  INFO(title);
   const double tolerance = std::is_same_v<IO, float> ? 3e-6 : 4e-3;
   constexpr double sum_tolerance = 2e-5;  // sums over time in float, which may cancel
   Draws draw(seed);
@@ -253,7 +255,8 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   };
   const auto compare = [&](unsigned bit, const char* name, const auto& found, const std::vector<double>& want,
                            double limit) {
-    INFO(std::string(name));
+    const std::string gradient = name;
+    INFO(gradient);
     if (Mask & bit) {
       CHECK(relative_error(found, want) < limit);
     } else {
