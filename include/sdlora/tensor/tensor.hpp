@@ -69,7 +69,7 @@ class Tensor {
   explicit Tensor(Uninitialized tag) : Tensor(ExtentsType{}, tag) {}
 
   explicit Tensor(const ExtentsType& extents) : Tensor(extents, uninitialized) {
-    storage_type::zero(storage_.data(), size());
+    storage_type::zero(storage_.data(), storage_.capacity());
   }
   Tensor(const ExtentsType& extents, Uninitialized)
       : storage_(detail::checked_size(extents, sizeof(T))), extents_(extents) {}
