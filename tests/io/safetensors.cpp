@@ -199,7 +199,7 @@ TEST_CASE("every damaged byte of a header is refused or leaves a file that reads
   std::mt19937 random(12345);  // its sequence is fixed by the standard
   for (int i = 0; i < 3000; ++i) {
     std::string damaged = bytes;
-    for (unsigned flips = 1 + random() % 4; flips > 0; --flips) {
+    for (auto flips = 1 + random() % 4; flips > 0; --flips) {
       damaged[random() % damaged.size()] = static_cast<char>(random() % 256);
     }
     if (random() % 4 == 0) damaged.resize(random() % damaged.size());

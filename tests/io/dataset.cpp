@@ -1,0 +1,199 @@
+#include <cstdint>
+#include <random>
+#include <sdlora/io/dataset.hpp>
+#include <string>
+#include <vector>
+
+#include "support.hpp"
+
+using namespace sdlora;
+using test::check_error;
+using Ids = std::vector<std::int32_t>;
+
+namespace {
+
+JsonlDataset open(const test::Folder& folder, std::string_view text, DatasetOptions options = {}) {
+  return JsonlDataset::open(folder.write("d.jsonl", text), ByteTokenizer{}, options);
+}
+
+/// A tokenizer without an end of text, to see that none is invented.
+struct Letters {
+  Ids encode(std::string_view text) const { return Ids(text.begin(), text.end()); }
+  std::string decode(std::span<const std::int32_t> ids) const { return std::string(ids.size(), '?'); }
+  std::size_t vocab_size() const { return 128; }
+  std::string_view name() const { return "letters"; }
+  std::optional<std::int32_t> end_of_text() const { return std::nullopt; }
+};
+static_assert(Tokenizer<Letters>);
+
+}  // namespace
+
+TEST_CASE("the three kinds of lines, mixed") {
+  const test::Folder folder;
+  const auto data =
+      open(folder,
+           "{\"prompt\": \"ab\", \"completion\": \"cd\", \"id\": 7}\n"
+           "{\"text\": \"\\u00e9x\"}\n"
+           "{\"input_ids\": [5, 256, 7], \"labels\": [-100, 256, 7], \"attention_mask\": [1, 1, 1]}\n"
+           "{\"prompt\": \"\", \"completion\": \"yz\"}\n"
+           "{\"prompt\": \"q\", \"completion\": \"\"}\n");
+  REQUIRE(data.size() == 5);
+  CHECK(data[0] == Example{{97, 98, 99, 100, 256}, {-100, -100, 99, 100, 256}});
+  CHECK(data[1] == Example{{0xC3, 0xA9, 120}, {0xC3, 0xA9, 120}});
+  CHECK(data[2] == Example{{5, 256, 7}, {-100, 256, 7}});
+  CHECK(data[3] == Example{{121, 122, 256}, {121, 122, 256}});
+  CHECK(data[4] == Example{{113, 256}, {-100, 256}});
+  CHECK(data.tokens() == 16);
+  CHECK(data.learned_tokens() == 3 + 2 + 2 + 2 + 1);
+  CHECK(data.longest() == 5);
+  CHECK(data.truncated() == 0);
+  CHECK(data.dropped() == 0);
+  CHECK(data.examples().size() == 5);
+  CHECK(data.report() == (folder / "d.jsonl").string() + ": 5 examples, 16 tokens (10 learned)");
+}
+
+TEST_CASE("an end of text comes after completions, and after texts only on request") {
+  const test::Folder folder;
+  CHECK(open(folder, "{\"text\": \"ab\"}", {.end_text = true})[0] == Example{{97, 98, 256}, {97, 98, 256}});
+  folder.write("d.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"text\": \"ab\"}");
+  const auto data = JsonlDataset::open(folder / "d.jsonl", Letters{}, {.end_text = true});
+  CHECK(data[0] == Example{{97, 98}, {-100, 98}});
+  CHECK(data[1] == Example{{97, 98}, {97, 98}});
+}
+
+TEST_CASE("long examples are cut at the end and counted; those that teach nothing any more are dropped") {
+  const test::Folder folder;
+  const std::string text =
+      "{\"prompt\": \"abcd\", \"completion\": \"efg\"}\n"  // 4 + 3 + 1
+      "{\"text\": \"hello world\"}\n"
+      "{\"prompt\": \"a\", \"completion\": \"b\"}\n"
+      "{\"input_ids\": [1, 2, 3, 4, 5, 6], \"labels\": [1, -100, -100, -100, 5, 6]}\n";
+  const auto data = open(folder, text, {.max_length = 5});
+  REQUIRE(data.size() == 4);
+  CHECK(data[0] == Example{{97, 98, 99, 100, 101}, {-100, -100, -100, -100, 101}});
+  CHECK(data[1].ids.size() == 5);
+  CHECK(data.truncated() == 3);
+  CHECK(data.dropped() == 0);
+  CHECK(data.longest() == 5);
+  CHECK(data.report().find("3 cut to 5 tokens") != std::string::npos);
+
+  // At four tokens the first has its prompt only; the last keeps a label at 0, which teaches nothing.
+  const auto shorter = open(folder, text, {.max_length = 4});
+  REQUIRE(shorter.size() == 2);
+  CHECK(shorter.truncated() == 1);
+  CHECK(shorter.dropped() == 2);
+  CHECK(shorter.tokens() == 4 + 3);
+  CHECK(shorter.report().find("1 cut to 4 tokens, 2 dropped") != std::string::npos);
+  CHECK(open(folder, text, {.max_length = 11}).truncated() == 0);
+  check_error<FileError>([&] { open(folder, text, {.max_length = 1}); },
+                         {"d.jsonl", "4 examples", "1 tokens"});
+}
+
+TEST_CASE("bad lines are named with what is wrong and what to do") {
+  const test::Folder folder;
+  const auto refused = [&](const std::string& line, std::initializer_list<std::string> parts) {
+    INFO(line);
+    const std::string text = "{\"text\": \"good\"}\n\n" + line + "\n";
+    check_error<FileError>([&] { open(folder, text); }, {"d.jsonl: ", "line 3"});
+    check_error<FileError>([&] { open(folder, text); }, parts);
+  };
+  refused("{}", {"none of them"});
+  refused("{\"texts\": \"x\"}", {"none of them"});
+  refused("{\"text\": null}", {"none of them"});
+  refused("{\"text\": \"ab\", \"prompt\": \"a\", \"completion\": \"b\"}", {"several of them"});
+  refused("{\"text\": \"ab\", \"labels\": [1]}", {"several of them"});
+  refused("{\"prompt\": \"a\"}", {"line 3.completion", "missing"});
+  refused("{\"completion\": \"a\"}", {"line 3.prompt", "missing"});
+  refused("{\"prompt\": 1, \"completion\": \"b\"}", {"line 3.prompt", "a string", "found 1"});
+  refused("{\"prompt\": \"a\", \"completion\": [\"b\"]}", {"line 3.completion", "found array"});
+  refused("{\"text\": [\"a\"]}", {"line 3.text", "a string"});
+  refused("{\"text\": \"\"}", {"at least one token to learn", "0 tokens"});
+  refused("{\"text\": \"a\"}", {"at least one token to learn", "1 tokens"});
+  refused("{\"prompt\": \"\", \"completion\": \"\"}", {"at least one token to learn"});
+  refused("{\"input_ids\": [1, 2]}", {"line 3.labels", "missing"});
+  refused("{\"labels\": [1, 2]}", {"line 3.input_ids", "missing"});
+  refused("{\"input_ids\": [], \"labels\": []}", {"at least one token to learn"});
+  refused("{\"input_ids\": [1, 2], \"labels\": [-100, -100]}", {"at least one token to learn"});
+  refused("{\"input_ids\": [1, 2], \"labels\": [1, -100]}", {"at least one token to learn"});
+  refused("{\"input_ids\": [1, 2], \"labels\": [1]}", {"as many labels as ids", "1 for 2"});
+  refused("{\"input_ids\": [1, 257], \"labels\": [1, 2]}", {"ids from 0 to 256", "257 at position 1"});
+  refused("{\"input_ids\": [1, -1], \"labels\": [1, 2]}", {"-1 at position 1"});
+  refused("{\"input_ids\": [1, -100], \"labels\": [1, 2]}", {"-100 at position 1"});
+  refused("{\"input_ids\": [1, 2], \"labels\": [1, 257]}", {"labels of -100", "257 at position 1"});
+  refused("{\"input_ids\": [1, 2], \"labels\": [-99, 2]}", {"-99 at position 0"});
+  refused("{\"input_ids\": [1, 2147483648], \"labels\": [1, 2]}", {"input_ids[1]", "2147483648"});
+  refused("{\"input_ids\": [1, 18446744073709551616], \"labels\": [1, 2]}", {"input_ids[1]"});
+  refused("{\"input_ids\": [1, 2.0], \"labels\": [1, 2]}", {"input_ids[1]", "an integer"});
+  refused("{\"input_ids\": [1, \"2\"], \"labels\": [1, 2]}", {"input_ids[1]", "\"2\""});
+  refused("{\"input_ids\": [[1, 2]], \"labels\": [1, 2]}", {"input_ids[0]", "found array"});
+  refused("{\"input_ids\": 5, \"labels\": [1, 2]}", {"input_ids", "an array"});
+  refused("{\"input_ids\": [0, 2], \"labels\": [0, 2], \"attention_mask\": [0, 1]}",
+          {"attention_mask", "padding"});
+  refused("{\"input_ids\": [0, 2], \"labels\": [0, 2], \"attention_mask\": [1]}", {"attention_mask"});
+  refused("\"text\"", {"an object"});
+  refused("{\"text\": \"a\" \"b\"}", {"line 3, column"});
+  refused("{\"text\": \"ab\", \"text\": \"cd\"}", {"stands twice"});
+  refused("{\"text\": \"a\xC3\"}", {"UTF-8"});
+  refused("{\"text\": \"\\udfff\"}", {"strict JSON"});
+  check_error<FileError>([&] { open(folder, ""); }, {"d.jsonl", "found none"});
+  check_error<FileError>([&] { open(folder, "\n"); }, {"d.jsonl", "found none"});
+  check_error<FileError>([&] { (void)JsonlDataset::open(folder / "absent", ByteTokenizer{}); }, {"absent"});
+}
+
+TEST_CASE("ids go up to the vocabulary that is given") {
+  const test::Folder folder;
+  const auto path = folder.write("d.jsonl", "{\"input_ids\": [1, 50279], \"labels\": [-100, 50279]}");
+  CHECK(JsonlDataset::open(path, {.vocab_size = 50280})[0].ids == Ids{1, 50279});
+  check_error<FileError>([&] { (void)JsonlDataset::open(path, {.vocab_size = 50279}); }, {"50278", "50279"});
+  check_error<ArgumentError>([&] { (void)JsonlDataset::open(path, {}); }, {"vocab_size"});
+  CHECK_NOTHROW(open(folder, "{\"input_ids\": [1, 263], \"labels\": [1, 263]}", {.vocab_size = 264}));
+  // a vocabulary smaller than the tokenizer's does not let text through unseen
+  check_error<FileError>([&] { open(folder, "{\"text\": \"abc\"}", {.vocab_size = 98}); },
+                         {"line 1", "98 at position 1"});
+}
+
+TEST_CASE("without a tokenizer text is refused, not read as something else") {
+  const test::Folder folder;
+  for (const char* line : {"{\"text\": \"ab\"}", "{\"prompt\": \"a\", \"completion\": \"b\"}"}) {
+    const auto path =
+        folder.write("d.jsonl", std::string("{\"input_ids\": [1, 2], \"labels\": [1, 2]}\n") + line);
+    check_error<FileError>([&] { (void)JsonlDataset::open(path, {.vocab_size = 300}); },
+                           {"d.jsonl", "line 2", "found text", "token ids"});
+  }
+}
+
+TEST_CASE("examples from memory are checked and cut alike") {
+  const auto data = JsonlDataset::from_examples({{{1, 2, 3}, {-100, 2, 3}}, {{4, 5, 6}, {-100, -100, 6}}},
+                                                {.max_length = 2, .vocab_size = 7});
+  REQUIRE(data.size() == 1);
+  CHECK(data[0] == Example{{1, 2}, {-100, 2}});
+  CHECK(data.truncated() == 1);
+  CHECK(data.dropped() == 1);
+  CHECK(JsonlDataset::from_examples({{{1, 2'000'000'000}, {1, 2}}}).size() == 1);
+  check_error<ArgumentError>([] { (void)JsonlDataset::from_examples({{{1, 2}, {1, 2}}, {{1}, {1, 2}}}); },
+                             {"example 1", "2 for 1"});
+  check_error<ArgumentError>([] { (void)JsonlDataset::from_examples({{{1, 7}, {1, 2}}}, {.vocab_size = 7}); },
+                             {"example 0", "7 at position 1"});
+  check_error<ArgumentError>([] { (void)JsonlDataset::from_examples({}); }, {"found none"});
+}
+
+TEST_CASE("damaged lines are FileErrors or examples, nothing else") {
+  const test::Folder folder;
+  const std::string text =
+      "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n{\"input_ids\": [5, 256, 7], \"labels\": [-100, 256, "
+      "7]}\n";
+  std::mt19937 random(99);
+  for (int i = 0; i < 2000; ++i) {
+    std::string damaged = text;
+    for (auto flips = 1 + random() % 3; flips > 0; --flips) {
+      damaged[random() % damaged.size()] = static_cast<char>(random() % 256);
+    }
+    if (random() % 4 == 0) damaged.resize(random() % damaged.size());
+    try {
+      const auto data = open(folder, damaged);
+      CHECK(data.size() > 0);
+    } catch (const FileError& error) {
+      CHECK(std::string(error.what()).find("d.jsonl: ") != std::string::npos);
+    }
+  }
+}

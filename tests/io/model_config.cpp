@@ -1,0 +1,285 @@
+#include <random>
+#include <sdlora/io/model_config.hpp>
+#include <string>
+
+#include "support.hpp"
+
+using namespace sdlora;
+using test::check_error;
+
+namespace {
+
+CheckpointConfig parse(const std::string& text) {
+  return parse_checkpoint_config(parse_json(text, {.file = "config.json"}), "config.json");
+}
+
+/// A config.json of the Hugging Face style with further (or other) fields.
+std::string hugging_face(const std::string& more = "") {
+  return R"({"model_type":"mamba","hidden_size":768,"num_hidden_layers":24,"vocab_size":50280)" +
+         (more.empty() ? "" : "," + more) + "}";
+}
+
+std::string original(const std::string& more = "") {
+  return R"({"d_model":768,"n_layer":24,"vocab_size":50277)" + (more.empty() ? "" : "," + more) + "}";
+}
+
+void check_refused(const std::string& text, std::initializer_list<std::string> parts) {
+  INFO(text);
+  check_error<FileError>([&] { parse(text); }, {"config.json"});
+  check_error<FileError>([&] { parse(text); }, parts);
+}
+
+void check_unsupported(const std::string& text, std::initializer_list<std::string> parts) {
+  INFO(text);
+  CheckpointConfig config;
+  CHECK_NOTHROW(config = parse(text));
+  check_error<FileError>([&] { require_supported(config); }, {"config.json"});
+  check_error<FileError>([&] { require_supported(config); }, parts);
+}
+
+}  // namespace
+
+TEST_CASE("the original style, as published for mamba-130m") {
+  const auto config =
+      parse(R"({"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}, "rms_norm": true,
+                               "residual_in_fp32": true, "fused_add_norm": true, "pad_vocab_size_multiple": 8})");
+  CHECK(config.d_model == 768);
+  CHECK(config.n_layer == 24);
+  CHECK(config.vocab_size == 50280);  // padded
+  CHECK(config.dt_rank == 48);
+  CHECK(config.d_state == 16);
+  CHECK(config.d_conv == 4);
+  CHECK(config.expand == 2);
+  CHECK(config.d_inner() == 1536);
+  CHECK(config.norm_epsilon == 1e-5);
+  CHECK(config.tie_embeddings);
+  CHECK(config.key_style == KeyStyle::Original);
+  CHECK_FALSE(config.tokenizer);
+  CHECK_FALSE(config.end_of_text);
+  CHECK(config.path == "config.json");
+  CHECK_NOTHROW(require_supported(config));
+
+  CHECK(parse(original()).vocab_size == 50280);  // a multiple of 8 unless said otherwise
+  CHECK(parse(original(R"("pad_vocab_size_multiple":1)")).vocab_size == 50277);
+  CHECK(parse(original(R"("pad_vocab_size_multiple":64)")).vocab_size == 50304);
+  const auto other = parse(
+      R"({"d_model":100,"n_layer":3,"vocab_size":8,"tie_embeddings":false,"rms_norm":false,)"
+      R"("ssm_cfg":{"layer":"Mamba1","d_state":8,"d_conv":3,"expand":3,"dt_rank":5,"bias":true,"conv_bias":false,)"
+      R"("dt_min":0.001,"dt_init":"random"}})");
+  CHECK(other.d_state == 8);
+  CHECK(other.d_conv == 3);
+  CHECK(other.expand == 3);
+  CHECK(other.dt_rank == 5);
+  CHECK(other.use_bias);
+  CHECK_FALSE(other.use_conv_bias);
+  CHECK_FALSE(other.rms_norm);
+  CHECK_FALSE(other.tie_embeddings);
+}
+
+TEST_CASE("the Hugging Face style") {
+  const auto config = parse(hugging_face(
+      R"("state_size":16,"expand":2,"conv_kernel":4,"time_step_rank":"auto","intermediate_size":1536,)"
+      R"("layer_norm_epsilon":1e-06,"use_bias":false,"use_conv_bias":true,"hidden_act":"silu","bos_token_id":0,)"
+      R"("eos_token_id":0,"tie_word_embeddings":true,"torch_dtype":"float32","pad_vocab_size_multiple":64)"));
+  CHECK(config.d_model == 768);
+  CHECK(config.n_layer == 24);
+  CHECK(config.vocab_size == 50280);  // transformers does not pad it
+  CHECK(config.dt_rank == 48);
+  CHECK(config.norm_epsilon == 1e-6);
+  CHECK(config.key_style == KeyStyle::HuggingFace);
+  CHECK(config.end_of_text == 0);
+  CHECK_NOTHROW(require_supported(config));
+
+  CHECK(parse(hugging_face()).dt_rank == 48);
+  CHECK(parse(hugging_face(R"("time_step_rank":7)")).dt_rank == 7);
+  CHECK(parse(hugging_face(R"("time_step_rank":null,"quantization_config":null)")).dt_rank == 48);
+  CHECK(parse(hugging_face(R"("hidden_act":"swish")")).hidden_act == "silu");
+  CHECK(parse(R"({"hidden_size":17,"n_layer":3,"vocab_size":5})").n_layer == 3);
+  CHECK(parse(R"({"hidden_size":17,"n_layer":3,"vocab_size":5})").dt_rank == 2);
+  CHECK_FALSE(parse(hugging_face(R"("eos_token_id":-1)")).end_of_text);
+  CHECK_FALSE(parse(hugging_face(R"("eos_token_id":[0,1])")).end_of_text);
+  CHECK(parse(hugging_face(R"("tokenizer":"byte")")).tokenizer == "byte");
+}
+
+TEST_CASE("both styles in one file, as state-spaces/mamba-130m-hf has them, must agree") {
+  const auto config = parse(hugging_face(
+      R"("d_model":768,"n_layer":24,"d_inner":1536,"intermediate_size":1536,"ssm_cfg":{},"rms_norm":true,)"
+      R"("fused_add_norm":true,"pad_vocab_size_multiple":8,"time_step_rank":48)"));
+  CHECK(config.key_style == KeyStyle::HuggingFace);
+  CHECK(config.d_model == 768);
+  check_refused(hugging_face(R"("d_model":769)"),
+                {"field hidden_size", "contradicts field d_model", "768 and 769"});
+  check_refused(hugging_face(R"("n_layer":25)"), {"field num_hidden_layers", "contradicts field n_layer"});
+  check_refused(hugging_face(R"("state_size":16,"ssm_cfg":{"d_state":8})"),
+                {"field state_size", "contradicts field ssm_cfg.d_state", "16 and 8"});
+  check_refused(hugging_face(R"("conv_kernel":4,"ssm_cfg":{"d_conv":3})"), {"field ssm_cfg.d_conv"});
+  check_refused(hugging_face(R"("expand":2,"ssm_cfg":{"expand":3})"), {"field ssm_cfg.expand"});
+  check_refused(hugging_face(R"("time_step_rank":"auto","ssm_cfg":{"dt_rank":47})"),
+                {"field time_step_rank", "field ssm_cfg.dt_rank", "48 and 47"});
+  check_refused(hugging_face(R"("use_bias":false,"ssm_cfg":{"bias":true})"),
+                {"field use_bias", "false and true"});
+  check_refused(hugging_face(R"("use_conv_bias":true,"ssm_cfg":{"conv_bias":false})"),
+                {"field use_conv_bias"});
+  check_refused(hugging_face(R"("tie_word_embeddings":true,"tie_embeddings":false)"),
+                {"field tie_word_embeddings"});
+  check_refused(hugging_face(R"("layer_norm_epsilon":1e-5,"norm_epsilon":1e-6)"), {"1e-05 and 1e-06"});
+  CHECK_NOTHROW(parse(hugging_face(R"("time_step_rank":48,"ssm_cfg":{"dt_rank":"auto"})")));
+}
+
+TEST_CASE("sizes that contradict each other") {
+  check_refused(hugging_face(R"("intermediate_size":1535)"),
+                {"field intermediate_size", "2 * 768 = 1536", "1535"});
+  check_refused(hugging_face(R"("expand":3,"intermediate_size":1536)"), {"field intermediate_size", "2304"});
+  check_refused(hugging_face(R"("d_inner":768)"), {"field d_inner", "1536"});
+  check_refused(original(R"("d_inner":768)"), {"field d_inner", "1536"});
+  check_refused(hugging_face(R"("eos_token_id":50280)"), {"field eos_token_id", "50280"});
+}
+
+TEST_CASE("missing fields, other types and sizes out of range") {
+  check_refused("{}", {"hidden_size", "d_model"});
+  check_refused("[]", {"an object", "found array"});
+  check_refused(R"({"hidden_size":8,"vocab_size":8})", {"field num_hidden_layers", "missing"});
+  check_refused(R"({"d_model":8,"vocab_size":8})", {"field n_layer", "missing"});
+  check_refused(R"({"d_model":8,"n_layer":8})", {"field vocab_size", "missing"});
+  for (const std::string& key :
+       {std::string("hidden_size"), std::string("num_hidden_layers"), std::string("vocab_size"),
+        std::string("state_size"), std::string("conv_kernel"), std::string("expand"),
+        std::string("time_step_rank")}) {
+    for (const char* value : {"0", "-1", "2.5", "\"8\"", "true", "[8]", "{}", "16777217",
+                              "9223372036854775808", "18446744073709551615", "18446744073709551616", "1e3"}) {
+      std::string text =
+          R"({"hidden_size":8,"num_hidden_layers":2,"vocab_size":8,"state_size":16,"conv_kernel":4,)"
+          R"("expand":2,"time_step_rank":1})";
+      const auto at = text.find(':', text.find('"' + key + '"')) + 1;
+      text.replace(at, text.find_first_of(",}", at) - at, value);
+      check_refused(text, {"field " + key});
+    }
+  }
+  check_refused(R"({"d_model":8,"n_layer":1,"vocab_size":16777216,"pad_vocab_size_multiple":16777215})",
+                {"vocab_size"});
+  check_refused(R"({"d_model":8,"n_layer":1,"vocab_size":8,"pad_vocab_size_multiple":0})",
+                {"pad_vocab_size_multiple"});
+  check_refused(hugging_face(R"("time_step_rank":"automatic")"), {"field time_step_rank", "\"automatic\""});
+  check_refused(hugging_face(R"("layer_norm_epsilon":0)"), {"field layer_norm_epsilon"});
+  check_refused(hugging_face(R"("layer_norm_epsilon":-1e-5)"), {"field layer_norm_epsilon"});
+  check_refused(hugging_face(R"("layer_norm_epsilon":"1e-5")"), {"field layer_norm_epsilon", "a number"});
+  check_refused(hugging_face(R"("use_bias":0)"), {"field use_bias", "true or false"});
+  check_refused(hugging_face(R"("hidden_act":1)"), {"field hidden_act", "a string"});
+  check_refused(hugging_face(R"("tokenizer":{})"), {"field tokenizer", "a string"});
+  check_refused(hugging_face(R"("ssm_cfg":[])"), {"ssm_cfg", "an object"});
+  check_refused(hugging_face(R"("eos_token_id":"x")"), {"field eos_token_id"});
+}
+
+TEST_CASE("models that are not Mamba are refused") {
+  check_refused(R"({"model_type":"mamba2","hidden_size":8,"num_hidden_layers":1,"vocab_size":8})",
+                {"field model_type", "\"mamba2\""});
+  check_refused(hugging_face(R"("quantization_config":{"bits":4})"), {"field quantization_config"});
+  check_refused(original(R"("d_intermediate":64)"), {"field d_intermediate"});
+  check_refused(original(R"("attn_layer_idx":[1])"), {"field attn_layer_idx"});
+  check_refused(original(R"("ssm_cfg":{"layer":"Mamba2"})"), {"field ssm_cfg.layer", "\"Mamba2\""});
+  check_refused(original(R"("ssm_cfg":{"headdim":64})"), {"field ssm_cfg.headdim"});
+  CHECK_NOTHROW(parse(original(R"("d_intermediate":0,"attn_layer_idx":[],"attn_cfg":{})")));
+}
+
+TEST_CASE("what the programs do not take is refused with the field of the file's style") {
+  CHECK_NOTHROW(require_supported(parse(hugging_face())));
+  CHECK_NOTHROW(require_supported(parse(original())));
+  check_unsupported(hugging_face(R"("state_size":8)"), {"field state_size", "expected 16, found 8"});
+  check_unsupported(hugging_face(R"("conv_kernel":3)"), {"field conv_kernel", "expected 4, found 3"});
+  check_unsupported(hugging_face(R"("expand":1,"intermediate_size":768)"),
+                    {"field expand", "expected 2, found 1"});
+  check_unsupported(hugging_face(R"("hidden_act":"gelu")"), {"field hidden_act", "\"silu\"", "\"gelu\""});
+  check_unsupported(hugging_face(R"("use_bias":true)"), {"field use_bias", "expected false, found true"});
+  check_unsupported(hugging_face(R"("use_conv_bias":false)"), {"field use_conv_bias"});
+  check_unsupported(hugging_face(R"("rms_norm":false)"), {"field rms_norm"});
+  check_unsupported(hugging_face(R"("tie_word_embeddings":false)"), {"field tie_word_embeddings"});
+  check_unsupported(original(R"("ssm_cfg":{"d_state":8})"), {"field ssm_cfg.d_state"});
+  check_unsupported(original(R"("ssm_cfg":{"d_conv":2})"), {"field ssm_cfg.d_conv"});
+  check_unsupported(original(R"("ssm_cfg":{"expand":4})"), {"field ssm_cfg.expand"});
+  check_unsupported(original(R"("ssm_cfg":{"bias":true})"), {"field ssm_cfg.bias"});
+  check_unsupported(original(R"("ssm_cfg":{"conv_bias":false})"), {"field ssm_cfg.conv_bias"});
+  check_unsupported(original(R"("tie_embeddings":false)"), {"field tie_embeddings"});
+}
+
+TEST_CASE("a configuration is written for transformers and read back") {
+  const test::Folder folder;
+  CheckpointConfig config{.d_model = 100,
+                          .n_layer = 3,
+                          .vocab_size = 264,
+                          .dt_rank = 5,
+                          .d_state = 8,
+                          .d_conv = 3,
+                          .expand = 3,
+                          .norm_epsilon = 1.25e-6,
+                          .hidden_act = "gelu",
+                          .use_bias = true,
+                          .use_conv_bias = false,
+                          .rms_norm = false,
+                          .tie_embeddings = false,
+                          .tokenizer = "by\"te\n\xC3\xA9",
+                          .end_of_text = 256,
+                          .key_style = KeyStyle::Original};
+  write_checkpoint_config(folder / "config.json", config);
+  for (const auto& path : {folder.path(), folder / "config.json"}) {
+    const auto back = read_checkpoint_config(path);
+    CHECK(back.d_model == 100);
+    CHECK(back.n_layer == 3);
+    CHECK(back.vocab_size == 264);
+    CHECK(back.dt_rank == 5);
+    CHECK(back.d_state == 8);
+    CHECK(back.d_conv == 3);
+    CHECK(back.expand == 3);
+    CHECK(back.norm_epsilon == 1.25e-6);
+    CHECK(back.hidden_act == "gelu");
+    CHECK(back.use_bias);
+    CHECK_FALSE(back.use_conv_bias);
+    CHECK_FALSE(back.rms_norm);
+    CHECK_FALSE(back.tie_embeddings);
+    CHECK(back.tokenizer == config.tokenizer);
+    CHECK(back.end_of_text == 256);
+    CHECK(back.key_style == KeyStyle::HuggingFace);
+    CHECK(back.path == (folder / "config.json").string());
+  }
+  const auto document = read_json(folder / "config.json");
+  CHECK(document["model_type"] == "mamba");
+  CHECK(document["architectures"][0] == "MambaForCausalLM");
+  CHECK(document["intermediate_size"] == 300);
+
+  config = {.d_model = 8, .n_layer = 1, .vocab_size = 5, .dt_rank = 1};
+  write_checkpoint_config(folder / "config.json", config);
+  CHECK_FALSE(read_checkpoint_config(folder.path()).tokenizer);
+  CHECK_FALSE(read_checkpoint_config(folder.path()).end_of_text);
+  CHECK_NOTHROW(require_supported(read_checkpoint_config(folder.path())));
+}
+
+TEST_CASE("a byte checkpoint takes text, another refuses it") {
+  CHECK_NOTHROW(require_compatible(
+      ByteTokenizer{},
+      parse(R"({"hidden_size":8,"num_hidden_layers":1,"vocab_size":264,"tokenizer":"byte"})")));
+  check_error<FileError>([] { require_compatible(ByteTokenizer{}, parse(hugging_face())); },
+                         {"config.json", "50280", "no \"tokenizer\""});
+}
+
+TEST_CASE("absent, cut and damaged files are FileErrors") {
+  const test::Folder folder;
+  check_error<FileError>([&] { (void)read_checkpoint_config(folder.path()); },
+                         {"config.json", "No such file"});
+  const std::string text = hugging_face(R"("ssm_cfg":{"d_state":16},"time_step_rank":"auto")");
+  for (std::size_t length = 0; length < text.size(); ++length) {
+    check_error<FileError>(
+        [&] { (void)read_checkpoint_config(folder.write("config.json", text.substr(0, length))); },
+        {"config.json"});
+  }
+  std::mt19937 random(4321);
+  for (int i = 0; i < 2000; ++i) {
+    std::string damaged = text;
+    for (auto flips = 1 + random() % 3; flips > 0; --flips) {
+      damaged[random() % damaged.size()] = static_cast<char>(random() % 256);
+    }
+    try {
+      require_supported(parse(damaged));
+    } catch (const FileError& error) {
+      CHECK(std::string(error.what()).find("config.json") != std::string::npos);
+    }
+  }
+}
