@@ -1,5 +1,6 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
-# together with <folder>/<name>/*.cpp where that exists. Headers that programs share lie in <folder>/support/. The target `<folder>` builds them all.
+# together with <folder>/<name>/*.cpp where that exists. What programs share lies in <folder>/support/. The
+# target `<folder>` builds them all.
 include(warnings)
 include(sanitizers)
 
@@ -10,6 +11,14 @@ function(sdlora_add_programs folder)
     list(APPEND sources ${cuda_sources})
   endif()
   add_custom_target(${folder})
+  # Sources that programs share are compiled once.
+  file(GLOB shared CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/support/*.cpp")
+  if(shared)
+    add_library(sdlora_${folder}_support STATIC ${shared})
+    target_link_libraries(sdlora_${folder}_support PUBLIC sdlora::sdlora)
+    sdlora_set_warnings(sdlora_${folder}_support)
+    sdlora_set_sanitizers(sdlora_${folder}_support)
+  endif()
   if(folder STREQUAL "bench")
     find_package(benchmark QUIET CONFIG)
     if(NOT benchmark_FOUND)
@@ -26,7 +35,7 @@ function(sdlora_add_programs folder)
     endif()
     file(GLOB further CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/${name}/*.cpp")
     add_executable(${name} "${source}" ${further})
-    target_link_libraries(${name} PRIVATE sdlora::sdlora)
+    target_link_libraries(${name} PRIVATE sdlora::sdlora $<TARGET_NAME_IF_EXISTS:sdlora_${folder}_support>)
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/${folder}")
     target_compile_definitions(${name} PRIVATE SDLORA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     if(wants_benchmark)

@@ -1,6 +1,7 @@
 #pragma once
 
 // All of adapters/.
+#include "adapters/describe.hpp"
 #include "adapters/lora.hpp"
 #include "adapters/options.hpp"
 #include "adapters/parameter_store.hpp"

@@ -1,7 +1,9 @@
 #pragma once
 
 // All of io/.
+#include "io/adapter.hpp"
 #include "io/atomic_file.hpp"
+#include "io/base_checkpoint.hpp"
 #include "io/dataset.hpp"
 #include "io/half.hpp"
 #include "io/json.hpp"

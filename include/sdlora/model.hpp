@@ -1,4 +1,11 @@
 #pragma once
 
 // All of model/.
+#include "model/base.hpp"
+#include "model/batch.hpp"
+#include "model/cross_entropy.hpp"
 #include "model/example.hpp"
+#include "model/fingerprint.hpp"
+#include "model/loss.hpp"
+#include "model/mamba_model.hpp"
+#include "model/mamba_state.hpp"

@@ -1,13 +1,18 @@
 #pragma once
 
 // All of tensor/.
+#include "tensor/broadcast.hpp"
 #include "tensor/device.hpp"
+#include "tensor/evaluate.hpp"
+#include "tensor/expression.hpp"
 #include "tensor/extents.hpp"
+#include "tensor/functions.hpp"
 #include "tensor/matmul.hpp"
 #include "tensor/matmul_eigen.hpp"
 #include "tensor/matrix_view.hpp"
 #include "tensor/parallel.hpp"
 #include "tensor/random.hpp"
+#include "tensor/reduce.hpp"
 #include "tensor/sequences.hpp"
 #include "tensor/simd.hpp"
 #include "tensor/tensor.hpp"

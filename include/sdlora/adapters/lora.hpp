@@ -90,7 +90,8 @@ struct LoRA {
     /// target += sign · scale · B·A: merges (sign 1) and unmerges (sign −1).
     void add_change(MatrixView<T> target, T sign) const {
       if (active()) {
-        matmul(target, MatrixView<const T>(b_.value), MatrixView<const T>(a_.value), Write::Add, sign * scale_);
+        matmul(target, MatrixView<const T>(b_.value), MatrixView<const T>(a_.value), Write::Add,
+               sign * scale_);
       }
     }
 

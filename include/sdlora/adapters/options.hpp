@@ -17,14 +17,14 @@ struct LayerRange {
 
 /// What a placement leaves open until run time. The sizes matter only where the type says `dyn`.
 struct AdapterOptions {
-  std::size_t rank = 8;           ///< of LoRA<dyn>
-  double alpha = 0.0;             ///< LoRA's scale is alpha / rank; 0 means alpha = rank
-  double dropout = 0.0;           ///< probability, on the input of LoRA's A, while training
-  std::size_t channels = 0;       ///< of SelectedDimensions<dyn, …>; 0 means 1 % of d_inner
-  std::size_t states = 4;         ///< of SelectedDimensions<…, dyn>
-  std::size_t prompt_length = 16;  ///< of PromptTuning<dyn> and PrefixTuning<dyn>, in rows
+  std::size_t rank = 8;                 ///< of LoRA<dyn>
+  double alpha = 0.0;                   ///< LoRA's scale is alpha / rank; 0 means alpha = rank
+  double dropout = 0.0;                 ///< probability, on the input of LoRA's A, while training
+  std::size_t channels = 0;             ///< of SelectedDimensions<dyn, …>; 0 means 1 % of d_inner
+  std::size_t states = 4;               ///< of SelectedDimensions<…, dyn>
+  std::size_t prompt_length = 16;       ///< of PromptTuning<dyn> and PrefixTuning<dyn>, in rows
   std::vector<LayerRange> layers = {};  ///< sites not named here learn in every layer
-  std::uint64_t seed = 0;         ///< of initialisation and dropout
+  std::uint64_t seed = 0;               ///< of initialisation and dropout
 
   /// Whether the site may learn in this layer.
   bool active(std::string_view site, std::size_t layer) const {

@@ -16,8 +16,8 @@ namespace sdlora {
 
 /// One named parameter of those that learn.
 struct ParameterInfo {
-  std::string name;       ///< unique in a model, as "layers.3.out_proj.lora_A"
-  std::string site;       ///< the site's name, as "out_proj"
+  std::string name;  ///< unique in a model, as "layers.3.out_proj.lora_A"
+  std::string site;  ///< the site's name, as "out_proj"
   std::size_t rows = 0;
   std::size_t cols = 0;
   std::size_t offset = 0;  ///< of the first value in the store
@@ -75,7 +75,9 @@ class ParameterStore {
   std::span<const T> values(const ParameterInfo& entry) const {
     return values().subspan(entry.offset, entry.size());
   }
-  std::span<T> gradients(const ParameterInfo& entry) { return gradients().subspan(entry.offset, entry.size()); }
+  std::span<T> gradients(const ParameterInfo& entry) {
+    return gradients().subspan(entry.offset, entry.size());
+  }
   std::span<const T> gradients(const ParameterInfo& entry) const {
     return gradients().subspan(entry.offset, entry.size());
   }

@@ -29,8 +29,8 @@ template <std::size_t C, std::size_t S>
 inline constexpr std::size_t selected_channels<SelectedDimensions<C, S>> = C + (C == dyn ? 0 : 1);
 
 template <class S>
-inline constexpr bool selectable = std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> ||
-                                   std::is_same_v<S, site::XProjC>;
+inline constexpr bool selectable =
+    std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> || std::is_same_v<S, site::XProjC>;
 
 template <class S, class P>
 constexpr bool can_sit_at() {
@@ -54,10 +54,11 @@ constexpr bool can_sit_at() {
 /// Puts one policy at one site.
 template <Site S, AdapterPolicy P>
 struct On {
-  static_assert(detail::can_sit_at<S, P>(),
-                "sdlora::On: this policy cannot sit at this site. LoRA takes linear sites (in_proj_x, in_proj_z, "
-                "x_proj_*, dt_proj, out_proj); SelectedDimensions takes A_log, x_proj_B and x_proj_C; PromptTuning "
-                "takes prompt; PrefixTuning takes prefix; Full takes any site with values of its own");
+  static_assert(
+      detail::can_sit_at<S, P>(),
+      "sdlora::On: this policy cannot sit at this site. LoRA takes linear sites (in_proj_x, in_proj_z, "
+      "x_proj_*, dt_proj, out_proj); SelectedDimensions takes A_log, x_proj_B and x_proj_C; PromptTuning "
+      "takes prompt; PrefixTuning takes prefix; Full takes any site with values of its own");
   using site_type = S;
   using policy_type = P;
 };
@@ -80,8 +81,8 @@ template <class S, class First, class... Rest>
 struct PolicyAt<S, First, Rest...> : PolicyAt<S, Rest...> {};
 
 template <class S, class... Entries>
-inline constexpr std::size_t times_placed = (std::size_t{0} + ... +
-                                             (std::is_same_v<typename Entries::site_type, S> ? 1U : 0U));
+inline constexpr std::size_t times_placed =
+    (std::size_t{0} + ... + (std::is_same_v<typename Entries::site_type, S> ? 1U : 0U));
 
 template <class... Entries>
 constexpr bool one_channel_count() {
@@ -102,9 +103,10 @@ template <class... Sites, class... Policies>
 struct Place<On<Sites, Policies>...> {
   static_assert(((detail::times_placed<Sites, On<Sites, Policies>...> == 1) && ...),
                 "sdlora::Place: a site is named twice; keep one On<site, policy> for each site");
-  static_assert(detail::one_channel_count<On<Sites, Policies>...>(),
-                "sdlora::Place: all SelectedDimensions of a placement share one set of channels; give them the same "
-                "number of channels");
+  static_assert(
+      detail::one_channel_count<On<Sites, Policies>...>(),
+      "sdlora::Place: all SelectedDimensions of a placement share one set of channels; give them the same "
+      "number of channels");
 
   using placement_type = Place;
   using sites = SiteList<Sites...>;
@@ -121,7 +123,8 @@ struct Place<On<Sites, Policies>...> {
   /// states have none.
   static constexpr bool mergeable =
       (true && ... &&
-       (!Policies::learns || (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise))));
+       (!Policies::learns ||
+        (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise))));
   static constexpr bool is_static = (true && ... && Policies::is_static);
   static constexpr bool selects = (false || ... || (detail::selected_channels<Policies> != 0));
 };

@@ -34,11 +34,11 @@ struct AdapterSizes {
 /// What a policy's state is told of the place that it sits in.
 template <class T>
 struct SitePlace {
-  std::string name;             ///< unique, as "layers.3.out_proj"
-  std::string_view site;        ///< as "out_proj"
+  std::string name;       ///< unique, as "layers.3.out_proj"
+  std::string_view site;  ///< as "out_proj"
   std::size_t layer = 0;
-  bool active = true;           ///< false outside of the site's layer range: nothing learns
-  MatrixView<const T> base;     ///< the pre-trained values; empty where a checkpoint has none
+  bool active = true;        ///< false outside of the site's layer range: nothing learns
+  MatrixView<const T> base;  ///< the pre-trained values; empty where a checkpoint has none
   SiteShape shape;
   bool decay = true;
   const AdapterOptions* options = nullptr;
@@ -135,7 +135,8 @@ struct Full {
     using Element<T>::Element;
     MatrixView<const T> weight() const { return this->values(); }
     void forward(MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
-    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T>, const Pass&, Workspace&) const {
+    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T>, const Pass&,
+                  Workspace&) const {
       if (this->active()) matmul(this->gradient(), transposed(dy), x, Write::Add);
     }
   };
@@ -144,13 +145,14 @@ struct Full {
 /// An adapter policy: an empty type that says how a site learns. Its state is a nested template:
 /// `Linear<T>` for linear sites, `Element<T>` for element-wise ones, and so on.
 template <class P>
-concept AdapterPolicy = std::semiregular<P> && std::is_empty_v<P> && requires(SiteShape shape, AdapterSizes sizes) {
-  { P::name } -> std::convertible_to<std::string_view>;
-  { P::learns } -> std::convertible_to<bool>;
-  { P::mergeable } -> std::convertible_to<bool>;
-  { P::is_static } -> std::convertible_to<bool>;
-  { P::count(shape, sizes) } -> std::same_as<std::size_t>;
-};
+concept AdapterPolicy =
+    std::semiregular<P> && std::is_empty_v<P> && requires(SiteShape shape, AdapterSizes sizes) {
+      { P::name } -> std::convertible_to<std::string_view>;
+      { P::learns } -> std::convertible_to<bool>;
+      { P::mergeable } -> std::convertible_to<bool>;
+      { P::is_static } -> std::convertible_to<bool>;
+      { P::count(shape, sizes) } -> std::same_as<std::size_t>;
+    };
 
 namespace detail {
 template <class P>

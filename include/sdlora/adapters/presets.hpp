@@ -7,19 +7,20 @@ namespace sdlora::presets {
 /// SDLoRA as published (Galim et al., arXiv 2410.09016): LoRA on the output projection, and selected
 /// dimensions of the SSM on A_log, x_proj_B and x_proj_C.
 template <std::size_t Rank = dyn, std::size_t Channels = dyn, std::size_t States = dyn>
-struct SDLoRA : Place<On<site::OutProj, LoRA<Rank>>, On<site::ALog, SelectedDimensions<Channels, States>>,
-                      On<site::XProjB, SelectedDimensions<Channels>>,
-                      On<site::XProjC, SelectedDimensions<Channels>>> {};
+struct SDLoRA
+    : Place<On<site::OutProj, LoRA<Rank>>, On<site::ALog, SelectedDimensions<Channels, States>>,
+            On<site::XProjB, SelectedDimensions<Channels>>, On<site::XProjC, SelectedDimensions<Channels>>> {
+};
 
 /// LoRA on the linear projections around the SSM.
 template <std::size_t Rank = dyn>
-struct LoRALinear : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>,
-                          On<site::OutProj, LoRA<Rank>>> {};
+struct LoRALinear
+    : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::OutProj, LoRA<Rank>>> {};
 
 /// LoRA on the SSM module's own projections.
 template <std::size_t Rank = dyn>
-struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>, On<site::XProjC, LoRA<Rank>>,
-                       On<site::DtProj, LoRA<Rank>>> {};
+struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>,
+                       On<site::XProjC, LoRA<Rank>>, On<site::DtProj, LoRA<Rank>>> {};
 
 /// LoRA on every linear site.
 template <std::size_t Rank = dyn>

@@ -43,8 +43,12 @@ struct PromptTuning {
   static constexpr bool learns = true;
   static constexpr bool mergeable = false;
   static constexpr bool is_static = Length != dyn;
-  static constexpr std::size_t length(AdapterSizes sizes) { return Length == dyn ? sizes.prompt_length : Length; }
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) { return length(sizes) * shape.cols; }
+  static constexpr std::size_t length(AdapterSizes sizes) {
+    return Length == dyn ? sizes.prompt_length : Length;
+  }
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) {
+    return length(sizes) * shape.cols;
+  }
 
   template <class T>
   class Rows : public detail::LearnedRows<T> {
@@ -65,8 +69,12 @@ struct PrefixTuning {
   static constexpr bool learns = true;
   static constexpr bool mergeable = false;
   static constexpr bool is_static = Length != dyn;
-  static constexpr std::size_t length(AdapterSizes sizes) { return Length == dyn ? sizes.prompt_length : Length; }
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) { return length(sizes) * shape.cols; }
+  static constexpr std::size_t length(AdapterSizes sizes) {
+    return Length == dyn ? sizes.prompt_length : Length;
+  }
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) {
+    return length(sizes) * shape.cols;
+  }
 
   template <class T>
   class Rows : public detail::LearnedRows<T> {

@@ -17,18 +17,23 @@ namespace sdlora {
 /// Which dimensions they are comes from a Selection; one channel set serves the three sites.
 template <std::size_t Channels = dyn, std::size_t States = dyn>
 struct SelectedDimensions {
-  static_assert(Channels > 0 && States > 0,
-                "sdlora::SelectedDimensions: choose at least 1 channel and 1 state; to train nothing use Frozen");
+  static_assert(
+      Channels > 0 && States > 0,
+      "sdlora::SelectedDimensions: choose at least 1 channel and 1 state; to train nothing use Frozen");
 
   static constexpr std::string_view name = "selected_dimensions";
   static constexpr bool learns = true;
   static constexpr bool mergeable = true;
   static constexpr bool is_static = Channels != dyn;
-  static constexpr std::size_t channels(AdapterSizes sizes) { return Channels == dyn ? sizes.channels : Channels; }
+  static constexpr std::size_t channels(AdapterSizes sizes) {
+    return Channels == dyn ? sizes.channels : Channels;
+  }
   static constexpr std::size_t states(AdapterSizes sizes) { return States == dyn ? sizes.states : States; }
 
   /// On a projection to the states, (N, E): whole columns. A_log counts by `count_selected`.
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) { return shape.rows * channels(sizes); }
+  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) {
+    return shape.rows * channels(sizes);
+  }
   static constexpr std::size_t count_selected(AdapterSizes sizes) { return channels(sizes) * states(sizes); }
 
   /// A projection (N, E) whose chosen columns learn.
@@ -59,7 +64,8 @@ struct SelectedDimensions {
       const MatrixView<const T> columns = gathered(x, workspace);  // (M, k)
       matmul(delta_.gradient, transposed(dy), columns, Write::Add);
       if (!dx) return;
-      const MatrixView<T> dcolumns{workspace.take<T>(columns.rows * columns.cols).data(), columns.rows, columns.cols};
+      const MatrixView<T> dcolumns{workspace.take<T>(columns.rows * columns.cols).data(), columns.rows,
+                                   columns.cols};
       matmul(dcolumns, dy, MatrixView<const T>(delta_.value));
       for (std::size_t i = 0; i < dx.rows; ++i) {
         for (std::size_t k = 0; k < channels_.size(); ++k) dx(i, channels_[k]) += dcolumns(i, k);
@@ -69,13 +75,15 @@ struct SelectedDimensions {
     void add_change(MatrixView<T> target, T sign) const {
       if (!active()) return;
       for (std::size_t i = 0; i < target.rows; ++i) {
-        for (std::size_t k = 0; k < channels_.size(); ++k) target(i, channels_[k]) += sign * delta_.value(i, k);
+        for (std::size_t k = 0; k < channels_.size(); ++k)
+          target(i, channels_[k]) += sign * delta_.value(i, k);
       }
     }
 
    private:
     MatrixView<const T> gathered(MatrixView<const T> x, Workspace& workspace) const {
-      const MatrixView<T> columns{workspace.take<T>(x.rows * channels_.size()).data(), x.rows, channels_.size()};
+      const MatrixView<T> columns{workspace.take<T>(x.rows * channels_.size()).data(), x.rows,
+                                  channels_.size()};
       for (std::size_t i = 0; i < x.rows; ++i) {
         for (std::size_t k = 0; k < channels_.size(); ++k) columns(i, k) = x(i, channels_[k]);
       }

@@ -38,7 +38,8 @@ struct Selection {
       const auto fail = [&](const std::string& what) {
         throw ArgumentError("Selection: layer " + std::to_string(l) + ": " + what);
       };
-      if (layer.channels.size() != layers[0].channels.size() || layer.states.size() != layers[0].states.size()) {
+      if (layer.channels.size() != layers[0].channels.size() ||
+          layer.states.size() != layers[0].states.size()) {
         fail("expected " + std::to_string(layers[0].channels.size()) + " channels with " +
              std::to_string(layers[0].states_per_channel()) + " states each as in layer 0, found " +
              std::to_string(layer.channels.size()) + " channels and " + std::to_string(layer.states.size()) +
@@ -77,8 +78,8 @@ struct Selection {
                         const Fail& fail) {
     for (std::size_t i = 0; i < count; ++i) {
       if (indices[i] >= bound || (i > 0 && indices[i] <= indices[i - 1])) {
-        fail(std::string("expected ascending ") + what + " indices below " + std::to_string(bound) + ", found " +
-             std::to_string(indices[i]) + " at position " + std::to_string(i));
+        fail(std::string("expected ascending ") + what + " indices below " + std::to_string(bound) +
+             ", found " + std::to_string(indices[i]) + " at position " + std::to_string(i));
       }
     }
   }

@@ -18,9 +18,9 @@ template <class... A, class... B, class... Rest>
 struct Join<Place<A...>, Place<B...>, Rest...> : Join<Place<A..., B...>, Rest...> {};
 
 template <class S, class P>
-using warm_up_entry =
-    std::conditional_t<selected_channels<P> == 0, Place<On<S, P>>,
-                       std::conditional_t<std::is_same_v<S, site::ALog>, Place<On<site::ALog, Full>>, Place<>>>;
+using warm_up_entry = std::conditional_t<
+    selected_channels<P> == 0, Place<On<S, P>>,
+    std::conditional_t<std::is_same_v<S, site::ALog>, Place<On<site::ALog, Full>>, Place<>>>;
 
 template <class... S, class... P>
 typename Join<Place<>, warm_up_entry<S, P>...>::type warm_up_of(const Place<On<S, P>...>&);

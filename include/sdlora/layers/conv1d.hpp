@@ -19,20 +19,20 @@ namespace sdlora {
 template <class T>
 struct Conv1dInputs {
   Sequences sequences;
-  MatrixView<const T> x;       // (M, E)
-  MatrixView<const T> weight;  // (E, K)
-  const T* bias = nullptr;     // (E)
-  const T* window = nullptr;   // (S, K − 1, E), or absent: zeros
+  MatrixView<const T> x;          // (M, E)
+  MatrixView<const T> weight;     // (E, K)
+  const T* bias = nullptr;        // (E)
+  const T* window = nullptr;      // (S, K − 1, E), or absent: zeros
   std::size_t window_stride = 0;  ///< distance between sequences' windows; 0: one shared by all
 };
 
 /// Where the gradients of the convolution go; what is null or empty is not computed.
 template <class T>
 struct Conv1dGradients {
-  MatrixView<T> x;         // (M, E), overwritten
-  MatrixView<T> weight;    // (E, K), added to
-  T* bias = nullptr;       // (E), added to
-  T* window = nullptr;     // (K − 1, E), added to: the shared window's
+  MatrixView<T> x;       // (M, E), overwritten
+  MatrixView<T> weight;  // (E, K), added to
+  T* bias = nullptr;     // (E), added to
+  T* window = nullptr;   // (K − 1, E), added to: the shared window's
 };
 
 namespace detail {
@@ -55,7 +55,8 @@ class Conv1dRows {
 
   std::size_t sequence_of(std::size_t row) const {
     const auto& offsets = in_.sequences.offsets;
-    return static_cast<std::size_t>(std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin()) - 1;
+    return static_cast<std::size_t>(std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin()) -
+           1;
   }
 
   /// The input at position t ≥ −(K − 1) of sequence s.
@@ -78,7 +79,8 @@ class Conv1dRows {
   template <class V>
   V before_activation(const std::array<const T*, K>& rows, std::size_t e) const {
     V sum = in_.bias == nullptr ? V(T(0)) : load<V>(in_.bias + e);
-    for (std::size_t k = 0; k < K; ++k) sum = fma(load<V>(taps_ + k * channels_ + e), load<V>(rows[k] + e), sum);
+    for (std::size_t k = 0; k < K; ++k)
+      sum = fma(load<V>(taps_ + k * channels_ + e), load<V>(rows[k] + e), sum);
     return sum;
   }
 
@@ -105,9 +107,9 @@ void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_
   if (in.weight.rows != in.x.cols || in.weight.cols != taps || rows != in.x.rows || cols != in.x.cols ||
       in.sequences.rows() != in.x.rows) {
     throw ShapeError("conv1d: expected x and out (" + std::to_string(in.sequences.rows()) + ", " +
-                     std::to_string(in.weight.rows) + ") and weight (E, " + std::to_string(taps) + "), found x (" +
-                     std::to_string(in.x.rows) + ", " + std::to_string(in.x.cols) + "), out (" +
-                     std::to_string(rows) + ", " + std::to_string(cols) + ") and weight (" +
+                     std::to_string(in.weight.rows) + ") and weight (E, " + std::to_string(taps) +
+                     "), found x (" + std::to_string(in.x.rows) + ", " + std::to_string(in.x.cols) +
+                     "), out (" + std::to_string(rows) + ", " + std::to_string(cols) + ") and weight (" +
                      std::to_string(in.weight.rows) + ", " + std::to_string(in.weight.cols) +
                      "); pass one row per token of all sequences");
   }
@@ -124,7 +126,8 @@ inline namespace SDLORA_SIMD_TAG {
 /// K − 1 inputs of each sequence (with its window before them) unless it is null; it may not
 /// overlap the window given. Throws ShapeError.
 template <std::size_t K, class T>
-void conv1d_silu_forward(const Conv1dInputs<T>& in, MatrixView<T> out, T* final_window, Workspace& workspace) {
+void conv1d_silu_forward(const Conv1dInputs<T>& in, MatrixView<T> out, T* final_window,
+                         Workspace& workspace) {
   detail::require_conv_shapes(in, K, out.rows, out.cols);
   const Workspace::Scope scope(workspace);
   const detail::Conv1dRows<K, T> conv(in, workspace);
@@ -146,7 +149,8 @@ void conv1d_silu_forward(const Conv1dInputs<T>& in, MatrixView<T> out, T* final_
   if (final_window == nullptr) return;
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
     for (std::size_t j = 0; j + 1 < K; ++j) {
-      const auto t = static_cast<std::ptrdiff_t>(in.sequences.length(s) + j) - static_cast<std::ptrdiff_t>(K - 1);
+      const auto t =
+          static_cast<std::ptrdiff_t>(in.sequences.length(s) + j) - static_cast<std::ptrdiff_t>(K - 1);
       std::copy_n(conv.input(s, t), E, final_window + (s * (K - 1) + j) * E);
     }
   }
@@ -174,10 +178,12 @@ void conv1d_silu_backward(const Conv1dInputs<T>& in, MatrixView<const T> dout, c
       const auto rows = conv.inputs(s, row - in.sequences.first(s));
       std::size_t e = 0;
       for (; e + simd_width<T> <= E; e += simd_width<T>) {
-        silu_gradient(conv.template before_activation<Simd<T>>(rows, e), Simd<T>::load_unaligned(dout.row(row) + e))
+        silu_gradient(conv.template before_activation<Simd<T>>(rows, e),
+                      Simd<T>::load_unaligned(dout.row(row) + e))
             .store_unaligned(dpre.row(row) + e);
       }
-      for (; e < E; ++e) dpre(row, e) = silu_gradient(conv.template before_activation<T>(rows, e), dout(row, e));
+      for (; e < E; ++e)
+        dpre(row, e) = silu_gradient(conv.template before_activation<T>(rows, e), dout(row, e));
     }
   });
 

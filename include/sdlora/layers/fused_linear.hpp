@@ -45,8 +45,8 @@ class FusedLinear {
   }
 
   /// Adds to the gradients of what learns. dx (M, in) is written, or added to, unless it is empty.
-  void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, Write write, const Pass& pass,
-                Workspace& workspace) const {
+  void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, Write write,
+                const Pass& pass, Workspace& workspace) const {
     if (dx) {
       const Weights weights = gather();
       for (std::size_t i = 0; i < weights.count; ++i) {
@@ -75,7 +75,8 @@ class FusedLinear {
   };
 
   template <std::size_t... I>
-  FusedLinear(ParameterStore<T>& store, const std::array<SitePlace<T>, parts>& places, std::index_sequence<I...>)
+  FusedLinear(ParameterStore<T>& store, const std::array<SitePlace<T>, parts>& places,
+              std::index_sequence<I...>)
       : parts_{States(store, places[I])...} {
     rows_[0] = 0;
     for (std::size_t i = 0; i < parts; ++i) rows_[i + 1] = rows_[i] + places[i].shape.rows;

@@ -14,24 +14,17 @@
 
 namespace sdlora {
 
-/// The recurrent state of one block for S sequences: what `forward` continues from and leaves.
-template <class T>
-struct BlockState {
-  T* window = nullptr;  // (S, K − 1, E)
-  T* h = nullptr;       // (S, E, N)
-};
-
 /// What a block's forward pass keeps for its backward pass. Views into the step's workspace; those
 /// that the placement does not need are empty.
 template <class T>
 struct BlockActivations {
-  MatrixView<T> x;        // (M, d), the block's input
-  MatrixView<T> xz;       // (M, 2E), in_proj's output
-  MatrixView<T> u;        // (M, E), the convolution's output
-  MatrixView<T> dbc;      // (M, R + 2N), x_proj's output
-  MatrixView<T> dt;       // (M, E), before bias and softplus
-  MatrixView<T> y;        // (M, E), the gated scan's output
-  T* states = nullptr;    // one (E, N) state per chunk of the scan
+  MatrixView<T> x;      // (M, d), the block's input
+  MatrixView<T> xz;     // (M, 2E), in_proj's output
+  MatrixView<T> u;      // (M, E), the convolution's output
+  MatrixView<T> dbc;    // (M, R + 2N), x_proj's output
+  MatrixView<T> dt;     // (M, E), before bias and softplus
+  MatrixView<T> y;      // (M, E), the gated scan's output
+  T* states = nullptr;  // one (E, N) state per chunk of the scan
 };
 
 /// A Mamba block with its residual connection (Gu and Dao, arXiv 2312.00752, section 3.4):
@@ -86,10 +79,11 @@ class MambaBlock {
                learns<site::H0> || learns<site::Prefix>) {}
   };
 
-  static constexpr AGradient a_gradient = !learns<site::ALog> ? AGradient::None
-                                          : detail::selected_channels<typename P::template policy_at<site::ALog>> != 0
-                                              ? AGradient::SelectedChannels
-                                              : AGradient::All;
+  static constexpr AGradient a_gradient =
+      !learns<site::ALog> ? AGradient::None
+      : detail::selected_channels<typename P::template policy_at<site::ALog>> != 0
+          ? AGradient::SelectedChannels
+          : AGradient::All;
   static constexpr bool initial_state_learns = learns<site::H0> || learns<site::Prefix>;
 
   static constexpr SelectiveScanGradients scan_gradients(bool input, bool gate) {
@@ -110,14 +104,14 @@ class MambaBlock {
   MambaBlock(const MambaWeights<const T>& weights, MatrixView<const T> A, const MambaDimensions& dimensions,
              std::size_t layer, ParameterStore<T>& store, const AdapterOptions& options,
              const LayerSelection* selection)
-      : MambaBlock(Places{weights, dimensions, layer, options, adapter_sizes(options, dimensions), selection}, A,
-                   store) {}
+      : MambaBlock(Places{weights, dimensions, layer, options, adapter_sizes(options, dimensions), selection},
+                   A, store) {}
 
   /// Whether anything learns in this layer: not so outside of the placement's layer ranges.
   bool active() const {
-    return in_proj_.active() || x_proj_.active() || dt_proj_.active() || out_proj_.active() || norm_.active() ||
-           conv_.active() || conv_bias_.active() || dt_bias_.active() || a_log_.active() || d_.active() ||
-           h0_.active() || prefix_.active();
+    return in_proj_.active() || x_proj_.active() || dt_proj_.active() || out_proj_.active() ||
+           norm_.active() || conv_.active() || conv_bias_.active() || dt_bias_.active() || a_log_.active() ||
+           d_.active() || h0_.active() || prefix_.active();
   }
 
   /// Takes the memory of what backward will need for M rows and the given sequences.
@@ -188,8 +182,8 @@ class MambaBlock {
   /// dx (M, d) holds the gradient of the block's output and, with `InputGradient`, becomes that of
   /// its input; gradients of what learns are added to the store.
   template <bool InputGradient>
-  void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> dx, const Pass& pass,
-                Workspace& workspace) const {
+  void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> dx,
+                const Pass& pass, Workspace& workspace) const {
     constexpr Needs needs(InputGradient);
     const Workspace::Scope scope(workspace);
     const std::size_t M = dx.rows;
@@ -215,8 +209,9 @@ class MambaBlock {
         if constexpr (needs.norm_input) dn = {workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};
         in_proj_.backward(n, dxz, dn, Write::Overwrite, pass, workspace);
         if constexpr (needs.norm_input) {
-          rms_norm_backward(MatrixView<const T>(kept.x), norm_.values().data, epsilon(), MatrixView<const T>(dn),
-                            InputGradient ? dx : MatrixView<T>{}, norm_.gradient().data, workspace);
+          rms_norm_backward(MatrixView<const T>(kept.x), norm_.values().data, epsilon(),
+                            MatrixView<const T>(dn), InputGradient ? dx : MatrixView<T>{},
+                            norm_.gradient().data, workspace);
         }
       }
     }
@@ -301,8 +296,9 @@ class MambaBlock {
         A_(A),
         base_A_log_(p.weights.A_log),
         norm_(store, p.template at<site::Norm>(p.weights.norm, false)),
-        in_proj_(store, {p.template at<site::InProjX>(p.weights.in_proj.rows_from(0, m_.d_inner), true),
-                         p.template at<site::InProjZ>(p.weights.in_proj.rows_from(m_.d_inner, m_.d_inner), true)}),
+        in_proj_(store,
+                 {p.template at<site::InProjX>(p.weights.in_proj.rows_from(0, m_.d_inner), true),
+                  p.template at<site::InProjZ>(p.weights.in_proj.rows_from(m_.d_inner, m_.d_inner), true)}),
         conv_(store, p.template at<site::Conv1d>(p.weights.conv, true)),
         conv_bias_(store, p.template at<site::ConvBias>(p.weights.conv_bias, false)),
         x_proj_(store, {p.template at<site::XProjDt>(p.x_proj(0, m_.dt_rank), true),
@@ -370,13 +366,15 @@ class MambaBlock {
     }
   }
 
-  Conv1dInputs<T> conv_inputs(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start) const {
-    return {sequences,           kept.xz.cols_from(0, m_.d_inner), conv_.values(), conv_bias_.values().data,
-            start.window, start.window_stride};
+  Conv1dInputs<T> conv_inputs(const Sequences& sequences, const BlockActivations<T>& kept,
+                              const Start& start) const {
+    return {sequences,      kept.xz.cols_from(0, m_.d_inner),
+            conv_.values(), conv_bias_.values().data,
+            start.window,   start.window_stride};
   }
 
-  SelectiveScanInputs<T> scan_inputs(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start,
-                                     bool gated, MatrixView<const T> A) const {
+  SelectiveScanInputs<T> scan_inputs(const Sequences& sequences, const BlockActivations<T>& kept,
+                                     const Start& start, bool gated, MatrixView<const T> A) const {
     SelectiveScanInputs<T> in;
     in.sequences = sequences;
     in.u = kept.u;
@@ -393,14 +391,14 @@ class MambaBlock {
   }
 
   /// From in_proj's output to the scan's: convolution, x_proj, dt_proj, scan.
-  void ssm_forward(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start, bool gated,
-                   T* final_window, T* final_h, const Pass& pass, Workspace& workspace) const {
+  void ssm_forward(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start,
+                   bool gated, T* final_window, T* final_h, const Pass& pass, Workspace& workspace) const {
     const Workspace::Scope scope(workspace);
     conv1d_silu_forward<K>(conv_inputs(sequences, kept, start), kept.u, final_window, workspace);
     x_proj_.forward(kept.u, kept.dbc, pass, workspace);
     dt_proj_.forward(kept.dbc.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
-    selective_scan_forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y, final_h,
-                              kept.states, workspace);
+    selective_scan_forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y,
+                              final_h, kept.states, workspace);
   }
 
   template <SelectiveScanGradients Wanted, bool InputGradient, bool Gated>
@@ -410,7 +408,9 @@ class MambaBlock {
     const Workspace::Scope scope(workspace);
     const std::size_t M = sequences.rows();
     const std::size_t E = m_.d_inner;
-    const auto take = [&](std::size_t cols) { return MatrixView<T>{workspace.take<T>(M * cols).data(), M, cols}; };
+    const auto take = [&](std::size_t cols) {
+      return MatrixView<T>{workspace.take<T>(M * cols).data(), M, cols};
+    };
 
     SelectiveScanGradientOutputs<T> out;
     MatrixView<T> ddbc{};
@@ -432,8 +432,8 @@ class MambaBlock {
       out.A = zeros(out.channels.size() * N, workspace);
     }
     const MatrixView<const T> A = effective_A(workspace);
-    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.states, dy, dfinal_h,
-                                       out, workspace);
+    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.states, dy,
+                                       dfinal_h, out, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
     if constexpr (Wanted.A == AGradient::All) {
@@ -451,7 +451,8 @@ class MambaBlock {
     if constexpr (Wanted.dt) {
       constexpr bool low = Wanted.u || learns<site::XProjDt>;
       dt_proj_.backward(kept.dbc.cols_from(0, m_.dt_rank), out.dt,
-                        low ? ddbc.cols_from(0, m_.dt_rank) : MatrixView<T>{}, Write::Overwrite, pass, workspace);
+                        low ? ddbc.cols_from(0, m_.dt_rank) : MatrixView<T>{}, Write::Overwrite, pass,
+                        workspace);
     }
     if constexpr (Wanted.dt || Wanted.B || Wanted.C) {
       x_proj_.backward(kept.u, ddbc, out.u, Write::Add, pass, workspace);

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../adapters/policy.hpp"
 #include "../adapters/place.hpp"
+#include "../adapters/policy.hpp"
 #include "../error.hpp"
 #include "../tensor/extents.hpp"
 
@@ -27,7 +27,7 @@ struct MambaConfig {
 
 /// The same sizes, all known.
 struct MambaDimensions {
-  std::size_t d_model = 0;     ///< d
+  std::size_t d_model = 0;  ///< d
   std::size_t n_layer = 0;
   std::size_t vocab_size = 0;  ///< V
   std::size_t dt_rank = 0;     ///< R
@@ -51,8 +51,14 @@ constexpr bool is_static(const MambaConfig& c) {
 
 /// All dimensions of a fully static configuration.
 constexpr MambaDimensions dimensions(const MambaConfig& c) {
-  return {c.d_model,   c.n_layer, c.vocab_size, c.dt_rank == 0 ? (c.d_model + 15) / 16 : c.dt_rank,
-          c.expand * c.d_model, c.d_state, c.d_conv,     c.norm_epsilon};
+  return {c.d_model,
+          c.n_layer,
+          c.vocab_size,
+          c.dt_rank == 0 ? (c.d_model + 15) / 16 : c.dt_rank,
+          c.expand * c.d_model,
+          c.d_state,
+          c.d_conv,
+          c.norm_epsilon};
 }
 
 /// The shape of a site's values; for the prompt and the prefix, the width of one row.
@@ -76,9 +82,9 @@ constexpr SiteShape site_shape(const MambaDimensions& m) {
 }
 
 /// The sites of one block, and those that a model has once.
-using MambaLayerSites =
-    SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias, site::XProjDt, site::XProjB,
-             site::XProjC, site::DtProj, site::DtBias, site::ALog, site::D, site::OutProj, site::H0, site::Prefix>;
+using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
+                                 site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
+                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix>;
 using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
 
 namespace detail {
@@ -121,8 +127,9 @@ std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, AdapterSi
 /// All values of a model's checkpoint, with the head tied to the embedding.
 constexpr std::size_t total_parameters(const MambaDimensions& m) {
   const std::size_t E = m.d_inner;
-  const std::size_t layer = m.d_model + 2 * E * m.d_model + E * m.d_conv + E + (m.dt_rank + 2 * m.d_state) * E +
-                            E * m.dt_rank + E + E * m.d_state + E + m.d_model * E;
+  const std::size_t layer = m.d_model + 2 * E * m.d_model + E * m.d_conv + E +
+                            (m.dt_rank + 2 * m.d_state) * E + E * m.dt_rank + E + E * m.d_state + E +
+                            m.d_model * E;
   return m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
 }
 

@@ -20,4 +20,11 @@ struct MambaWeights {
   MatrixView<Element> out_proj;   // (d, E)
 };
 
+/// The recurrent state of one block for S sequences: what `forward` continues from and leaves.
+template <class T>
+struct BlockState {
+  T* window = nullptr;  // (S, K − 1, E)
+  T* h = nullptr;       // (S, E, N)
+};
+
 }  // namespace sdlora

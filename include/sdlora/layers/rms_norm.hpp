@@ -72,8 +72,8 @@ void rms_norm_forward(MatrixView<const T> x, const T* weight, T epsilon, MatrixV
 
 /// Gradients: dx (M, d) is added to unless it is empty; dweight (d) is added to unless it is null.
 template <class T>
-void rms_norm_backward(MatrixView<const T> x, const T* weight, T epsilon, MatrixView<const T> dout, MatrixView<T> dx,
-                       T* dweight, Workspace& workspace) {
+void rms_norm_backward(MatrixView<const T> x, const T* weight, T epsilon, MatrixView<const T> dout,
+                       MatrixView<T> dx, T* dweight, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   const std::size_t d = x.cols;
   T* scales = workspace.take<T>(x.rows).data();

@@ -186,7 +186,8 @@ Base<C, T> Base<C, T>::random(const MambaDimensions& m, std::uint64_t seed) {
       const double dt = std::max(1e-4, std::exp(std::log(1e-3) + random.uniform(e) * std::log(1e2)));
       w.dt_bias.data[e] = static_cast<T>(dt + std::log(-std::expm1(-dt)));
       w.D.data[e] = T(1);
-      for (std::size_t n = 0; n < m.d_state; ++n) w.A_log(e, n) = static_cast<T>(std::log(static_cast<double>(n + 1)));
+      for (std::size_t n = 0; n < m.d_state; ++n)
+        w.A_log(e, n) = static_cast<T>(std::log(static_cast<double>(n + 1)));
     }
   }
   std::fill_n(base.norm_f_.data, m.d_model, T(1));

@@ -38,7 +38,8 @@ class Batch {
     for (std::size_t s = 0; s < lengths.size(); ++s) {
       if (lengths[s] > width) {
         throw ShapeError("Batch::from_padded: row " + std::to_string(s) + " is said to have " +
-                         std::to_string(lengths[s]) + " tokens but rows are " + std::to_string(width) + " wide");
+                         std::to_string(lengths[s]) + " tokens but rows are " + std::to_string(width) +
+                         " wide");
       }
       const auto row = ids.subspan(s * width, lengths[s]);
       const auto label_row = labels.empty() ? row : labels.subspan(s * width, lengths[s]);
@@ -53,8 +54,8 @@ class Batch {
   void add(const Example& example) {
     if (example.ids.empty() || example.ids.size() != example.labels.size()) {
       throw ArgumentError("Batch: expected an example of at least one token with as many labels, found " +
-                          std::to_string(example.ids.size()) + " tokens and " + std::to_string(example.labels.size()) +
-                          " labels");
+                          std::to_string(example.ids.size()) + " tokens and " +
+                          std::to_string(example.labels.size()) + " labels");
     }
     ids_.insert(ids_.end(), example.ids.begin(), example.ids.end());
     // A row's target is the label one further on; the last row of a sequence has none.

@@ -5,6 +5,8 @@
 #include "../tensor/simd.hpp"
 #include "../tensor/workspace.hpp"
 
+#include "loss.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -12,13 +14,6 @@
 #include <span>
 
 namespace sdlora {
-
-/// A sum of negative log-likelihoods, in nats, and how many predictions it has.
-struct Loss {
-  double sum = 0.0;
-  std::size_t count = 0;
-  double mean() const { return count == 0 ? 0.0 : sum / static_cast<double>(count); }
-};
 
 namespace detail {
 
@@ -70,8 +65,8 @@ void scaled_exp(T* x, std::size_t count, T shift, T scale) {
 /// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty dh (n, d) it is
 /// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW unless empty.
 template <class T>
-Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<const std::int32_t> targets, T scale,
-                        MatrixView<T> dh, MatrixView<T> dW, Workspace& workspace) {
+Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<const std::int32_t> targets,
+                        T scale, MatrixView<T> dh, MatrixView<T> dW, Workspace& workspace) {
   const Workspace::Scope scope(workspace);
   const std::size_t V = W.rows;
   const std::size_t block = detail::head_rows(V, h.rows);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace sdlora {
@@ -23,6 +24,16 @@ inline std::size_t loss_tokens(const Example& example) {
   std::size_t count = 0;
   for (std::size_t t = 1; t < example.labels.size(); ++t) count += example.labels[t] != ignored_label;
   return count;
+}
+
+/// Examples of a dataset (anything with `examples()`) or of any contiguous range of them.
+template <class Data>
+std::span<const Example> examples_of(const Data& data) {
+  if constexpr (requires { data.examples(); }) {
+    return data.examples();
+  } else {
+    return data;
+  }
 }
 
 }  // namespace sdlora

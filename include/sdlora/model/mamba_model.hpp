@@ -6,6 +6,7 @@
 #include "base.hpp"
 #include "batch.hpp"
 #include "cross_entropy.hpp"
+#include "mamba_state.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,45 +17,6 @@
 #include <vector>
 
 namespace sdlora {
-
-/// The recurrent state of a model for S sequences: all that it remembers of the tokens so far.
-template <class T>
-class MambaState {
- public:
-  MambaState(const MambaDimensions& m, std::size_t sequences)
-      : sequences_(sequences),
-        window_size_(sequences * (m.d_conv - 1) * m.d_inner),
-        h_size_(sequences * m.d_inner * m.d_state),
-        values_(m.n_layer * (window_size_ + h_size_), T(0)) {}
-
-  std::size_t sequences() const { return sequences_; }
-  BlockState<T> layer(std::size_t l) {
-    T* first = values_.data() + l * (window_size_ + h_size_);
-    return {first, first + window_size_};
-  }
-  std::span<const T> values() const { return values_; }
-
-  /// The state of sequence `from` of `other` for every sequence here. Both of one model.
-  void repeat(const MambaState& other, std::size_t from) {
-    const std::size_t layers = values_.size() / (window_size_ + h_size_);
-    for (std::size_t l = 0; l < layers; ++l) {
-      T* to = values_.data() + l * (window_size_ + h_size_);
-      const T* source = other.values_.data() + l * (other.window_size_ + other.h_size_);
-      const std::size_t window = window_size_ / sequences_;
-      const std::size_t h = h_size_ / sequences_;
-      for (std::size_t s = 0; s < sequences_; ++s) {
-        std::copy_n(source + from * window, window, to + s * window);
-        std::copy_n(source + other.window_size_ + from * h, h, to + window_size_ + s * h);
-      }
-    }
-  }
-
- private:
-  std::size_t sequences_;
-  std::size_t window_size_;
-  std::size_t h_size_;
-  std::vector<T> values_;
-};
 
 namespace detail {
 
@@ -146,15 +108,16 @@ class MambaModel : public detail::TrainableCount<C, P> {
   /// Adds the gradient of scale · Σ loss to the store's gradients, and returns the loss. With
   /// scale = 1 / (targets of the whole step) several batches add up to one step.
   Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass = {.training = true}) {
-    static_assert(P::learns, "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
-                             "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
+    static_assert(P::learns,
+                  "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
+                  "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
     begin(batch.ids());
     const Rows rows = embed(batch);
     const std::size_t n_layer = blocks_.size();
     for (std::size_t l = 0; l < n_layer; ++l) {
-      kept_[l] = l < first_learning_
-                     ? BlockActivations<T>{}
-                     : Block::keep(dimensions(), rows.sequences, below_learns || l > first_learning_, workspace_);
+      kept_[l] = l < first_learning_ ? BlockActivations<T>{}
+                                     : Block::keep(dimensions(), rows.sequences,
+                                                   below_learns || l > first_learning_, workspace_);
       blocks_[l].forward(rows.x, rows.sequences, kept_[l], {}, pass, workspace_);
     }
     const MatrixView<T> dx{workspace_.take<T>(rows.x.rows * rows.x.cols).data(), rows.x.rows, rows.x.cols};
@@ -176,14 +139,16 @@ class MambaModel : public detail::TrainableCount<C, P> {
   state_type initial_state(std::size_t sequences) {
     state_type state(dimensions(), sequences);
     workspace_.reset();
-    for (std::size_t l = 0; l < blocks_.size(); ++l) blocks_[l].initial_state(sequences, state.layer(l), workspace_);
+    for (std::size_t l = 0; l < blocks_.size(); ++l)
+      blocks_[l].initial_state(sequences, state.layer(l), workspace_);
     if constexpr (prompted) {
       const std::size_t length = prompt_.length();
-      const MatrixView<T> x{workspace_.take<T>(sequences * length * dimensions().d_model).data(), sequences * length,
-                            dimensions().d_model};
+      const MatrixView<T> x{workspace_.take<T>(sequences * length * dimensions().d_model).data(),
+                            sequences * length, dimensions().d_model};
       std::vector<std::size_t> offsets(sequences + 1);
       for (std::size_t s = 0; s <= sequences; ++s) offsets[s] = s * length;
-      for (std::size_t i = 0; i < x.rows; ++i) std::copy_n(prompt_.values().row(i % length), x.cols, x.row(i));
+      for (std::size_t i = 0; i < x.rows; ++i)
+        std::copy_n(prompt_.values().row(i % length), x.cols, x.row(i));
       run(x, {offsets}, state);
     }
     return state;
@@ -199,6 +164,17 @@ class MambaModel : public detail::TrainableCount<C, P> {
     matmul(logits, MatrixView<const T>(x), transposed(embedding_.values()));
   }
 
+  /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
+  void forward_rows(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
+                    std::span<const std::size_t> rows, MatrixView<T> logits) {
+    const Workspace::Scope scope(workspace_);
+    const MatrixView<T> x = continue_with(ids, sequences, state);
+    const MatrixView<T> chosen{workspace_.take<T>(rows.size() * x.cols).data(), rows.size(), x.cols};
+    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(x.row(rows[i]), x.cols, chosen.row(i));
+    rms_norm_forward(MatrixView<const T>(chosen), norm_f_.values().data, epsilon(), chosen);
+    matmul(logits, MatrixView<const T>(chosen), transposed(embedding_.values()));
+  }
+
   /// The same for one further token of each sequence: ids (S), logits (S, V).
   void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<T> logits) {
     step_offsets_.resize(ids.size() + 1);
@@ -208,7 +184,8 @@ class MambaModel : public detail::TrainableCount<C, P> {
 
   /// Logits (M, V) of whole sequences from their beginning.
   Tensor<T, Extents<dyn, dyn>> logits(const Batch& batch) {
-    Tensor<T, Extents<dyn, dyn>> result(Extents<dyn, dyn>(batch.tokens(), dimensions().vocab_size), uninitialized);
+    Tensor<T, Extents<dyn, dyn>> result(Extents<dyn, dyn>(batch.tokens(), dimensions().vocab_size),
+                                        uninitialized);
     state_type state = initial_state(batch.sequences().count());
     forward(batch.ids(), batch.sequences(), state, result.matrix());
     return result;
@@ -216,8 +193,9 @@ class MambaModel : public detail::TrainableCount<C, P> {
 
   /// A base with everything learned added to its weights: the same function, for any placement.
   std::shared_ptr<const base_type> merged() const {
-    static_assert(P::mergeable, "sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a "
-                                "checkpoint's weights and cannot be merged; save it as an adapter instead");
+    static_assert(P::mergeable,
+                  "sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a "
+                  "checkpoint's weights and cannot be merged; save it as an adapter instead");
     auto result = std::make_shared<base_type>(*base_);
     add_change(*result, T(1));
     return result;
@@ -276,19 +254,21 @@ class MambaModel : public detail::TrainableCount<C, P> {
     if (P::selects) {
       if (selection_.layers.size() != dimensions().n_layer || selection_.d_inner != dimensions().d_inner ||
           selection_.d_state != dimensions().d_state) {
-        throw ArgumentError("MambaModel: expected a selection for " + std::to_string(dimensions().n_layer) +
-                            " layers of " + std::to_string(dimensions().d_inner) + " channels and " +
-                            std::to_string(dimensions().d_state) + " states, found one for " +
-                            std::to_string(selection_.layers.size()) + " layers of " +
-                            std::to_string(selection_.d_inner) + " and " + std::to_string(selection_.d_state) +
-                            "; make it with select_dimensions on this base");
+        throw ArgumentError(
+            "MambaModel: expected a selection for " + std::to_string(dimensions().n_layer) + " layers of " +
+            std::to_string(dimensions().d_inner) + " channels and " + std::to_string(dimensions().d_state) +
+            " states, found one for " + std::to_string(selection_.layers.size()) + " layers of " +
+            std::to_string(selection_.d_inner) + " and " + std::to_string(selection_.d_state) +
+            "; make it with select_dimensions on this base");
       }
       selection_.validate();
     }
-    if (options_.dropout < 0.0 || options_.dropout >= 1.0 || options_.rank == 0 || options_.prompt_length == 0) {
-      throw ArgumentError("MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
-                          std::to_string(options_.dropout) + ", " + std::to_string(options_.rank) + " and " +
-                          std::to_string(options_.prompt_length));
+    if (options_.dropout < 0.0 || options_.dropout >= 1.0 || options_.rank == 0 ||
+        options_.prompt_length == 0) {
+      throw ArgumentError(
+          "MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
+          std::to_string(options_.dropout) + ", " + std::to_string(options_.rank) + " and " +
+          std::to_string(options_.prompt_length));
     }
     for (const LayerRange& range : options_.layers) {
       bool known = false;
@@ -357,7 +337,8 @@ class MambaModel : public detail::TrainableCount<C, P> {
     for (std::size_t s = 0; s < given.count(); ++s) {
       const std::size_t first = given.first(s) + s * length;
       if constexpr (prompted) {
-        for (std::size_t i = 0; i < length; ++i) add_row(dx.row(first + i), dx.cols, prompt_.gradient().row(i));
+        for (std::size_t i = 0; i < length; ++i)
+          add_row(dx.row(first + i), dx.cols, prompt_.gradient().row(i));
       }
       if constexpr (learns<site::Embedding>) {
         for (std::size_t t = 0; t < given.length(s); ++t) {
@@ -396,15 +377,16 @@ class MambaModel : public detail::TrainableCount<C, P> {
     if (dx) {
       const MatrixView<T> dsum = take();
       std::fill_n(dsum.data, n * d, T(0));
-      rms_norm_backward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), MatrixView<const T>(dh), dsum,
-                        norm_f_.gradient().data, workspace_);
+      rms_norm_backward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), MatrixView<const T>(dh),
+                        dsum, norm_f_.gradient().data, workspace_);
       std::fill_n(dx.data, dx.rows * dx.cols, T(0));
       for (std::size_t i = 0; i < n; ++i) std::copy_n(dsum.row(i), d, dx.row(chosen[i]));
     }
     return loss;
   }
 
-  MatrixView<T> continue_with(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state) {
+  MatrixView<T> continue_with(std::span<const std::int32_t> ids, const Sequences& sequences,
+                              state_type& state) {
     require_ids(ids);
     if (sequences.count() != state.sequences() || sequences.rows() != ids.size()) {
       throw ShapeError("MambaModel: expected " + std::to_string(sequences.rows()) + " tokens of " +

@@ -7,7 +7,16 @@
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 68, 20011, 20012, 20013, 20014, 20015
 #endif
+// GCC 12 warns of its own AVX-512 intrinsics where they are inlined (bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <Eigen/Core>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #if defined(__CUDACC__)
 #pragma nv_diagnostic pop
 #endif

@@ -2,12 +2,16 @@
 
 #include "../adapters/parameter_store.hpp"
 #include "../tensor/parallel.hpp"
+#include "../tensor/simd.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sdlora {
@@ -28,11 +32,53 @@ struct AdamWOptions {
   std::vector<ParameterGroup> groups = {};
 };
 
+namespace detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// The constants of one update, of a scalar or a batch.
+template <class V>
+struct AdamWFactors {
+  V beta1, beta2, rest1, rest2, keep, scale, root, epsilon;
+};
+
+template <class V>
+void adamw_update(V& value, V& first, V& second, V g, const AdamWFactors<V>& f) {
+  using std::sqrt;
+  using xsimd::sqrt;
+  first = fused_multiply_add(f.beta1, first, f.rest1 * g);
+  second = fused_multiply_add(f.beta2, second, f.rest2 * (g * g));
+  value = f.keep * value - f.scale * first / fused_multiply_add(V(sqrt(second)), f.root, f.epsilon);
+}
+
+template <class T>
+void adamw_update(T* values, T* first, T* second, const T* gradients, std::size_t count,
+                  const AdamWFactors<T>& f) {
+  using V = Simd<T>;
+  const AdamWFactors<V> wide{V(f.beta1), V(f.beta2), V(f.rest1), V(f.rest2),
+                             V(f.keep),  V(f.scale), V(f.root),  V(f.epsilon)};
+  std::size_t i = 0;
+  for (; i + simd_width<T> <= count; i += simd_width<T>) {
+    V value = V::load_unaligned(values + i);
+    V m = V::load_unaligned(first + i);
+    V v = V::load_unaligned(second + i);
+    adamw_update(value, m, v, V::load_unaligned(gradients + i), wide);
+    value.store_unaligned(values + i);
+    m.store_unaligned(first + i);
+    v.store_unaligned(second + i);
+  }
+  for (; i < count; ++i) adamw_update(values[i], first[i], second[i], gradients[i], f);
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace detail
+
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101): Adam with decay decoupled from the gradient.
-/// Moments exist only for what learns; the update is the same for any number of threads.
+/// The update is that of torch.optim.AdamW. Moments exist only for what learns; the result is the
+/// same for any number of threads.
 template <class T>
 class AdamW {
  public:
+  /// Throws ArgumentError where a group names a site that the store has no parameter of.
   explicit AdamW(const ParameterStore<T>& store, AdamWOptions options = {})
       : options_(std::move(options)), first_(store.size(), T(0)), second_(store.size(), T(0)) {
     for (const ParameterInfo& entry : store.entries()) {
@@ -44,6 +90,14 @@ class AdamW {
       }
       ranges_.push_back(range);
     }
+    for (const ParameterGroup& group : options_.groups) {
+      const auto of_site = [&](const ParameterInfo& entry) { return entry.site == group.site; };
+      if (std::none_of(store.entries().begin(), store.entries().end(), of_site)) {
+        throw ArgumentError(
+            "AdamW: a parameter group names site '" + group.site +
+            "', of which nothing learns in this model; check the site's name or remove the group");
+      }
+    }
   }
 
   /// One update of the store's values from its gradients.
@@ -53,23 +107,22 @@ class AdamW {
     const double correction2 = 1.0 - std::pow(options_.beta2, static_cast<double>(steps_));
     T* values = store.values().data();
     const T* gradients = store.gradients().data();
-    const T beta1 = static_cast<T>(options_.beta1);
-    const T beta2 = static_cast<T>(options_.beta2);
-    const T epsilon = static_cast<T>(options_.epsilon);
-    const T root = static_cast<T>(1.0 / std::sqrt(correction2));
     for (const Range& range : ranges_) {
       const double rate = learning_rate * range.rate_factor;
-      const T keep = static_cast<T>(1.0 - rate * range.decay);
-      const T scale = static_cast<T>(rate / correction1);
+      const detail::AdamWFactors<T> factors{static_cast<T>(options_.beta1),
+                                            static_cast<T>(options_.beta2),
+                                            static_cast<T>(1.0 - options_.beta1),
+                                            static_cast<T>(1.0 - options_.beta2),
+                                            static_cast<T>(1.0 - rate * range.decay),
+                                            static_cast<T>(rate / correction1),
+                                            static_cast<T>(1.0 / std::sqrt(correction2)),
+                                            static_cast<T>(options_.epsilon)};
       constexpr std::size_t block = 1 << 14;
       parallel_for((range.size + block - 1) / block, [&](std::size_t task) {
-        const std::size_t last = std::min(range.offset + range.size, range.offset + (task + 1) * block);
-        for (std::size_t i = range.offset + task * block; i < last; ++i) {
-          const T g = gradients[i];
-          first_[i] = beta1 * first_[i] + (T(1) - beta1) * g;
-          second_[i] = beta2 * second_[i] + (T(1) - beta2) * g * g;
-          values[i] = keep * values[i] - scale * first_[i] / (std::sqrt(second_[i]) * root + epsilon);
-        }
+        const std::size_t first = range.offset + task * block;
+        const std::size_t count = std::min(block, range.offset + range.size - first);
+        detail::adamw_update(values + first, first_.data() + first, second_.data() + first, gradients + first,
+                             count, factors);
       });
     }
   }
@@ -104,22 +157,43 @@ class AdamW {
   std::uint64_t steps_ = 0;
 };
 
-/// The Euclidean norm of all gradients, summed in a fixed order.
+/// The Euclidean norm of all gradients, summed in an order that depends on their number alone.
 template <class T>
 double gradient_norm(const ParameterStore<T>& store) {
+  const std::span<const T> gradients = store.gradients();
+  std::array<double, 64> parts{};
+  const std::size_t block = (gradients.size() + parts.size() - 1) / parts.size();
+  parallel_for(parts.size(), [&](std::size_t task) {
+    constexpr std::size_t lanes = 8;
+    double sums[lanes] = {};
+    const std::size_t last = std::min(gradients.size(), (task + 1) * block);
+    for (std::size_t i = task * block; i < last; i += lanes) {
+      const std::size_t count = std::min(lanes, last - i);
+      for (std::size_t lane = 0; lane < count; ++lane) {
+        const auto g = static_cast<double>(gradients[i + lane]);
+        sums[lane] += g * g;
+      }
+    }
+    for (const double sum : sums) parts[task] += sum;
+  });
   double sum = 0.0;
-  for (const T g : store.gradients()) sum += static_cast<double>(g) * static_cast<double>(g);
+  for (const double part : parts) sum += part;
   return std::sqrt(sum);
 }
 
-/// Scales the gradients down to `limit` if their norm exceeds it; returns the norm before.
-/// As torch.nn.utils.clip_grad_norm_.
+/// Scales the gradients down to norm `limit` if theirs exceeds it (0: never); returns the norm
+/// before. As torch.nn.utils.clip_grad_norm_.
 template <class T>
 double clip_gradients(ParameterStore<T>& store, double limit) {
   const double norm = gradient_norm(store);
-  if (limit > 0.0 && norm > limit) {
-    const T factor = static_cast<T>(limit / (norm + 1e-6));
-    for (T& g : store.gradients()) g *= factor;
+  const double factor = limit / (norm + 1e-6);
+  if (limit > 0.0 && factor < 1.0) {
+    const std::span<T> gradients = store.gradients();
+    constexpr std::size_t block = 1 << 16;
+    parallel_for((gradients.size() + block - 1) / block, [&](std::size_t task) {
+      const std::size_t last = std::min(gradients.size(), (task + 1) * block);
+      for (std::size_t i = task * block; i < last; ++i) gradients[i] *= static_cast<T>(factor);
+    });
   }
   return norm;
 }

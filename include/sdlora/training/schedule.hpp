@@ -21,8 +21,10 @@ struct Schedule {
 
   /// The rate of step 0, 1, …
   double operator()(std::size_t step) const {
-    if (step < warm_up) return peak * static_cast<double>(step) / static_cast<double>(std::max<std::size_t>(1, warm_up));
-    const double length = static_cast<double>(std::max<std::size_t>(1, steps > warm_up ? steps - warm_up : 1));
+    if (step < warm_up)
+      return peak * static_cast<double>(step) / static_cast<double>(std::max<std::size_t>(1, warm_up));
+    const double length =
+        static_cast<double>(std::max<std::size_t>(1, steps > warm_up ? steps - warm_up : 1));
     const double part = std::min(1.0, static_cast<double>(step - warm_up) / length);
     if (decay == Decay::Constant) return peak;
     const double fall = decay == Decay::Linear ? 1.0 - part : 0.5 * (1.0 + std::cos(std::numbers::pi * part));

@@ -1,0 +1,68 @@
+#include "any_model.hpp"
+
+#include "model_of.hpp"
+
+namespace sdlora::examples {
+
+// One of each in its own translation unit.
+PlacementEntry frozen_entry();
+PlacementEntry prompt_entry();
+PlacementEntry prefix_entry();
+PlacementEntry initial_state_entry();
+PlacementEntry bitfit_entry();
+PlacementEntry lora_ssm_entry();
+PlacementEntry lora_linear_entry();
+PlacementEntry lora_all_entry();
+PlacementEntry sdlora_entry();
+PlacementEntry full_entry();
+
+namespace {
+
+const std::vector<PlacementEntry>& entries() {
+  static const std::vector<PlacementEntry> all{
+      frozen_entry(),   prompt_entry(),      prefix_entry(),   initial_state_entry(), bitfit_entry(),
+      lora_ssm_entry(), lora_linear_entry(), lora_all_entry(), sdlora_entry(),        full_entry()};
+  return all;
+}
+
+const PlacementEntry& entry(const std::string& name) {
+  std::string names;
+  for (const PlacementEntry& each : entries()) {
+    if (each.choice.name == name) return each;
+    names += (names.empty() ? "" : ", ") + each.choice.name;
+  }
+  throw ArgumentError("placement '" + name + "' is not known; choose one of " + names);
+}
+
+}  // namespace
+
+const std::vector<PlacementChoice>& placement_choices() {
+  static const std::vector<PlacementChoice> choices = [] {
+    std::vector<PlacementChoice> result;
+    for (const PlacementEntry& each : entries()) result.push_back(each.choice);
+    return result;
+  }();
+  return choices;
+}
+
+const PlacementChoice& placement_choice(const std::string& name) { return entry(name).choice; }
+
+std::unique_ptr<AnyModel> make_model(const std::string& name, AnyBasePointer base, const Selection& selection,
+                                     const AdapterOptions& options) {
+  return entry(name).make(std::move(base), selection, options);
+}
+
+std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::filesystem::path& directory) {
+  const AdapterDescription description = read_adapter_description(directory);
+  for (const PlacementEntry& each : entries()) {
+    if (each.choice.placement == description.placement && !description.placement.empty()) {
+      return each.load(std::move(base), directory);
+    }
+  }
+  throw FileError(description.path, "placement",
+                  "\"" + description.placement +
+                      "\" is none of the presets that the programs know; load it in a "
+                      "program of your own with its placement's type");
+}
+
+}  // namespace sdlora::examples

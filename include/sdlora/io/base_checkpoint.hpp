@@ -1,0 +1,118 @@
+#pragma once
+
+#include "../model/base.hpp"
+#include "model_config.hpp"
+#include "safetensors_writer.hpp"
+#include "tensor_source.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sdlora {
+
+namespace detail {
+
+inline MambaDimensions dimensions_of(const CheckpointConfig& c) {
+  return {c.d_model, c.n_layer, c.vocab_size, c.dt_rank, c.d_inner(), c.d_state, c.d_conv, c.norm_epsilon};
+}
+
+/// The head is the embedding: a stored head must be absent or the same.
+inline void require_tied_head(const TensorSource& source, const std::string& embedding) {
+  constexpr const char* head = "lm_head.weight";
+  if (!source.contains(head)) return;
+  source.require_shape(head, source.info(embedding).shape);
+  const std::size_t rows = source.info(embedding).shape[0];
+  const std::size_t cols = source.info(embedding).shape[1];
+  std::vector<float> a(cols);
+  std::vector<float> b(cols);
+  for (std::size_t i = 0; i < rows; ++i) {
+    source.read_part(embedding, i * cols, std::span<float>(a));
+    source.read_part(head, i * cols, std::span<float>(b));
+    if (a != b) {
+      throw FileError(source.path(), "tensor \"lm_head.weight\"",
+                      "expected the values of \"" + embedding + "\" (a tied head), found others in row " +
+                          std::to_string(i) + "; models with a head of their own are not supported");
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style.
+/// Throws FileError for a missing, misshapen, non-finite or unknown tensor and for a model that is
+/// not supported; ArgumentError where the sizes contradict the configuration's type.
+template <Config C, class T = float>
+std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
+  const CheckpointConfig config = read_checkpoint_config(directory);
+  require_supported(config);
+  const TensorSource source(directory);
+  const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
+                                                                             : "backbone.embeddings.weight";
+  // Shapes are checked before anything of their size is allocated.
+  source.require_shape(embedding, std::vector<std::size_t>{config.vocab_size, config.d_model});
+  const auto base = std::make_shared<Base<C, T>>(detail::dimensions_of(config));
+  std::set<std::string> known{"lm_head.weight", embedding};
+  base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
+    const std::string& stored = name == "backbone.embeddings.weight" ? embedding : name;
+    source.require_shape(stored, shape);
+    source.read(stored, std::span<T>(values.data, values.rows * values.cols));
+    known.insert(stored);
+  });
+  for (const std::string& name : source.names()) {
+    if (!known.contains(name)) {
+      throw FileError(source.path(), "tensor \"" + name + "\"",
+                      "expected only the tensors of a Mamba model of " + std::to_string(config.n_layer) +
+                          " layers, found this one besides; check that config.json belongs to these weights");
+    }
+  }
+  detail::require_tied_head(source, embedding);
+  base->finish();
+  return base;
+}
+
+/// How `save_base` writes.
+struct SaveBaseOptions {
+  Dtype dtype = Dtype::F32;                   ///< F32, F16 or BF16
+  std::optional<std::string> tokenizer = {};  ///< "byte" for a byte-level model
+  std::optional<std::int32_t> end_of_text = {};
+};
+
+/// Writes config.json and model.safetensors into `directory`, which is made where missing, in Hugging
+/// Face's style: `load_base` and `transformers` read it. Throws FileError.
+template <Config C, class T>
+void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
+               const SaveBaseOptions& options = {}) {
+  const MambaDimensions& m = base.dimensions();
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) {
+    throw FileError(directory.string(), "",
+                    "cannot be made a directory: " + failed.message() + "; choose another");
+  }
+  SafetensorsWriter writer;
+  writer.set_metadata("format", "pt");
+  base.visit([&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
+    writer.add(name, options.dtype, shape, std::span<const T>(values.data, values.rows * values.cols));
+  });
+  writer.save(directory / "model.safetensors");
+  CheckpointConfig config;
+  config.d_model = m.d_model;
+  config.n_layer = m.n_layer;
+  config.vocab_size = m.vocab_size;
+  config.dt_rank = m.dt_rank;
+  config.d_state = m.d_state;
+  config.d_conv = m.d_conv;
+  config.expand = m.d_inner / m.d_model;
+  config.norm_epsilon = m.norm_epsilon;
+  config.tokenizer = options.tokenizer;
+  config.end_of_text = options.end_of_text;
+  write_checkpoint_config(directory / "config.json", config);
+}
+
+}  // namespace sdlora

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+
+namespace sdlora {
+
+/// A sum of negative log-likelihoods, in nats, and how many predictions it has.
+struct Loss {
+  double sum = 0.0;
+  std::size_t count = 0;
+  double mean() const { return count == 0 ? 0.0 : sum / static_cast<double>(count); }
+};
+
+}  // namespace sdlora
