@@ -22,7 +22,7 @@ struct ForwardKernel {
   static constexpr int tile_values = tile_steps * 2 * padded_states;
   static constexpr int staged_values = (tile_values + threads - 1) / threads;
   static constexpr std::size_t shared_floats = 2 * tile_values;
-  static constexpr int resident_blocks = 4;
+  static constexpr int resident_blocks = States >= 16 ? 6 : 8;
 
   using Arguments = std::conditional_t<Aggregate, AggregateArguments<IO>, ForwardArguments<IO>>;
 
@@ -119,6 +119,22 @@ struct ForwardKernel {
       if (segment.begin + k < segment.end) load_step(steps[k]);
     });
 
+    // Where the next checkpoint goes: the state before the sequence's first step is not one.
+    const CheckpointLayout layout(in.channels, in.states);
+    const Position checkpoint_size = layout.size();
+    const Position checkpoint_step = Position{in.channels} * width;
+    float* checkpoint = nullptr;
+    int steps_to_checkpoint = in.checkpoint_interval;
+    if constexpr (!Aggregate) {
+      const Position local = segment.begin - segment.first;
+      if (local > 0) steps_to_checkpoint = 0;
+      checkpoint = x.checkpoints + layout.at(CheckpointLayout::first_row(segment.first, segment.sequence,
+                                                                         in.checkpoint_interval) +
+                                                 (local > 0 ? local / in.checkpoint_interval : 1),
+                                             first_state, channel);
+    }
+    const bool writes = active && part == 0;
+
     auto tiles = block.shared();
     int current = 0;
     store_tile(thread, tiles, load_tile(thread, in, segment.begin, segment.end));
@@ -133,18 +149,12 @@ struct ForwardKernel {
       if (more) staged = load_tile(thread, in, tile_begin + tile_steps, segment.end);
       const auto tile = tiles.from(current * tile_values + first_state);
 
-      for (int group = 0; group < count; group += ring) {
-        if constexpr (!Aggregate) {
-          const Position local = tile_begin + group - segment.first;
-          if (x.checkpoints != nullptr && local > 0 && (local & (in.checkpoint_interval - 1)) == 0) {
-            store_checkpoint(block, x, h, segment, local, first_state, channel, active);
-          }
-        }
+      const auto run_group = [&](int group, auto checked) {
         unroll<ring>([&](auto k) {
           const int t = group + k;
-          if (t < count) {
+          if (!decltype(checked)::value || t < count) {
             const Step step = steps[k];
-            if (t + ring < ahead) load_step(steps[k]);
+            if (!decltype(checked)::value || t + ring < ahead) load_step(steps[k]);
             const float input = static_cast<float>(step.u);
             float delta = static_cast<float>(step.dt) + bias;
             if constexpr (Softplus) delta = softplus(block, delta);
@@ -169,11 +179,28 @@ struct ForwardKernel {
                 const float gate = static_cast<float>(step.z);
                 y *= gate * sigmoid(block, gate);
               }
-              if (active && part == 0) *out = block.template narrow<IO>(y);
+              if (writes) *out = block.template narrow<IO>(y);
               out += x.out.stride;
             }
           }
         });
+      };
+      for (int group = 0; group < count; group += ring) {
+        if constexpr (!Aggregate) {
+          if (x.checkpoints != nullptr) {
+            if (steps_to_checkpoint == 0) {
+              if (active) store_checkpoint(block, checkpoint, checkpoint_step, h, first_state, in.states);
+              checkpoint += checkpoint_size;
+              steps_to_checkpoint = in.checkpoint_interval;
+            }
+            steps_to_checkpoint -= ring;
+          }
+        }
+        if (ahead == tile_steps + ring) {
+          run_group(group, Index<0>{});
+        } else {
+          run_group(group, Index<1>{});
+        }
       }
       current ^= 1;
       if (more) store_tile(thread, tiles.from(current * tile_values), staged);
@@ -203,18 +230,10 @@ struct ForwardKernel {
   }
 
   template <class Block>
-  static constexpr void store_checkpoint(const Block& block, const Arguments& x, const float (&h)[States],
-                                         const SegmentOfBlock& segment, Position local, int first_state,
-                                         int channel, bool active) {
-    const CheckpointLayout layout(x.in.channels, x.in.states);
-    const Position row =
-        CheckpointLayout::first_row(segment.first, segment.sequence, x.in.checkpoint_interval) +
-        local / x.in.checkpoint_interval;
+  static constexpr void store_checkpoint(const Block& block, float* to, Position step,
+                                         const float (&h)[States], int first_state, int states) {
     unroll<States / width>([&](auto v) {
-      const int n = first_state + v * width;
-      if (active && n < x.in.states) {
-        block.template store_vector<width>(x.checkpoints + layout.at(row, n, channel), &h[v * width]);
-      }
+      if (first_state + v * width < states) block.template store_vector<width>(to + v * step, &h[v * width]);
     });
   }
 };
