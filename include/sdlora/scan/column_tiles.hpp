@@ -132,6 +132,23 @@ void for_each_tile(Block x, const F& f) {
   }
 }
 
+/// The same with tiles of `Count` whole vectors or of one, and scalars for the rest: for arithmetic that
+/// exists for those two.
+template <std::size_t Count, class Block, class F>
+void for_each_whole_tile(Block x, const F& f) {
+  using T = typename Block::value_type;
+  const auto take = [&]<class V, std::size_t Vectors>() {
+    constexpr std::size_t width = Vectors * sizeof(V) / sizeof(T);
+    while (x.columns >= width) {
+      f.template operator()<V, Vectors>(x.columns_from(0, width));
+      x = x.columns_from(width, x.columns - width);
+    }
+  };
+  if constexpr (Count > 1) take.template operator()<Simd<T>, Count>();
+  take.template operator()<Simd<T>, 1>();
+  take.template operator()<T, 1>();
+}
+
 /// Rows ahead of the running one that a streaming loop asks for: far enough to hide memory.
 inline constexpr std::ptrdiff_t rows_ahead = 4;
 

@@ -1,13 +1,16 @@
 #pragma once
 
 #include "../error.hpp"
+#include "column_tiles.hpp"
 #include "policy.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 
 namespace sdlora {
+inline namespace SDLORA_SIMD_TAG {
 
 /// The recurrence as a ratio of running products and sums: with P_t = Π a,
 /// h_t = P_t (h_0 + Σ b_i / P_i).
@@ -21,44 +24,82 @@ struct CumsumRatio {
 
   template <class T>
   static void columns(const LinearBlock<T>& x, Workspace&) {
-    for (std::size_t j = 0; j < x.columns; ++j) run<false>(x, j);
-    for (std::size_t j = 0; j < x.columns; ++j) run<true>(x, j);
+    std::size_t column = x.first_column;
+    detail::for_each_whole_tile<1>(x, [&]<class V, std::size_t Count>(const LinearBlock<T>& tile) {
+      if (!run<false, V>(tile)) {
+        for (std::size_t j = 0; j < tile.columns; ++j) explain(tile, j, column + j);
+      }
+      column += tile.columns;
+    });
+    detail::for_each_whole_tile<1>(
+        x, []<class V, std::size_t Count>(const LinearBlock<T>& tile) { run<true, V>(tile); });
   }
 
  private:
-  template <bool Write, class T>
-  static void run(const LinearBlock<T>& x, std::size_t j) {
-    const int exponent = std::numeric_limits<T>::max_exponent * 25 / 32;
-    const T largest = std::ldexp(T(1), exponent);
-    const T smallest = std::ldexp(T(1), -exponent);
-    const T* a = x.a + j;
-    const T* b = x.b + j;
-    T* h = x.h + j;
-    T product = 1;
-    T sum = x.initial_state(j);
+  template <class T>
+  static constexpr int exponent = std::numeric_limits<T>::max_exponent * 25 / 32;
+
+  template <class T>
+  static bool in_range(T product, T sum) {
+    const T size = std::abs(product);
+    return size >= std::ldexp(T(1), -exponent<T>) && size <= std::ldexp(T(1), exponent<T>) &&
+           std::isfinite(sum);
+  }
+
+  /// One vector of columns. Without Write, only tells whether all stays in range.
+  template <bool Write, class V, class T>
+  static bool run(const LinearBlock<T>& x) {
+    const T* a = x.a;
+    const T* b = x.b;
+    T* h = x.h;
+    V product(T(1));
+    V sum = x.initial ? detail::load_lanes<V>(x.initial) : V(T(0));
+    const V smallest(std::ldexp(T(1), -exponent<T>)), largest(std::ldexp(T(1), exponent<T>));
+    const V infinity(std::numeric_limits<T>::infinity()), zero(T(0));
+    V good(T(1));
     for (std::size_t t = 0; t < x.length; ++t) {
-      const T before = product * sum;
-      product *= *a;
-      sum += *b / product;
+      const V before = product * sum;
+      product = product * detail::load_lanes<V>(a);
+      sum = sum + detail::load_lanes<V>(b) / product;
       if constexpr (Write) {
-        *h = x.exclusive ? before : product * sum;
+        detail::store_lanes<false>(x.exclusive ? before : V(product * sum), h);
       } else {
-        const T size = std::abs(product);
-        if (!(size >= smallest && size <= largest) || !std::isfinite(sum)) {
-          throw ArgumentError(
-              "CumsumRatio: the running product of a in column " + std::to_string(j) + " left [2^-" +
-              std::to_string(exponent) + ", 2^" + std::to_string(exponent) + "] at step " +
-              std::to_string(t) +
-              " of the scan, or the sum overflowed; scan shorter chunks, or use SimdChannels");
-        }
+        const V size = detail::absolute(product);
+        good = detail::choose(size >= smallest, good, zero);
+        good = detail::choose(size <= largest, good, zero);
+        good = detail::choose(detail::absolute(sum) < infinity, good, zero);
       }
       a += x.a_step;
       b += x.b_step;
       h += x.h_step;
+    }
+    std::array<T, sizeof(V) / sizeof(T)> flags;
+    detail::store_lanes<false>(good, flags.data());
+    return std::ranges::count(flags, T(0)) == 0;
+  }
+
+  template <class T>
+  static void explain(const LinearBlock<T>& x, std::size_t j, std::size_t column) {
+    T product = 1;
+    T sum = x.initial_state(j);
+    const T* a = x.a + j;
+    const T* b = x.b + j;
+    for (std::size_t t = 0; t < x.length; ++t) {
+      product *= *a;
+      sum += *b / product;
+      if (!in_range(product, sum)) {
+        throw ArgumentError("CumsumRatio: the running product of a in column " + std::to_string(column) +
+                            " left [2^-" + std::to_string(exponent<T>) + ", 2^" +
+                            std::to_string(exponent<T>) + "] at step " + std::to_string(t) +
+                            " of the scan, or the sum overflowed; scan shorter chunks, or use SimdChannels");
+      }
+      a += x.a_step;
+      b += x.b_step;
     }
   }
 };
 
 static_assert(ScanPolicy<CumsumRatio> && ColumnScan<CumsumRatio>);
 
+}  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

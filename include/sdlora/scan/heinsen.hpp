@@ -1,17 +1,21 @@
 #pragma once
 
 #include "../error.hpp"
+#include "column_tiles.hpp"
 #include "policy.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 
 namespace sdlora {
+inline namespace SDLORA_SIMD_TAG {
 
 /// The recurrence in log space, as two prefix sums: with s_t = Σ log a,
 /// log h_t = s_t + log(h_0 + Σ exp(log b_i − s_i)), the second sum kept as a running log-sum-exp.
-/// Work 2L with a logarithm and exponentials in each, depth that of two prefix sums.
+/// Work 2L with two logarithms and two exponentials a step, depth that of two prefix sums (run in
+/// sequence here, with columns in vector lanes).
 /// Stability: nothing overflows, but digits cancel: the relative error is about ε·|s_t|.
 /// Requires a > 0, b ≥ 0 and initial ≥ 0 (negative ones would need complex logarithms), and
 /// |s_t|·ε ≤ 0.001; else throws ArgumentError before h is written.
@@ -22,60 +26,113 @@ struct Heinsen {
 
   template <class T>
   static void columns(const LinearBlock<T>& x, Workspace&) {
-    for (std::size_t j = 0; j < x.columns; ++j) check(x, j);
-    for (std::size_t j = 0; j < x.columns; ++j) {
-      T log_product = 0;
-      T log_sum = std::log(x.initial_state(j));
-      T state = x.initial_state(j);
-      for (std::size_t t = 0; t < x.length; ++t) {
-        const auto row = static_cast<std::ptrdiff_t>(t);
-        const T before = state;
-        log_product += std::log(x.a[row * x.a_step + static_cast<std::ptrdiff_t>(j)]);
-        log_sum =
-            log_add(log_sum, std::log(x.b[row * x.b_step + static_cast<std::ptrdiff_t>(j)]) - log_product);
-        state = std::exp(log_product + log_sum);
-        x.h[row * x.h_step + static_cast<std::ptrdiff_t>(j)] = x.exclusive ? before : state;
-      }
-    }
+    std::size_t column = x.first_column;
+    detail::for_each_whole_tile<1>(x, [&]<class V, std::size_t Count>(const LinearBlock<T>& tile) {
+      check<V, Count>(tile, column);
+      column += tile.columns;
+    });
+    detail::for_each_whole_tile<2>(
+        x, []<class V, std::size_t Count>(const LinearBlock<T>& tile) { run<V, Count>(tile); });
   }
 
  private:
-  /// log(exp(p) + exp(q)) without overflow; −∞ stands for log 0.
-  template <class T>
-  static T log_add(T p, T q) {
-    const T high = std::max(p, q);
-    if (high == -std::numeric_limits<T>::infinity()) return high;
-    return high + std::log1p(std::exp(std::min(p, q) - high));
+  template <class V, std::size_t Count, class T>
+  static void run(const LinearBlock<T>& x) {
+    constexpr std::size_t lanes = sizeof(V) / sizeof(T);
+    const V nothing(-std::numeric_limits<T>::infinity());  // log 0
+    std::array<V, Count> log_product, log_sum, state;
+    for (std::size_t i = 0; i < Count; ++i) {
+      log_product[i] = V(T(0));
+      state[i] = x.initial ? detail::load_lanes<V>(x.initial + i * lanes) : V(T(0));
+      log_sum[i] = log(state[i]);
+    }
+    const T* a = x.a;
+    const T* b = x.b;
+    T* h = x.h;
+    for (std::size_t t = 0; t < x.length; ++t) {
+      for (std::size_t i = 0; i < Count; ++i) {
+        const V before = state[i];
+        log_product[i] = log_product[i] + log(detail::load_lanes<V>(a + i * lanes));
+        const V term = log(detail::load_lanes<V>(b + i * lanes)) - log_product[i];
+        const V high = detail::greater(log_sum[i], term), low = detail::lesser(log_sum[i], term);
+        const V sum = high + detail::log1p_unit(exp(V(low - high)));
+        log_sum[i] = detail::choose(high == nothing, nothing, sum);
+        state[i] = exp(V(log_product[i] + log_sum[i]));
+        detail::store_lanes<false>(x.exclusive ? before : state[i], h + i * lanes);
+      }
+      a += x.a_step;
+      b += x.b_step;
+      h += x.h_step;
+    }
+  }
+
+  /// Vectors tell whether all is well; only when it is not, scalars find the place.
+  template <class V, std::size_t Count, class T>
+  static void check(const LinearBlock<T>& x, std::size_t first_column) {
+    constexpr std::size_t lanes = sizeof(V) / sizeof(T);
+    const V zero(T(0)), infinity(std::numeric_limits<T>::infinity());
+    V good(T(1));
+    const auto demand = [&](auto condition) { good = detail::choose(condition, good, zero); };
+    for (std::size_t i = 0; i < Count; ++i) {
+      if (x.initial) {
+        const V initial = detail::load_lanes<V>(x.initial + i * lanes);
+        demand(initial >= zero);
+        demand(initial < infinity);
+      }
+      V log_product = zero;
+      const T* a = x.a + i * lanes;
+      const T* b = x.b + i * lanes;
+      for (std::size_t t = 0; t < x.length; ++t) {
+        const V va = detail::load_lanes<V>(a), vb = detail::load_lanes<V>(b);
+        demand(va > zero);
+        demand(va < infinity);
+        demand(vb >= zero);
+        demand(vb < infinity);
+        log_product = log_product + log(va);
+        demand(detail::absolute(log_product) <= V(limit<T>));
+        a += x.a_step;
+        b += x.b_step;
+      }
+    }
+    std::array<T, lanes> flags;
+    detail::store_lanes<false>(good, flags.data());
+    if (std::ranges::count(flags, T(1)) == static_cast<std::ptrdiff_t>(lanes)) return;
+    for (std::size_t j = 0; j < x.columns; ++j) explain(x, j, first_column + j);
   }
 
   template <class T>
-  static void check(const LinearBlock<T>& x, std::size_t j) {
-    const T limit = T(1e-3) / std::numeric_limits<T>::epsilon();
-    const auto refuse = [&](const std::string& what, std::size_t t) {
-      throw ArgumentError("Heinsen: " + what + " in column " + std::to_string(j) + " at step " +
-                          std::to_string(t) +
+  static constexpr T limit = T(1e-3) / std::numeric_limits<T>::epsilon();
+
+  template <class T>
+  static void explain(const LinearBlock<T>& x, std::size_t j, std::size_t column) {
+    const auto refuse = [&](const std::string& what, std::size_t step) {
+      throw ArgumentError("Heinsen: " + what + " in column " + std::to_string(column) + " at step " +
+                          std::to_string(step) +
                           " of the scan; use SimdChannels, or Sequential, which accept any values");
     };
-    if (!(x.initial_state(j) >= 0) || std::isinf(x.initial_state(j))) {
-      refuse("needs an initial state ≥ 0 but found " + std::to_string(x.initial_state(j)), 0);
+    const T initial = x.initial_state(j);
+    if (!(initial >= 0) || std::isinf(initial)) {
+      refuse("needs an initial state ≥ 0 but found " + std::to_string(initial), 0);
     }
+    const T* a = x.a + j;
+    const T* b = x.b + j;
     T log_product = 0;
     for (std::size_t t = 0; t < x.length; ++t) {
-      const auto row = static_cast<std::ptrdiff_t>(t);
-      const T a = x.a[row * x.a_step + static_cast<std::ptrdiff_t>(j)];
-      const T b = x.b[row * x.b_step + static_cast<std::ptrdiff_t>(j)];
-      if (!(a > 0) || std::isinf(a)) refuse("needs a > 0 but found a = " + std::to_string(a), t);
-      if (!(b >= 0) || std::isinf(b)) refuse("needs b ≥ 0 but found b = " + std::to_string(b), t);
-      log_product += std::log(a);
-      if (std::abs(log_product) > limit) {
+      if (!(*a > 0) || std::isinf(*a)) refuse("needs a > 0 but found a = " + std::to_string(*a), t);
+      if (!(*b >= 0) || std::isinf(*b)) refuse("needs b ≥ 0 but found b = " + std::to_string(*b), t);
+      log_product += log(*a);
+      if (!(std::abs(log_product) <= limit<T>)) {
         refuse("the sum of log a reached " + std::to_string(log_product) + ", beyond ±" +
-                   std::to_string(limit) + ", where the relative error exceeds 0.001,",
+                   std::to_string(limit<T>) + ", where the relative error exceeds 0.001,",
                t);
       }
+      a += x.a_step;
+      b += x.b_step;
     }
   }
 };
 
 static_assert(ScanPolicy<Heinsen> && ColumnScan<Heinsen>);
 
+}  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

@@ -4,6 +4,7 @@
 #include "../tensor/workspace.hpp"
 #include "operator.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <optional>
@@ -29,9 +30,10 @@ struct LinearBlock {
   std::ptrdiff_t h_step = 0;
   std::size_t length = 0;
   std::size_t columns = 0;
-  const T* initial = nullptr;  // (columns), or null for zero
-  bool exclusive = false;      // store the state before the step instead of the one after it
-  bool streaming = false;      // the whole result exceeds the caches; only a hint
+  std::size_t first_column = 0;  // of this block in the matrix it is from, for messages
+  const T* initial = nullptr;    // (columns), or null for zero
+  bool exclusive = false;        // store the state before the step instead of the one after it
+  bool streaming = false;        // the whole result exceeds the caches; only a hint
 
   constexpr T initial_state(std::size_t column) const { return initial ? initial[column] : T(0); }
 
@@ -42,6 +44,7 @@ struct LinearBlock {
     part.b += first;
     part.h += first;
     if (initial) part.initial += first;
+    part.first_column += first;
     part.columns = count;
     return part;
   }
@@ -165,6 +168,37 @@ class Scratch {
   std::vector<V> heap_;
   std::span<V> values_;
 };
+
+/// Solves a block column after column: `solve(steps, initial)` turns the (a, b) of one column into
+/// states in `b`. A line's worth of columns is gathered at a time, row after row.
+template <class T, class Solve>
+void solve_columns(const LinearBlock<T>& x, Workspace& workspace, const Solve& solve) {
+  constexpr std::size_t line = alignment / sizeof(T);
+  const std::size_t stride = x.length + line;  // powers of two apart, columns would share cache sets
+  Scratch<LinearStep<T>> scratch(workspace, stride * std::min(line, x.columns));
+  LinearStep<T>* const steps = scratch.values().data();  // (columns of the line, length)
+  for (std::size_t first = 0; first < x.columns; first += line) {
+    const LinearBlock<T> part = x.columns_from(first, std::min(line, x.columns - first));
+    const T* a = part.a;
+    const T* b = part.b;
+    for (std::size_t t = 0; t < x.length; ++t) {
+      for (std::size_t j = 0; j < part.columns; ++j) steps[j * stride + t] = {a[j], b[j]};
+      a += x.a_step;
+      b += x.b_step;
+    }
+    for (std::size_t j = 0; j < part.columns; ++j) {
+      solve(std::span<LinearStep<T>>(steps + j * stride, x.length), part.initial_state(j));
+    }
+    T* h = part.h;
+    for (std::size_t t = 0; t < x.length; ++t) {
+      for (std::size_t j = 0; j < part.columns; ++j) {
+        const LinearStep<T>* column = steps + j * stride;
+        h[j] = !x.exclusive ? column[t].b : t > 0 ? column[t - 1].b : part.initial_state(j);
+      }
+      h += x.h_step;
+    }
+  }
+}
 
 }  // namespace detail
 

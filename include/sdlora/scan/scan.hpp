@@ -108,38 +108,17 @@ void scan(Policy policy, const In& in, Out&& out,
 
 namespace detail {
 
-/// Column after column through a policy for any operator.
-template <class Policy, class T>
-void columns_by_elements(const LinearBlock<T>& x, Workspace& workspace) {
-  Scratch<LinearStep<T>> scratch(workspace, x.length);
-  const auto steps = scratch.values();
-  for (std::size_t j = 0; j < x.columns; ++j) {
-    const T* a = x.a + j;
-    const T* b = x.b + j;
-    for (std::size_t t = 0; t < x.length; ++t) {
-      steps[t] = {*a, *b};
-      a += x.a_step;
-      b += x.b_step;
-    }
-    // The initial state goes into the first step; every later one then gives states by its b.
-    const T before = x.initial_state(j);
-    steps[0].b = LinearRecurrence<T>::apply(steps[0], before);
-    Policy::inclusive(steps, LinearRecurrence<T>{}, workspace);
-    T* h = x.h + j;
-    if (x.exclusive) *h = before;
-    for (std::size_t t = x.exclusive ? 1 : 0; t < x.length; ++t) {
-      h[static_cast<std::ptrdiff_t>(t) * x.h_step] = steps[x.exclusive ? t - 1 : t].b;
-    }
-  }
-}
-
 template <class Policy, class T>
 void scan_block(const LinearBlock<T>& x, Workspace& workspace) {
   if (x.length == 0 || x.columns == 0) return;
   if constexpr (ColumnScan<Policy>) {
     Policy::columns(x, workspace);
   } else {
-    columns_by_elements<Policy>(x, workspace);
+    solve_columns(x, workspace, [&](std::span<LinearStep<T>> steps, T initial) {
+      // The initial state goes into the first step; every later one then gives states by its b.
+      steps[0].b = LinearRecurrence<T>::apply(steps[0], initial);
+      Policy::inclusive(steps, LinearRecurrence<T>{}, workspace);
+    });
   }
 }
 
@@ -185,6 +164,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
     x.b_step = sign * static_cast<std::ptrdiff_t>(b.stride);
     x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
     x.columns = columns;
+    x.first_column = first_column;
     if (options.initial) x.initial = options.initial.row(s) + first_column;
     x.exclusive = options.kind == ScanKind::exclusive;
     x.streaming = 3 * h.rows * h.cols * sizeof(T) > detail::streaming_bytes;

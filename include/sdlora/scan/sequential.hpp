@@ -15,21 +15,10 @@ struct Sequential {
   }
 
   template <class T>
-  static void columns(const LinearBlock<T>& x, Workspace&) {
-    for (std::size_t j = 0; j < x.columns; ++j) {
-      const T* a = x.a + j;
-      const T* b = x.b + j;
-      T* h = x.h + j;
-      T state = x.initial_state(j);
-      for (std::size_t t = 0; t < x.length; ++t) {
-        const T before = state;
-        state = LinearRecurrence<T>::apply({*a, *b}, state);
-        *h = x.exclusive ? before : state;
-        a += x.a_step;
-        b += x.b_step;
-        h += x.h_step;
-      }
-    }
+  static void columns(const LinearBlock<T>& x, Workspace& workspace) {
+    detail::solve_columns(x, workspace, [](std::span<LinearStep<T>> steps, T state) {
+      for (auto& step : steps) step.b = state = LinearRecurrence<T>::apply(step, state);
+    });
   }
 };
 

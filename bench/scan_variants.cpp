@@ -1,0 +1,122 @@
+// All scans of the menu, and the fused selective scan, beside the ceilings of this machine.
+//
+//   scan_variants [--selection=quick|all] [Google Benchmark's options]
+//   scan_variants --serve
+//
+// Names: columns/<policy>/<forward|backward>/<scalar>/B:…/L:…/D:…/N:…/threads:…  (B·L rows, D·N columns)
+//        elements/<policy>/<operator>/any/…/L:…                                  (one sequence of values)
+// With --serve it reads lines "forward|backward B L D N threads" and answers each with the seconds of
+// one run of SimdChannels, so that another program can measure in turn with it.
+
+#include "support/scan_suite.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using namespace sdlora;
+
+/// 2×2 matrices: an operator that is neither commutative nor cheap.
+struct MatrixProduct {
+  struct value_type {
+    float m[4] = {1, 0, 0, 1};
+  };
+  constexpr value_type operator()(const value_type& x, const value_type& y) const {
+    return {{x.m[0] * y.m[0] + x.m[1] * y.m[2], x.m[0] * y.m[1] + x.m[1] * y.m[3],
+             x.m[2] * y.m[0] + x.m[3] * y.m[2], x.m[2] * y.m[1] + x.m[3] * y.m[3]}};
+  }
+  static constexpr value_type identity() { return {}; }
+};
+
+/// Google Benchmark's table with the place of each line among all.
+class Progress : public benchmark::ConsoleReporter {
+ public:
+  explicit Progress(std::size_t count) : ConsoleReporter(OO_Tabular), count_(count) {}
+
+  void ReportRuns(const std::vector<Run>& runs) override {
+    if (!runs.empty() && runs.front().benchmark_name() != last_) {
+      last_ = runs.front().benchmark_name();
+      ++done_;
+    }
+    std::fprintf(stderr, "[%zu/%zu] ", done_, count_);
+    for (const Run& run : runs) {
+      if (run.error_occurred) {
+        std::fprintf(stderr, "%s: %s\n", run.benchmark_name().c_str(), run.error_message.c_str());
+        continue;
+      }
+      const auto value = [&](const char* name) {
+        const auto found = run.counters.find(name);
+        return found == run.counters.end() ? 0.0 : static_cast<double>(found->second);
+      };
+      std::fprintf(stderr, "%s: %.4g ns/element, %.3g GB/s, %.2f of copy, %.3f of the bare loop\n",
+                   run.benchmark_name().c_str(), value("best_ns_per_element"), value("GB_per_s"),
+                   value("of_copy"), value("of_bare"));
+    }
+  }
+
+ private:
+  std::size_t count_, done_ = 0;
+  std::string last_;
+};
+
+int serve() {
+  std::string direction;
+  scan_suite::Shape shape;
+  while (std::cin >> direction >> shape.B >> shape.L >> shape.D >> shape.N >> shape.threads) {
+    auto& x = scan_suite::columns_of<float>(shape);
+    if (direction == "backward") x.with_gradients();
+    scan_suite::use_threads(shape.threads);
+    const double seconds = scan_suite::seconds_of([&] {
+      if (direction == "backward") {
+        scan_backward(SimdChannels{}, x.a, x.h, x.grad_h, x.grad_a, x.grad_b, {}, x.options());
+      } else {
+        scan(SimdChannels{}, x.a, x.b, x.h, x.options());
+      }
+    });
+    std::printf("%.9f\n", seconds);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  scan_suite::Selection selection = scan_suite::Selection::quick;
+  std::vector<char*> arguments;
+  for (int i = 0; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--serve") return serve();
+    if (argument == "--selection=all") {
+      selection = scan_suite::Selection::all;
+    } else if (argument != "--selection=quick") {
+      arguments.push_back(argv[i]);
+    }
+  }
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+
+  scan_suite::Suite suite(selection);
+  ColumnPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
+  GuardedPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
+  suite.add_fused();
+  suite.add_operator<LinearRecurrence<float>>("linear", [](std::size_t i) {
+    return LinearStep<float>{0.9F + 0.01F * static_cast<float>(i % 10), 1.0F};
+  });
+  suite.add_operator<MatrixProduct>("matrix2x2", [](std::size_t i) {
+    const float angle = 0.01F * static_cast<float>(i % 7);
+    return MatrixProduct::value_type{{1 - angle * angle / 2, angle, -angle, 1 - angle * angle / 2}};
+  });
+
+  Progress progress(suite.register_all());
+  benchmark::RunSpecifiedBenchmarks(&progress);
+  benchmark::Shutdown();
+  return 0;
+}
