@@ -52,6 +52,12 @@ std::unique_ptr<AnyModel> make_model(const std::string& name, AnyBasePointer bas
   return entry(name).make(std::move(base), selection, options);
 }
 
+Selection select_for(const std::string& name, AnyBasePointer base, std::span<const Example> data,
+                     const SelectionOptions& options) {
+  if (entry(name).select == nullptr) throw ArgumentError("placement '" + name + "' selects no dimensions");
+  return entry(name).select(std::move(base), data, options);
+}
+
 std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::filesystem::path& directory) {
   const AdapterDescription description = read_adapter_description(directory);
   for (const PlacementEntry& each : entries()) {

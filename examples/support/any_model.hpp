@@ -12,6 +12,7 @@
 #include <sdlora/model/batch.hpp>
 #include <sdlora/model/loss.hpp>
 #include <sdlora/model/mamba_state.hpp>
+#include <sdlora/training/selection_options.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ class AnyModel {
   using value_type = float;
   using base_type = AnyBase;
   using state_type = MambaState<float>;
+  struct placement_type {
+    static constexpr bool learns = true;
+  };
 
   virtual ~AnyModel() = default;
 
@@ -75,6 +79,10 @@ const PlacementChoice& placement_choice(const std::string& name);
 /// A fresh model of the preset `name`.
 std::unique_ptr<AnyModel> make_model(const std::string& name, AnyBasePointer base, const Selection& selection,
                                      const AdapterOptions& options);
+
+/// SDLoRA's first phase for the preset `name`, which must be one that selects.
+Selection select_for(const std::string& name, AnyBasePointer base, std::span<const Example> data,
+                     const SelectionOptions& options);
 
 /// The model of an adapter directory, whichever preset it was trained with. FileError where it fits none.
 std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::filesystem::path& directory);

@@ -14,6 +14,8 @@ struct PlacementEntry {
   PlacementChoice choice;
   std::unique_ptr<AnyModel> (*make)(AnyBasePointer, const Selection&, const AdapterOptions&);
   std::unique_ptr<AnyModel> (*load)(AnyBasePointer, const std::filesystem::path&);
+  /// Null where the preset selects nothing.
+  Selection (*select)(AnyBasePointer, std::span<const Example>, const SelectionOptions&) = nullptr;
 };
 
 /// AnyModel of one preset.
@@ -25,7 +27,7 @@ class ModelOf final : public AnyModel {
   ModelOf(std::string name, Model model) : name_(std::move(name)), model_(std::move(model)) {}
 
   std::string name() const override { return name_; }
-  std::string placement() const override { return describe<P>(); }
+  std::string placement() const override { return model_.placement(); }
   const MambaDimensions& dimensions() const override { return model_.dimensions(); }
   const AnyBasePointer& base() const override { return model_.base(); }
   const AdapterOptions& options() const override { return model_.options(); }

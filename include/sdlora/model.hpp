@@ -6,6 +6,7 @@
 #include "model/cross_entropy.hpp"
 #include "model/example.hpp"
 #include "model/fingerprint.hpp"
+#include "model/generate.hpp"
 #include "model/loss.hpp"
 #include "model/mamba_model.hpp"
 #include "model/mamba_state.hpp"

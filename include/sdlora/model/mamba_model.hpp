@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../adapters/describe.hpp"
 #include "../adapters/selection.hpp"
 #include "../layers/mamba_block.hpp"
 #include "../tensor/tensor.hpp"
@@ -85,6 +86,8 @@ class MambaModel : public detail::TrainableCount<C, P> {
 
   MambaModel(MambaModel&&) = default;
 
+  /// The placement as text, as adapter files hold it.
+  std::string placement() const { return describe<P>(); }
   const MambaDimensions& dimensions() const { return base_->dimensions(); }
   const std::shared_ptr<const base_type>& base() const { return base_; }
   const Selection& selection() const { return selection_; }

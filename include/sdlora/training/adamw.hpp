@@ -167,13 +167,14 @@ double gradient_norm(const ParameterStore<T>& store) {
     constexpr std::size_t lanes = 8;
     double sums[lanes] = {};
     const std::size_t last = std::min(gradients.size(), (task + 1) * block);
-    for (std::size_t i = task * block; i < last; i += lanes) {
-      const std::size_t count = std::min(lanes, last - i);
-      for (std::size_t lane = 0; lane < count; ++lane) {
+    std::size_t i = task * block;
+    for (; i + lanes <= last; i += lanes) {
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
         const auto g = static_cast<double>(gradients[i + lane]);
         sums[lane] += g * g;
       }
     }
+    for (; i < last; ++i) sums[0] += static_cast<double>(gradients[i]) * static_cast<double>(gradients[i]);
     for (const double sum : sums) parts[task] += sum;
   });
   double sum = 0.0;

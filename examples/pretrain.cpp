@@ -1,0 +1,88 @@
+// Pre-trains a byte-level Mamba on plain text and saves it as a base checkpoint: how examples/base was made.
+#include <sdlora/adapters/presets.hpp>
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/io/dataset.hpp>
+#include <sdlora/io/mapped_file.hpp>
+#include <sdlora/training/evaluate.hpp>
+#include <sdlora/training/trainer.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "support/any_model.hpp"
+#include "support/program.hpp"
+
+namespace {
+
+using namespace sdlora;
+
+/// Cuts text into windows of `length` bytes; documents are separated by NUL, which becomes the end of text.
+JsonlDataset windows(const std::filesystem::path& path, std::size_t length) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  std::vector<Example> examples;
+  for (std::size_t first = 0; first + 1 < bytes.size(); first += length) {
+    Example example;
+    for (std::size_t i = first; i < std::min(bytes.size(), first + length); ++i) {
+      const auto byte = static_cast<std::int32_t>(bytes[i]);
+      example.ids.push_back(byte == 0 ? ByteTokenizer::end_of_text_id : byte);
+    }
+    example.labels = example.ids;
+    examples.push_back(std::move(example));
+  }
+  return JsonlDataset::from_examples(std::move(examples));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::filesystem::path train, heldout, out;
+  MambaDimensions m{.d_model = 192, .n_layer = 8, .vocab_size = 264, .d_state = 16, .d_conv = 4};
+  std::size_t length = 512;
+  std::size_t threads = 0;
+  TrainerOptions options{.epochs = 1,
+                         .learning_rate = 3e-3,
+                         .batch_size = 16,
+                         .weight_decay = 0.1,
+                         .warm_up_steps = 100,
+                         .decay = Decay::Cosine,
+                         .checkpoint_every = 200};
+  CLI::App app("Pre-trains a byte-level Mamba language model on plain text", "pretrain");
+  app.add_option("--text", train, "training text; documents separated by NUL bytes")->required();
+  app.add_option("--heldout", heldout, "text to measure bits per byte on")->required();
+  app.add_option("--out", out, "directory of the checkpoint to write")->required();
+  app.add_option("--d-model", m.d_model)->capture_default_str();
+  app.add_option("--layers", m.n_layer)->capture_default_str();
+  app.add_option("--length", length, "bytes of a training sequence")->capture_default_str();
+  app.add_option("--batch-size", options.batch_size, "sequences of a step")->capture_default_str();
+  app.add_option("--epochs", options.epochs)->capture_default_str();
+  app.add_option("--steps", options.steps, "instead of epochs")->capture_default_str();
+  app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
+  app.add_option("--seed", options.seed)->capture_default_str();
+  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
+  app.add_flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
+  return examples::run_program(app, argc, argv, [&] {
+    if (threads != 0) set_thread_count(threads);
+    m.dt_rank = automatic_dt_rank(m.d_model);
+    m.d_inner = 2 * m.d_model;
+    const JsonlDataset text = windows(train, length);
+    const JsonlDataset rest = windows(heldout, length);
+    const auto base = std::make_shared<const examples::AnyBase>(examples::AnyBase::random(m, options.seed));
+    const auto model = examples::make_model("full", base, {}, {});
+    std::printf("%zu parameters; %zu bytes of text, %zu held out\n", model->total_parameters(), text.tokens(),
+                rest.tokens());
+    options.checkpoint_directory = (out / "checkpoint").string();
+    Trainer trainer{*model, options};
+    trainer.fit(text);
+    const Loss loss = evaluate_loss(*model, rest);
+    const auto trained = model->merged();
+    save_base(*trained, out,
+              {.dtype = Dtype::BF16, .tokenizer = "byte", .end_of_text = ByteTokenizer::end_of_text_id});
+    std::printf("held out: %.4f bits per byte; written to %s\n", loss.mean() / std::numbers::ln2,
+                out.c_str());
+  });
+}

@@ -1,0 +1,108 @@
+#pragma once
+
+#include "../adapters/parameter_store.hpp"
+#include "../io/safetensors.hpp"
+#include "../io/safetensors_writer.hpp"
+#include "adamw.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sdlora {
+
+/// What a run is, as named texts: its base, placement, data, every option that decides a number. A
+/// checkpoint belongs to exactly one of them.
+using RunIdentity = std::vector<std::pair<std::string, std::string>>;
+
+/// Writes what a run needs to go on from here: the values that learn, the optimizer's moments, the
+/// number of steps and the run's identity, as one safetensors file that replaces the last one by a
+/// rename. Random numbers and the place in the data follow from the step. Throws FileError; Error
+/// where a value is not finite, and then leaves the last checkpoint as it is.
+template <class T>
+void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>& store,
+                     const AdamW<T>& optimizer, const RunIdentity& identity) {
+  constexpr Dtype dtype = sizeof(T) == 8 ? Dtype::F64 : Dtype::F32;
+  SafetensorsWriter writer;
+  writer.set_metadata("format", "sdlora checkpoint 1");
+  writer.set_metadata("step", std::to_string(optimizer.steps()));
+  for (const auto& [key, text] : identity) writer.set_metadata("run." + key, text);
+  for (const ParameterInfo& entry : store.entries()) {
+    for (const T value : store.values(entry)) {
+      if (!std::isfinite(value)) {
+        throw Error("save_checkpoint: " + entry.name + " is not finite after step " +
+                    std::to_string(optimizer.steps()) + "; nothing was written to " + path.string() +
+                    "; lower the learning rate and resume from there");
+      }
+    }
+    const std::vector<std::size_t> shape{entry.rows, entry.cols};
+    writer.add(entry.name, dtype, shape, store.values(entry));
+    writer.add("first_moment." + entry.name, dtype, shape,
+               optimizer.first_moments().subspan(entry.offset, entry.size()));
+    writer.add("second_moment." + entry.name, dtype, shape,
+               optimizer.second_moments().subspan(entry.offset, entry.size()));
+  }
+  writer.save(path);
+}
+
+/// Puts a run back where the checkpoint was written, bit for bit, and returns the number of steps
+/// made. Throws FileError, and changes nothing, where the file is damaged or of another run.
+template <class T>
+std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<T>& store,
+                              AdamW<T>& optimizer, const RunIdentity& identity) {
+  const TensorFile file = TensorFile::open(path);
+  const auto text = [&](const std::string& key) -> const std::string& {
+    const auto found = file.metadata().find(key);
+    if (found == file.metadata().end()) {
+      throw FileError(file.path(), "header.__metadata__." + key,
+                      "missing; this is no checkpoint of this version: remove it to begin anew");
+    }
+    return found->second;
+  };
+  if (text("format") != "sdlora checkpoint 1") {
+    throw FileError(file.path(), "header.__metadata__.format",
+                    "expected \"sdlora checkpoint 1\", found another; remove it to begin anew");
+  }
+  for (const auto& [key, expected] : identity) {
+    const std::string& found = text("run." + key);
+    if (found != expected) {
+      throw FileError(file.path(), "header.__metadata__.run." + key,
+                      "the checkpoint is of a run with " + key + " = " + found + ", this one has " +
+                          expected +
+                          "; resume with the settings of that run, or begin anew in another directory");
+    }
+  }
+  const std::string& digits = text("step");
+  std::uint64_t step = 0;
+  const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  if (problem != std::errc() || end != digits.data() + digits.size()) {
+    throw FileError(file.path(), "header.__metadata__.step",
+                    "expected a number of steps; remove the checkpoint");
+  }
+  if (file.size() != 3 * store.entries().size()) {
+    throw FileError(file.path(), "",
+                    "expected " + std::to_string(3 * store.entries().size()) + " tensors, found " +
+                        std::to_string(file.size()) + "; the checkpoint is of another placement");
+  }
+  std::vector<T> values[3];
+  const char* const prefixes[3] = {"", "first_moment.", "second_moment."};
+  for (std::size_t kind = 0; kind < 3; ++kind) {
+    values[kind].resize(store.size());
+    for (const ParameterInfo& entry : store.entries()) {
+      const std::string name = prefixes[kind] + entry.name;
+      file.require_shape(name, std::vector<std::size_t>{entry.rows, entry.cols});
+      file.read(name, std::span<T>(values[kind]).subspan(entry.offset, entry.size()));
+    }
+  }
+  std::copy(values[0].begin(), values[0].end(), store.values().begin());
+  optimizer.restore(values[1], values[2], step);
+  return step;
+}
+
+}  // namespace sdlora

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "../adapters/selection.hpp"
+#include "../adapters/warm_up.hpp"
+#include "../model/mamba_model.hpp"
+#include "selection_options.hpp"
+#include "trainer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sdlora {
+
+/// SDLoRA's first phase (Galim et al., arXiv 2410.09016, section 5.2): trains the placement's
+/// warm-up, in which all of A_log learns, for some steps; scores how far each A_log moved from its
+/// pre-trained value; chooses per layer the best channels and in each the best states. The trained
+/// values are dropped: a model made from the selection begins at the base again.
+template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
+Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& data,
+                            SelectionOptions options = {}, const Score& score = {}) {
+  using Policy = typename P::template policy_at<site::ALog>;
+  static_assert(
+      detail::selected_channels<Policy> != 0,
+      "sdlora::select_dimensions: dimensions are scored by A_log; place SelectedDimensions at site::ALog, "
+      "as presets::SDLoRA does");
+  using Model = MambaModel<C, WarmUp<P>, T>;
+  const MambaDimensions& m = base->dimensions();
+  const AdapterSizes sizes = adapter_sizes(options.adapters, m);
+  // A range of a site that learns in the second phase alone means nothing in the first.
+  AdapterOptions adapters = options.adapters;
+  std::erase_if(adapters.layers, [](const LayerRange& range) {
+    return (range.site == site::XProjB::name && !WarmUp<P>::template learns_at<site::XProjB>) ||
+           (range.site == site::XProjC::name && !WarmUp<P>::template learns_at<site::XProjC>);
+  });
+  Model model(base, std::move(adapters));
+  Trainer trainer(model, {.steps = options.steps,
+                          .learning_rate = options.learning_rate,
+                          .batch_size = options.batch_size,
+                          .accumulation = options.accumulation,
+                          .weight_decay = options.weight_decay,
+                          .clip = options.clip,
+                          .warm_up_steps = options.warm_up_steps,
+                          .seed = options.seed,
+                          .progress = options.progress,
+                          .output = options.output,
+                          .label = "warm-up"});
+  trainer.fit(data);
+
+  Selection selection{m.d_inner, m.d_state, {}};
+  std::vector<T> change(m.d_inner * m.d_state);
+  for (std::size_t l = 0; l < m.n_layer; ++l) {
+    std::fill(change.begin(), change.end(), T(0));
+    const std::string name = "layers." + std::to_string(l) + "." + std::string(site::ALog::name);
+    if (const ParameterInfo* entry = model.parameters().find(name)) {
+      const std::span<const T> learned = std::as_const(model).parameters().values(*entry);
+      const T* before = base->layer(l).A_log.data;
+      for (std::size_t i = 0; i < change.size(); ++i) change[i] = learned[i] - before[i];
+    }
+    selection.layers.push_back(select_layer(MatrixView<const T>(change.data(), m.d_inner, m.d_state),
+                                            Policy::channels(sizes), Policy::states(sizes), score));
+  }
+  return selection;
+}
+
+/// The same for a base that may still change (as it is now).
+template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
+Selection select_dimensions(const std::shared_ptr<Base<C, T>>& base, const Data& data,
+                            SelectionOptions options = {}, const Score& score = {}) {
+  return select_dimensions<P, Score>(std::shared_ptr<const Base<C, T>>(base), data, std::move(options),
+                                     score);
+}
+
+}  // namespace sdlora

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "../adapters/options.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <ostream>
+
+namespace sdlora {
+
+/// Settings of SDLoRA's first phase.
+struct SelectionOptions {
+  std::size_t steps = 500;
+  double learning_rate = 1e-3;
+  std::size_t batch_size = 4;
+  std::size_t accumulation = 1;
+  double weight_decay = 0.0;
+  double clip = 1.0;
+  std::size_t warm_up_steps = 0;
+  std::uint64_t seed = 0;
+  AdapterOptions adapters = {};  ///< of the placement: sizes that its type leaves open, layers, …
+  bool progress = true;
+  std::ostream* output = nullptr;  ///< of the progress; null: standard error
+};
+
+}  // namespace sdlora

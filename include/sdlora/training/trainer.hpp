@@ -1,0 +1,339 @@
+#pragma once
+
+#include "../model/batch.hpp"
+#include "../model/example.hpp"
+#include "../model/fingerprint.hpp"
+#include "../tensor/random.hpp"
+#include "adamw.hpp"
+#include "checkpoint.hpp"
+#include "evaluate.hpp"
+#include "metrics_log.hpp"
+#include "progress.hpp"
+#include "schedule.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <optional>
+#include <ostream>
+#include <span>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sdlora {
+
+/// What one step was.
+struct StepReport {
+  std::uint64_t step = 0;      ///< 1 after the first
+  double epoch = 0.0;          ///< passes over the data so far
+  double loss = 0.0;           ///< mean over the step's targets, before its update, in nats
+  double gradient_norm = 0.0;  ///< before clipping
+  double learning_rate = 0.0;
+  std::size_t tokens = 0;  ///< that went through the model
+  double seconds = 0.0;
+};
+
+/// Settings of a training run.
+struct TrainerOptions {
+  std::size_t epochs = 1;
+  std::size_t steps = 0;  ///< instead of epochs, if not 0
+  double learning_rate = 1e-3;
+  std::size_t batch_size = 4;    ///< examples that go through the model together
+  std::size_t accumulation = 1;  ///< batches of one step
+  double weight_decay = 0.0;
+  double clip = 1.0;  ///< largest norm of all gradients; 0: no clipping
+  std::size_t warm_up_steps = 0;
+  Decay decay = Decay::Linear;
+  std::vector<ParameterGroup> groups = {};
+  std::uint64_t seed = 0;                           ///< of the order of the examples
+  std::size_t checkpoint_every = 0;                 ///< in steps; 0: after every epoch
+  std::filesystem::path checkpoint_directory = {};  ///< empty: no checkpoints
+  bool resume = false;                              ///< go on from the checkpoint there, if there is one
+  std::filesystem::path log_path = {};              ///< of the metrics log; empty: none
+  std::size_t evaluate_every = 0;                   ///< in steps; 0: after every epoch
+  bool progress = true;
+  std::ostream* output = nullptr;  ///< of the progress; null: standard error
+  std::string label = "training";  ///< before every line of progress
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double final_rate = 0.0;  ///< of the schedule, as a part of the learning rate
+  std::function<void(const StepReport&)> on_step = {};
+};
+
+/// What came out of a run.
+struct TrainingReport {
+  std::uint64_t first_step = 0;                               ///< 0, or where the run resumed
+  std::uint64_t steps = 0;                                    ///< in all, those before resuming included
+  std::vector<double> losses;                                 ///< of each step made here
+  std::vector<std::pair<std::uint64_t, double>> evaluations;  ///< step and mean loss, those made here
+  std::uint64_t tokens = 0;                                   ///< that went through the model here
+  double seconds = 0.0;  ///< of the steps alone: no evaluation, no checkpoints
+};
+
+/// Trains what learns in a model with AdamW. The loss of a step is the mean over all label tokens of
+/// all its batches. Each epoch goes through the examples in an order that follows from seed and
+/// epoch. With a checkpoint directory, a run that was killed at any moment goes on from its last
+/// checkpoint and ends with the same bits as one that was not.
+template <class Model>
+class Trainer {
+  static_assert(Model::placement_type::learns,
+                "sdlora::Trainer: this placement trains nothing; place at least one policy, for example "
+                "presets::SDLoRA<8, 15, 4>, or use evaluate_loss to evaluate");
+  using T = typename Model::value_type;
+
+ public:
+  /// The model must outlive the trainer. Throws ArgumentError where an option makes no sense.
+  explicit Trainer(Model& model, TrainerOptions options = {}) : model_(&model), options_(std::move(options)) {
+    const auto require = [](bool good, const char* what) {
+      if (!good) throw ArgumentError(std::string("Trainer: expected ") + what);
+    };
+    const TrainerOptions& o = options_;
+    require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1");
+    require(o.batch_size > 0 && o.accumulation > 0, "a batch size and an accumulation of at least 1");
+    require(std::isfinite(o.learning_rate) && o.learning_rate > 0.0, "a learning rate above 0");
+    require(std::isfinite(o.weight_decay) && o.weight_decay >= 0.0, "a weight decay of at least 0");
+    require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)");
+    require(o.beta1 >= 0.0 && o.beta1 < 1.0 && o.beta2 >= 0.0 && o.beta2 < 1.0 && o.epsilon > 0.0,
+            "betas in [0, 1) and an epsilon above 0");
+    require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint directory to resume from");
+    require(o.checkpoint_every == 0 || !o.checkpoint_directory.empty(),
+            "a directory to write checkpoints to");
+  }
+
+  /// Trains on the examples of `data` (a dataset or a range of examples).
+  /// Throws ArgumentError on unusable data, Error where the loss stops being finite (the model is as
+  /// before that step, and files are untouched), FileError where a file cannot be written or read.
+  template <class Data>
+  TrainingReport fit(const Data& data) {
+    return run(examples_of(data), {});
+  }
+
+  /// The same, with the mean loss on `evaluation` shown and logged now and then.
+  template <class Data, class Evaluation>
+  TrainingReport fit(const Data& data, const Evaluation& evaluation) {
+    return run(examples_of(data), examples_of(evaluation));
+  }
+
+  const TrainerOptions& options() const { return options_; }
+
+ private:
+  /// A run's examples in their order. Where a step's examples lie follows from its number alone.
+  struct Order {
+    std::span<const Example> examples;
+    std::size_t per_step = 0;
+    std::uint64_t seed = 0;
+    std::vector<std::uint32_t> indices = {};
+    std::uint64_t epoch = static_cast<std::uint64_t>(-1);
+
+    std::uint64_t steps_per_epoch() const { return (examples.size() + per_step - 1) / per_step; }
+
+    /// The examples of a step, the last of an epoch may have fewer.
+    std::span<const std::uint32_t> of_step(std::uint64_t step) {
+      if (const std::uint64_t wanted = step / steps_per_epoch(); wanted != epoch) {
+        epoch = wanted;
+        indices.resize(examples.size());
+        for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<std::uint32_t>(i);
+        RandomStream(seed, epoch).shuffle(indices.data(), indices.size());
+      }
+      const auto first = static_cast<std::size_t>(step % steps_per_epoch()) * per_step;
+      return std::span<const std::uint32_t>(indices).subspan(first,
+                                                             std::min(per_step, indices.size() - first));
+    }
+  };
+
+  TrainingReport run(std::span<const Example> examples, std::span<const Example> evaluation) {
+    if (examples.empty()) throw ArgumentError("Trainer: expected examples to train on, found none");
+    const TrainerOptions& o = options_;
+    Order order{examples, o.batch_size * o.accumulation, o.seed};
+    const std::uint64_t per_epoch = order.steps_per_epoch();
+    const std::uint64_t total = o.steps != 0 ? o.steps : o.epochs * per_epoch;
+    const Schedule schedule{o.learning_rate, total, o.warm_up_steps, o.decay, o.final_rate};
+    AdamW<T> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
+
+    TrainingReport report;
+    report.steps = total;
+    std::filesystem::path checkpoint;
+    RunIdentity identity;
+    if (!o.checkpoint_directory.empty()) {
+      identity = identify(examples, total);
+      checkpoint = open_checkpoint();
+      if (o.resume && std::filesystem::exists(checkpoint)) {
+        report.first_step = load_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
+      }
+    }
+    MetricsLog log(o.log_path, report.first_step > 0 ? std::optional(report.first_step) : std::nullopt);
+    std::ostream& out = o.output != nullptr ? *o.output : std::cerr;
+    std::optional<Progress> progress;
+    if (o.progress) progress.emplace(out, o.label, total, report.first_step);
+    if (progress && report.first_step > 0) {
+      progress->note(o.label + ": resumed after step " + std::to_string(report.first_step));
+    }
+
+    const Stopwatch watch;
+    for (std::uint64_t step = report.first_step; step < total; ++step) {
+      const StepReport made = make_step(order, step, schedule, optimizer, checkpoint);
+      const std::uint64_t done = made.step;
+      report.losses.push_back(made.loss);
+      report.tokens += made.tokens;
+      report.seconds += made.seconds;
+      log.write(done, {{"epoch", made.epoch},
+                       {"loss", made.loss},
+                       {"learning_rate", made.learning_rate},
+                       {"gradient_norm", made.gradient_norm},
+                       {"tokens", static_cast<double>(made.tokens)},
+                       {"seconds", made.seconds}});
+      if (progress) progress->update(done, made.loss, made.tokens, watch.seconds());
+      const auto due = [&](std::size_t every) {
+        return done == total || done % (every != 0 ? every : per_epoch) == 0;
+      };
+      if (!evaluation.empty() && due(o.evaluate_every)) {
+        const Loss loss = evaluate_loss(*model_, evaluation);
+        report.evaluations.emplace_back(done, loss.mean());
+        log.write(done, {{"evaluation_loss", loss.mean()}, {"evaluation_perplexity", perplexity(loss)}});
+        if (progress) progress->note(evaluation_text(done, loss));
+      }
+      if (!checkpoint.empty() && due(o.checkpoint_every)) {
+        save_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
+      }
+      if (o.on_step) o.on_step(made);
+    }
+    return report;
+  }
+
+  StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T>& optimizer,
+                       const std::filesystem::path& checkpoint) {
+    const Stopwatch watch;
+    const TrainerOptions& o = options_;
+    const std::span<const std::uint32_t> chosen = order.of_step(step);
+    std::size_t targets = 0;
+    for (const std::uint32_t i : chosen) targets += loss_tokens(order.examples[i]);
+    if (targets == 0) {
+      throw ArgumentError("Trainer: none of the " + std::to_string(chosen.size()) + " examples of step " +
+                          std::to_string(step + 1) +
+                          " has a label to learn after its first token; remove example " +
+                          std::to_string(chosen[0]) + " or correct its labels");
+    }
+    model_->parameters().zero_gradients();
+    StepReport made;
+    made.step = step + 1;
+    made.epoch = static_cast<double>(made.step) / static_cast<double>(order.steps_per_epoch());
+    made.learning_rate = schedule(step);
+    double sum = 0.0;
+    for (std::size_t first = 0, micro = 0; first < chosen.size(); first += o.batch_size, ++micro) {
+      batch_.clear();
+      for (const std::uint32_t i : chosen.subspan(first, std::min(o.batch_size, chosen.size() - first))) {
+        batch_.add(order.examples[i]);
+      }
+      made.tokens += batch_.tokens();
+      sum += model_
+                 ->accumulate_gradients(batch_, 1.0 / static_cast<double>(targets),
+                                        {.training = true, .step = step * o.accumulation + micro})
+                 .sum;
+    }
+    made.loss = sum / static_cast<double>(targets);
+    made.gradient_norm = clip_gradients(model_->parameters(), o.clip);
+    if (!std::isfinite(made.loss) || !std::isfinite(made.gradient_norm)) {
+      std::ostringstream text;
+      text << "Trainer: at step " << made.step << " the loss is " << made.loss
+           << " and the norm of its gradient " << made.gradient_norm
+           << ", expected finite numbers; the values are those after step " << step
+           << (checkpoint.empty() ? "" : " and the last checkpoint stands") << "; lower the learning rate ("
+           << o.learning_rate << "), warm up for longer, or clip more strongly";
+      throw Error(text.str());
+    }
+    optimizer.step(model_->parameters(), made.learning_rate);
+    made.seconds = watch.seconds();
+    return made;
+  }
+
+  /// The checkpoint's name; what a killed run left half-written beside it is removed.
+  std::filesystem::path open_checkpoint() const {
+    const std::filesystem::path& directory = options_.checkpoint_directory;
+    std::error_code failed;
+    std::filesystem::create_directories(directory, failed);
+    if (failed) {
+      throw FileError(directory.string(), "",
+                      "cannot be made a directory: " + failed.message() + "; choose another");
+    }
+    const std::filesystem::path path = directory / "checkpoint.safetensors";
+    if (!options_.resume && std::filesystem::exists(path)) {
+      throw FileError(path.string(), "",
+                      "is the checkpoint of an earlier run; resume it, or remove the file to begin anew");
+    }
+    remove_leftovers(path);
+    return path;
+  }
+
+  RunIdentity identify(std::span<const Example> examples, std::uint64_t total) const {
+    const auto number = [](double value) {
+      char digits[32];
+      return std::string(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+    };
+    const TrainerOptions& o = options_;
+    const auto& adapters = model_->options();
+    detail::Hash parameters;
+    for (const ParameterInfo& entry : model_->parameters().entries()) {
+      parameters.add(entry.name);
+      parameters.add(static_cast<std::uint64_t>(entry.rows));
+      parameters.add(static_cast<std::uint64_t>(entry.cols));
+    }
+    detail::Hash selection;
+    for (const auto& layer : model_->selection().layers) {
+      for (const std::uint32_t c : layer.channels) selection.add(std::uint64_t{c});
+      for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
+    }
+    detail::Hash data;
+    for (const Example& example : examples) {
+      data.add(static_cast<std::uint64_t>(example.ids.size()));
+      for (const std::int32_t id : example.ids) data.add(static_cast<std::uint64_t>(id));
+      for (const std::int32_t label : example.labels) data.add(static_cast<std::uint64_t>(label));
+    }
+    std::string groups;
+    for (const ParameterGroup& group : o.groups) {
+      groups += group.site + ":" + number(group.rate_factor) + ":" + number(group.weight_decay) + " ";
+    }
+    const char* const decays[] = {"constant", "linear", "cosine"};
+    return {{"base", fingerprint_text(fingerprint(*model_->base()))},
+            {"placement", model_->placement()},
+            {"parameters", fingerprint_text(parameters.value())},
+            {"selection", fingerprint_text(selection.value())},
+            {"alpha", number(adapters.alpha)},
+            {"dropout", number(adapters.dropout)},
+            {"adapter_seed", std::to_string(adapters.seed)},
+            {"data", std::to_string(examples.size()) + " examples " + fingerprint_text(data.value())},
+            {"steps", std::to_string(total)},
+            {"batch_size", std::to_string(o.batch_size)},
+            {"accumulation", std::to_string(o.accumulation)},
+            {"learning_rate", number(o.learning_rate)},
+            {"weight_decay", number(o.weight_decay)},
+            {"clip", number(o.clip)},
+            {"warm_up_steps", std::to_string(o.warm_up_steps)},
+            {"decay", decays[static_cast<std::size_t>(o.decay)]},
+            {"final_rate", number(o.final_rate)},
+            {"betas_epsilon", number(o.beta1) + " " + number(o.beta2) + " " + number(o.epsilon)},
+            {"groups", groups},
+            {"seed", std::to_string(o.seed)}};
+  }
+
+  std::string evaluation_text(std::uint64_t step, const Loss& loss) const {
+    std::ostringstream text;
+    text.precision(5);
+    text << options_.label << ": evaluation after step " << step << ": loss " << loss.mean()
+         << ", perplexity " << perplexity(loss);
+    return text.str();
+  }
+
+  Model* model_;
+  TrainerOptions options_;
+  Batch batch_;
+};
+
+}  // namespace sdlora
