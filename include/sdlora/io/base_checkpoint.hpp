@@ -51,7 +51,7 @@ template <Config C, class T = float>
 std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
   const CheckpointConfig config = read_checkpoint_config(directory);
   require_supported(config);
-  const TensorSource source(directory);
+  const TensorSource source = TensorSource::open(directory);
   const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
                                                                              : "backbone.embeddings.weight";
   // Shapes are checked before anything of their size is allocated.
