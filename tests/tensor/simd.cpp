@@ -94,9 +94,16 @@ TEST_CASE_TEMPLATE("exp2 far outside of its range", T, EACH_TYPE) {
   const T infinity = std::numeric_limits<T>::infinity();
   for (const T x : {T(-1e4), T(-1e30), -std::numeric_limits<T>::max(), -infinity})
     CHECK(sdlora::exp2(x) == 0);
-  for (T x = T(-1e4); x < T(std::numeric_limits<T>::min_exponent - 1); x += T(0.37)) {
-    REQUIRE(sdlora::exp2(sdlora::Simd<T>(x)).get(0) == 0);
+  const T least = T(std::numeric_limits<T>::min_exponent - 1);
+  for (T x = T(-1e4); x <= least - 1; x += T(0.37)) REQUIRE(sdlora::exp2(sdlora::Simd<T>(x)).get(0) == 0);
+  T before = 0;
+  for (int i = 0; i <= 1000; ++i) {  // where results would be subnormal
+    const T x = least - 1 + T(i) / 1000, value = sdlora::exp2(x);
+    REQUIRE(value >= before);
+    REQUIRE(std::fabs(value - std::exp2(x)) <= std::numeric_limits<T>::min() / 2);
+    before = value;
   }
+  CHECK(before == std::numeric_limits<T>::min());
   for (const T x :
        {T(std::numeric_limits<T>::max_exponent), T(1e5), std::numeric_limits<T>::max(), infinity}) {
     CHECK(sdlora::exp2(x) == infinity);

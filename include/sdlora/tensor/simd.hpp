@@ -202,11 +202,11 @@ template <class V>
 inline V exp2_generic(V x) {
   using T = SimdValue<V>;
   using Format = FloatFormat<T>;
-  x = lesser(V(Format::end_exponent), x);
+  // At the lower limit 2^n loses its last exponent bit and the result is 0; at the upper it is infinity.
+  x = greater(V(Format::min_exponent - T(1)), lesser(V(Format::end_exponent), x));
   const V shifted = x + V(Format::round_to_integer);
   const V n = shifted - V(Format::round_to_integer);
-  const V result = scale_by_power(exp2_unit(V(x - n)), shifted);
-  return choose(x < V(Format::min_exponent), V(T(0)), result);
+  return scale_by_power(exp2_unit(V(x - n)), shifted);
 }
 
 // e^x for x below log_max. log2(e) is taken in two parts: one alone would cost |x| roundings.
@@ -333,8 +333,9 @@ inline Simd<double> fma(Simd<double> a, Simd<double> b, Simd<double> c) {
   return detail::fused_multiply_add(a, b, c);
 }
 
-/// 2^x within 2 ulp of the exact power of the (rounded) argument. Exact at integers; 0 where the result
-/// would be subnormal, infinity from the end of the range.
+/// 2^x within 2 ulp of the exact power of the (rounded) argument, exact at integers. Where the result would
+/// be subnormal it falls monotonically to 0 at one below the least exponent (an absolute error of at most
+/// half the smallest normal number); infinity from the end of the range.
 inline float exp2(float x) { return detail::exp2_generic(x); }
 inline double exp2(double x) { return detail::exp2_generic(x); }
 inline Simd<float> exp2(Simd<float> x) { return detail::exp2_generic(x); }

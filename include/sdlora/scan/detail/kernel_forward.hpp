@@ -22,7 +22,7 @@ struct ForwardKernel {
   static constexpr int tile_values = tile_steps * 2 * padded_states;
   static constexpr int staged_values = (tile_values + threads - 1) / threads;
   static constexpr std::size_t shared_floats = 2 * tile_values;
-  static constexpr int resident_blocks = States >= 16 ? 6 : 8;
+  static constexpr int resident_blocks = States >= 16 ? 5 : 8;
 
   using Arguments = std::conditional_t<Aggregate, AggregateArguments<IO>, ForwardArguments<IO>>;
 

@@ -99,14 +99,15 @@ inline void recompute_states(const BackwardTile<T>& tile, std::size_t v, std::si
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V state[States];
   if constexpr (Work.states()) {
-    for (std::size_t n = 0; n < States; ++n) state[n] = V::load_aligned(h + n * P);
+    unrolled<States>([&](std::size_t n)
+                         __attribute__((always_inline)) { state[n] = V::load_aligned(h + n * P); });
   }
   for (std::size_t t = begin; t < end; ++t) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     const V dy = V::load_aligned(tile.dy + t * P + v);
     V y = V::load_aligned(tile.y + t * P + v);
-    for (std::size_t n = 0; n < States; ++n) {
+    unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
       const V a = exp2(V(delta * V::load_aligned(A2 + n * P)));
       if constexpr (Work.reverse()) a.store_aligned(tile.decay + (t * States + n) * P + v);
       if constexpr (Work.states()) {
@@ -119,11 +120,12 @@ inline void recompute_states(const BackwardTile<T>& tile, std::size_t v, std::si
           fma(dy, state[n], V::load_aligned(sum)).store_aligned(sum);
         }
       }
-    }
+    });
     if constexpr (Work.z) y.store_aligned(tile.y + t * P + v);
   }
   if constexpr (Work.states()) {
-    for (std::size_t n = 0; n < States; ++n) state[n].store_aligned(h + n * P);
+    unrolled<States>([&](std::size_t n)
+                         __attribute__((always_inline)) { state[n].store_aligned(h + n * P); });
   }
 }
 
@@ -137,9 +139,11 @@ inline void reverse_states(const BackwardTile<T>& tile, std::size_t v, std::size
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V g[States], sum_A[States];
-  for (std::size_t n = 0; n < States; ++n) g[n] = V::load_aligned(carry + n * P);
+  unrolled<States>([&](std::size_t n)
+                       __attribute__((always_inline)) { g[n] = V::load_aligned(carry + n * P); });
   if constexpr (Work.A) {
-    for (std::size_t n = 0; n < States; ++n) sum_A[n] = V::load_aligned(dA + n * P);
+    unrolled<States>([&](std::size_t n)
+                         __attribute__((always_inline)) { sum_A[n] = V::load_aligned(dA + n * P); });
   }
   for (std::size_t t = end; t-- > begin;) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
@@ -147,7 +151,7 @@ inline void reverse_states(const BackwardTile<T>& tile, std::size_t v, std::size
     const V dy = V::load_aligned(tile.dy + t * P + v);
     V gB = V::load_aligned(tile.gB + t * P + v);
     V qA = V::load_aligned(tile.qA + t * P + v);
-    for (std::size_t n = 0; n < States; ++n) {
+    unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
       const std::size_t kept = (t * Block + within + n) * P + v;
       const V gradient = fma(V(C[t * N + n]), dy, g[n]);
       if constexpr (Work.input_sum()) gB = fma(gradient, V(B[t * N + n]), gB);
@@ -161,13 +165,14 @@ inline void reverse_states(const BackwardTile<T>& tile, std::size_t v, std::size
         if constexpr (Work.dt_sum) qA = fma(V::load_aligned(A2 + n * P), q, qA);
       }
       g[n] = gradient * V::load_aligned(tile.decay + kept);
-    }
+    });
     if constexpr (Work.input_sum()) gB.store_aligned(tile.gB + t * P + v);
     if constexpr (Work.dt_sum) qA.store_aligned(tile.qA + t * P + v);
   }
-  for (std::size_t n = 0; n < States; ++n) g[n].store_aligned(carry + n * P);
+  unrolled<States>([&](std::size_t n) __attribute__((always_inline)) { g[n].store_aligned(carry + n * P); });
   if constexpr (Work.A) {
-    for (std::size_t n = 0; n < States; ++n) sum_A[n].store_aligned(dA + n * P);
+    unrolled<States>([&](std::size_t n)
+                         __attribute__((always_inline)) { sum_A[n].store_aligned(dA + n * P); });
   }
 }
 
@@ -242,9 +247,9 @@ void finish_backward_line(const SelectiveScanInputs<T>& in, const SelectiveScanG
       }
       if constexpr (Wanted.dt || Wanted.dt_bias) {
         const V d_delta = fma(u, V::load_aligned(tile.gB + at), V(ln2 * V::load_aligned(tile.qA + at)));
-        const V value = d_delta * V::load_aligned(tile.dt_slope + at);
-        if constexpr (Wanted.dt) value.store_unaligned(d_dt.row(t) + v);
-        if constexpr (Wanted.dt_bias) sum_bias += value;
+        const V slope = V::load_aligned(tile.dt_slope + at);
+        if constexpr (Wanted.dt) V(d_delta * slope).store_unaligned(d_dt.row(t) + v);
+        if constexpr (Wanted.dt_bias) sum_bias = fma(d_delta, slope, sum_bias);
       }
       if constexpr (Wanted.z) {
         V(V::load_aligned(tile.z_slope + at) * V::load_aligned(tile.y + at)).store_unaligned(dz.row(t) + v);

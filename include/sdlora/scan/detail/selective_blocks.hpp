@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 // How the fused selective scan cuts its work and lays out its scratch memory.
 //
@@ -35,6 +36,14 @@ inline constexpr std::size_t scan_line = 64 / sizeof(T);
 /// this length come with (32 for 512 bits, else 16).
 template <class T>
 inline constexpr std::size_t scan_state_block = simd_width<T> * sizeof(T) == 64 ? 16 : 8;
+
+/// f(0) … f(Count − 1), written out: the indices are constants, so arrays indexed by them can live in
+/// registers. f should be a lambda that is always inlined.
+template <std::size_t Count, class F>
+[[gnu::always_inline]] inline void unrolled(const F& f) {
+  [&]<std::size_t... I>(std::index_sequence<I...>)
+      __attribute__((always_inline)) { (f(I), ...); }(std::make_index_sequence<Count>{});
+}
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -217,6 +226,17 @@ struct LineRowsOut {
     for (std::size_t t = 0; t < length; ++t) std::copy_n(row(t), count, target + t * target_stride);
   }
 };
+
+/// Asks for `length` rows of one line of a matrix ahead of their use: rows are far apart, which the
+/// hardware does not foresee.
+template <class T>
+inline void prefetch_rows(const MatrixView<T>& matrix, std::size_t first_row, std::size_t length,
+                          std::size_t first_channel) {
+#if defined(__GNUC__)
+  const char* address = reinterpret_cast<const char*>(matrix.row(first_row) + first_channel);
+  for (std::size_t t = 0; t < length; ++t, address += matrix.stride * sizeof(T)) __builtin_prefetch(address);
+#endif
+}
 
 /// Copies `length` rows of a (M, N) matrix into a contiguous (length, N) block.
 template <class T>

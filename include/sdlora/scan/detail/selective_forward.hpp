@@ -24,26 +24,33 @@ inline void forward_states(const ForwardTile<T>& tile, std::size_t v, std::size_
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>;
   V state[States];
-  for (std::size_t n = 0; n < States; ++n) state[n] = V::load_aligned(h + n * P);
+  unrolled<States>([&](std::size_t n)
+                       __attribute__((always_inline)) { state[n] = V::load_aligned(h + n * P); });
   for (std::size_t t = 0; t < length; ++t) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     V y = V::load_aligned(tile.y + t * P + v);
-    for (std::size_t n = 0; n < States; ++n) {
+    unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
       const V a = exp2(V(delta * V::load_aligned(A2 + n * P)));
       state[n] = fma(a, state[n], V(input * V(B[t * N + n])));
       y = fma(V(C[t * N + n]), state[n], y);
-    }
+    });
     y.store_aligned(tile.y + t * P + v);
   }
-  for (std::size_t n = 0; n < States; ++n) state[n].store_aligned(h + n * P);
+  unrolled<States>([&](std::size_t n) __attribute__((always_inline)) { state[n].store_aligned(h + n * P); });
 }
+
+/// The chunk of a line that comes next, to be fetched meanwhile; of no length at the end.
+struct LineAhead {
+  std::size_t line = 0, first_row = 0, length = 0;
+};
 
 /// One chunk of one line: `h` (N, line) goes in and out.
 template <std::size_t N, class T>
 void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
                   const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
-                  std::size_t length, T* h, const T* B, const T* C, const ForwardTile<T>& tile, T* staging) {
+                  std::size_t length, T* h, const T* B, const T* C, const ForwardTile<T>& tile, T* staging,
+                  const LineAhead& ahead) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
   const std::size_t channel = line * P, count = std::min(P, in.channels() - channel), states = in.states();
@@ -63,6 +70,13 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
       V(D * value).store_aligned(tile.y + t * P + v);
       if (gated) silu(V::load_unaligned(z.row(t) + v)).store_aligned(tile.gate + t * P + v);
     }
+  }
+
+  if (ahead.length > 0) {
+    prefetch_rows(in.u, ahead.first_row, ahead.length, ahead.line * P);
+    prefetch_rows(in.dt, ahead.first_row, ahead.length, ahead.line * P);
+    if (gated) prefetch_rows(in.z, ahead.first_row, ahead.length, ahead.line * P);
+    prefetch_rows(out, ahead.first_row, ahead.length, ahead.line * P);
   }
 
   const T* A2 = parameters.A2.data() + line * P * states;
@@ -115,8 +129,13 @@ void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T*
                     chunk_states + (chunk * plan.lines + first_line) * line_size);
       }
       for (std::size_t line = first_line; line < last_line; ++line) {
+        LineAhead ahead{line + 1, first + begin, rows};
+        if (line + 1 == last_line) {
+          const std::size_t next = begin + scan_chunk;
+          ahead = {first_line, first + next, next < length ? std::min(scan_chunk, length - next) : 0};
+        }
         forward_line<N>(in, out, parameters, line, first + begin, rows, h + (line - first_line) * line_size,
-                        B, C, tile, staging);
+                        B, C, tile, staging, ahead);
       }
     }
     if (final_state) {
