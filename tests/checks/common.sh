@@ -37,10 +37,10 @@ finish() {
 
 # Tracked files, or all files where there is no repository, below the paths given; only those that exist.
 files() {
-  if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+  if git -c safe.directory='*' rev-parse --is-inside-work-tree >/dev/null 2>&1; then
     git -c safe.directory='*' ls-files --cached --others --exclude-standard -- "$@"
   else
-    find "$@" -type f -not -path './build/*' -not -path 'build/*' | sed 's,^\./,,'
+    find "$@" -type f -not -path './build/*' -not -path './.git/*' 2>/dev/null | sed 's,^\./,,' || true
   fi | sort -u | while IFS= read -r file; do [[ ! -f $file ]] || printf '%s\n' "$file"; done
 }
 headers() { files include/sdlora | grep '\.hpp$' || true; }
