@@ -1,0 +1,186 @@
+#pragma once
+
+#include <sdlora/model/mamba_model.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+// Small models with weights that all matter, and batches for them.
+namespace sdlora_test {
+
+/// Odd sizes: E = 20 is no multiple of a vector, R and V are primes.
+struct Tiny {
+  static constexpr sdlora::MambaConfig config{.d_model = 10, .n_layer = 2, .vocab_size = 19, .dt_rank = 3};
+};
+/// The same with every size left to run time.
+struct TinyAny {
+  static constexpr sdlora::MambaConfig config{.dt_rank = sdlora::dyn};
+};
+
+inline constexpr sdlora::MambaDimensions tiny_dimensions = sdlora::dimensions(Tiny::config);
+
+/// The same sizes with another number of layers.
+constexpr sdlora::MambaDimensions tiny_with_layers(std::size_t layers) {
+  sdlora::MambaDimensions m = tiny_dimensions;
+  m.n_layer = layers;
+  return m;
+}
+
+/// Normal numbers one after another.
+class Normals {
+ public:
+  explicit Normals(std::uint64_t seed) : random_(seed, 991) {}
+  double next() { return random_.normal(count_++); }
+  template <class T>
+  void fill(std::span<T> values, double scale, double mean = 0.0) {
+    for (T& value : values) value = static_cast<T>(mean + scale * next());
+  }
+  template <class T>
+  std::vector<T> vector(std::size_t count, double scale = 1.0, double mean = 0.0) {
+    std::vector<T> values(count);
+    fill(std::span<T>(values), scale, mean);
+    return values;
+  }
+
+ private:
+  sdlora::RandomStream random_;
+  std::uint64_t count_ = 0;
+};
+
+/// A base whose every weight matters: larger and less regular than at its initialisation.
+template <class C, class T>
+std::shared_ptr<sdlora::Base<C, T>> rough_base(const sdlora::MambaDimensions& m, std::uint64_t seed = 1) {
+  auto base = std::make_shared<sdlora::Base<C, T>>(m);
+  Normals normals(seed);
+  base->visit([&](const std::string& name, sdlora::MatrixView<T> view, const auto& shape) {
+    const std::span<T> values(view.data, view.rows * view.cols);
+    const auto is = [&](const char* part) { return name.find(part) != std::string::npos; };
+    if (is("norm")) {
+      normals.fill(values, 0.3, 1.0);
+    } else if (is("A_log")) {
+      normals.fill(values, 0.8, 0.3);
+    } else if (is("dt_proj.bias")) {
+      normals.fill(values, 1.0, -1.0);
+    } else if (is("conv1d.weight")) {
+      normals.fill(values, 0.6);
+    } else if (is("conv1d.bias")) {
+      normals.fill(values, 0.3);
+    } else if (is("mixer.D")) {
+      normals.fill(values, 1.0);
+    } else if (is("embeddings")) {
+      normals.fill(values, 0.5);
+    } else {  // the projections
+      normals.fill(values, 1.2 / std::sqrt(static_cast<double>(shape.back())));
+    }
+  });
+  base->finish();
+  return base;
+}
+
+/// Different channels and states in every layer.
+inline sdlora::Selection some_selection(const sdlora::MambaDimensions& m, std::size_t channels, std::size_t states) {
+  sdlora::Selection selection{m.d_inner, m.d_state, {}};
+  Normals normals(77);
+  for (std::size_t l = 0; l < m.n_layer; ++l) {
+    const std::vector<double> change = normals.vector<double>(m.d_inner * m.d_state);
+    selection.layers.push_back(sdlora::select_layer(
+        sdlora::MatrixView<const double>(change.data(), m.d_inner, m.d_state), channels, states));
+  }
+  return selection;
+}
+
+/// Sequences of the given lengths; about a fifth of the labels are ignored.
+inline std::vector<sdlora::Example> some_examples(const std::vector<std::size_t>& lengths, std::size_t vocab_size,
+                                                  std::uint64_t seed = 5) {
+  const sdlora::RandomStream random(seed, 17);
+  std::uint64_t next = 0;
+  std::vector<sdlora::Example> examples;
+  for (const std::size_t length : lengths) {
+    sdlora::Example example;
+    for (std::size_t t = 0; t < length; ++t) {
+      example.ids.push_back(static_cast<std::int32_t>(random.below(next++, vocab_size)));
+      const bool ignored = random.uniform(next++) < 0.2;
+      example.labels.push_back(ignored ? sdlora::ignored_label
+                                       : static_cast<std::int32_t>(random.below(next++, vocab_size)));
+    }
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+inline sdlora::Batch some_batch(const std::vector<std::size_t>& lengths, std::size_t vocab_size = 19,
+                                std::uint64_t seed = 5) {
+  return sdlora::Batch(some_examples(lengths, vocab_size, seed));
+}
+
+/// The sizes that the tests give to placements of dynamic ones.
+inline sdlora::AdapterOptions some_options() {
+  return {.rank = 2, .alpha = 3.0, .channels = 3, .states = 2, .prompt_length = 3};
+}
+
+/// A model with a selection where its placement wants one.
+template <class P, class C, class T>
+sdlora::MambaModel<C, P, T> make_model(std::shared_ptr<const sdlora::Base<C, T>> base,
+                                       sdlora::AdapterOptions options = some_options()) {
+  if constexpr (P::selects) {
+    sdlora::Selection selection = some_selection(base->dimensions(), options.channels, options.states);
+    return sdlora::MambaModel<C, P, T>(std::move(base), std::move(selection), std::move(options));
+  } else {
+    return sdlora::MambaModel<C, P, T>(std::move(base), std::move(options));
+  }
+}
+
+/// Moves every learned value, so that no adapter is at its initial, often zero, function.
+template <class Model>
+void stir(Model& model, double scale = 0.2, std::uint64_t seed = 3) {
+  Normals normals(seed);
+  for (auto& value : model.parameters().values()) {
+    value += static_cast<typename Model::value_type>(scale * normals.next());
+  }
+}
+
+/// A model of the placement on a rough base, moved away from its beginning.
+template <class P, class C = Tiny, class T = double>
+sdlora::MambaModel<C, P, T> stirred_model(const sdlora::MambaDimensions& m = tiny_dimensions,
+                                          const sdlora::AdapterOptions& options = some_options()) {
+  auto model = make_model<P, C, T>(std::shared_ptr<const sdlora::Base<C, T>>(rough_base<C, T>(m)), options);
+  stir(model);
+  return model;
+}
+
+/// ‖a − b‖ / ‖b‖.
+template <class A, class B>
+double relative_norm(const A& a, const B& b) {
+  if (a.size() != b.size()) return 1e300;
+  double difference = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    difference += (x - y) * (x - y);
+    size += y * y;
+  }
+  if (size == 0.0) return difference == 0.0 ? 0.0 : 1e300;
+  return std::sqrt(difference / size);
+}
+
+/// The largest |a − b| relative to the largest |b|.
+template <class A, class B>
+double relative_error(const A& a, const B& b) {
+  if (a.size() != b.size()) return 1e300;
+  double difference = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    if (!(std::abs(x - y) <= difference)) difference = std::abs(x - y);
+    size = std::max(size, std::abs(y));
+  }
+  if (size == 0.0) return difference == 0.0 ? 0.0 : 1e300;
+  return difference / size;
+}
+
+}  // namespace sdlora_test
