@@ -1,0 +1,232 @@
+// Which parameter-efficient method works, and where: fine-tunes one base model with every placement on
+// WordNet glosses and compares. `./run demo` runs it small, `./run results` in full.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <sdlora/adapters/presets.hpp>
+#include <sdlora/io/atomic_file.hpp>
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/tensor/parallel.hpp>
+#include <string>
+#include <vector>
+
+#include "support/comparison.hpp"
+#include "support/labelled_text.hpp"
+#include "support/naive_bayes.hpp"
+#include "support/program.hpp"
+
+namespace {
+
+using namespace sdlora;
+using namespace sdlora::examples;
+
+struct Settings {
+  std::filesystem::path base = std::filesystem::path(SDLORA_SOURCE_DIR) / "examples/base";
+  std::filesystem::path data = std::filesystem::path(SDLORA_SOURCE_DIR) / "examples/data/wordnet";
+  std::filesystem::path out = std::filesystem::path(SDLORA_SOURCE_DIR) / "build/demo";
+  bool quick = false;
+  bool full = false;
+  std::vector<std::string> only = {};
+  std::vector<std::uint64_t> seeds = {};
+  std::size_t threads = 0;
+  bool progress = true;
+};
+
+/// The sizes of a run of the table.
+struct Sizes {
+  std::size_t examples, epochs, warm_up_steps, items;
+};
+constexpr Sizes quick_sizes{320, 1, 10, 200};
+constexpr Sizes demo_sizes{3200, 1, 40, 1000};
+constexpr Sizes full_sizes{20000, 1, 200, 0};
+constexpr Sizes tuning_sizes{4800, 1, 60, 0};
+
+std::string mega(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f", bytes / 1e6);
+  return text;
+}
+
+void print_table(const std::vector<Row>& rows, std::size_t items) {
+  std::printf("\n%-13s %10s %8s  %-18s %9s %9s %9s\n", "placement", "trainable", "%", "test accuracy, %",
+              "s/step", "tokens/s", "peak MB");
+  for (const Row& row : rows) {
+    const Outcome& o = row.seeds[0];
+    char accuracy[48];
+    if (const auto error = row.seed_error()) {
+      std::snprintf(accuracy, sizeof accuracy, "%.1f ± %.1f (± %.1f)", 100.0 * row.accuracy(), 100.0 * *error,
+                    100.0 * row.sampling_error(items));
+    } else {
+      std::snprintf(accuracy, sizeof accuracy, "%.1f (± %.1f)", 100.0 * row.accuracy(),
+                    100.0 * row.sampling_error(items));
+    }
+    std::printf("%-13s %10zu %8.3f  %-18s %9.4f %9.0f %9s\n", row.method.name.c_str(), o.trainable, o.percent,
+                accuracy, o.seconds_per_step, o.tokens_per_second, mega(o.peak_activation_bytes).c_str());
+  }
+}
+
+std::string page(const std::vector<Row>& rows, const Baselines& baselines, const Settings& settings,
+                 std::size_t items) {
+  std::string text =
+      "# Placements compared\n\nMade by `./run results`. Base: `examples/base`. Task: WordNet noun gloss → "
+      "one of 25 "
+      "categories\n(`examples/data/wordnet`). Every placement was trained on " +
+      std::to_string(full_sizes.examples) + " examples, " + std::to_string(full_sizes.epochs) +
+      " epoch, batch 16, AdamW without decay, linear schedule, clip 1.0, with " +
+      std::to_string(settings.seeds.size()) +
+      " seeds. The learning rate of\neach method is the best of those listed on the validation split, "
+      "after " +
+      std::to_string(tuning_sizes.examples) +
+      " examples; the test split was used once, for\nthis table. First ±: "
+      "standard error over seeds. Second: of the " +
+      std::to_string(items) +
+      " test items as a sample.\nA prediction is the class whose name has the highest sum of "
+      "log-probabilities, end of "
+      "text included.\n\n| placement | trainable | % | rate (tried) | test accuracy, % | s/step | tokens/s | "
+      "peak "
+      "activation MB |\n|---|---|---|---|---|---|---|---|\n";
+  char line[512];
+  for (const Row& row : rows) {
+    std::string tried;
+    for (const double rate : row.method.rates) {
+      std::snprintf(line, sizeof line, "%s%g", tried.empty() ? "" : ", ", rate);
+      tried += line;
+    }
+    std::snprintf(line, sizeof line,
+                  "| %s | %zu | %.3f | %g (%s) | %.1f ± %.1f ± %.1f | %.4f | %.0f | %s |\n",
+                  row.method.title.c_str(), row.seeds[0].trainable, row.seeds[0].percent, row.rate,
+                  tried.c_str(), 100.0 * row.accuracy(), 100.0 * row.seed_error().value_or(0.0),
+                  100.0 * row.sampling_error(items), row.seeds[0].seconds_per_step,
+                  row.seeds[0].tokens_per_second, mega(row.seeds[0].peak_activation_bytes).c_str());
+    text += line;
+  }
+  std::snprintf(line, sizeof line,
+                "\nBaselines on the same split: majority class %.1f %%, multinomial naive Bayes on words "
+                "%.1f ± %.1f %%.\n\n",
+                100.0 * baselines.majority.value(), 100.0 * baselines.naive_bayes.value(),
+                100.0 * baselines.naive_bayes.standard_error());
+  text += line;
+  for (const std::string& claim : claims(rows, items)) text += "- " + claim + "\n";
+  return text;
+}
+
+void compare(Settings settings) {
+  const auto begin = std::chrono::steady_clock::now();
+  const ByteTokenizer tokenizer;
+  require_compatible(tokenizer, read_checkpoint_config(settings.base));
+  const auto base = load_base<presets::AnyMamba>(settings.base);
+  const ComparisonData data = read_comparison(settings.data, tokenizer);
+  const Sizes sizes = settings.full ? full_sizes : settings.quick ? quick_sizes : demo_sizes;
+  const std::size_t items = sizes.items == 0 ? data.test.size() : std::min(sizes.items, data.test.size());
+  const bool partial = !settings.only.empty() || !settings.seeds.empty();
+  if (settings.seeds.empty())
+    settings.seeds = settings.full ? std::vector<std::uint64_t>{1, 2, 3} : std::vector<std::uint64_t>{1};
+  std::printf("%zu training examples per method%s, %zu test items, %zu seed%s, %zu threads\n", sizes.examples,
+              settings.full ? "" : " (the full table takes 20000: ./run results)", items,
+              settings.seeds.size(), settings.seeds.size() == 1 ? "" : "s", thread_count());
+  if (settings.full) {
+    std::printf("tuning and training take about 4 hours on two cores; what is done is kept in %s\n",
+                (settings.out / "runs").c_str());
+  }
+  std::fflush(stdout);
+
+  std::vector<Row> rows;
+  for (const Method& method : methods()) {
+    if (!settings.only.empty() &&
+        std::find(settings.only.begin(), settings.only.end(), method.name) == settings.only.end()) {
+      continue;
+    }
+    if (!settings.full && (method.name == "initial-state" || method.name == "sdlora-r8")) continue;
+    Row row{method, method.rate, {}};
+    if (settings.full) {
+      double best = -1.0;
+      for (const double rate : method.rates) {
+        const Outcome tried = run_once(settings.out / "runs", base, data,
+                                       {.method = method,
+                                        .rate = rate,
+                                        .seed = 0,
+                                        .examples = tuning_sizes.examples,
+                                        .epochs = tuning_sizes.epochs,
+                                        .warm_up_steps = tuning_sizes.warm_up_steps,
+                                        .validation = true,
+                                        .items = tuning_sizes.items,
+                                        .progress = settings.progress});
+        if (tried.accuracy > best) {
+          best = tried.accuracy;
+          row.rate = rate;
+        }
+      }
+    }
+    for (const std::uint64_t seed : settings.seeds) {
+      const Experiment experiment{.method = method,
+                                  .rate = row.rate,
+                                  .seed = seed,
+                                  .examples = sizes.examples,
+                                  .epochs = sizes.epochs,
+                                  .warm_up_steps = sizes.warm_up_steps,
+                                  .items = sizes.items,
+                                  .progress = settings.progress};
+      row.seeds.push_back(settings.full ? run_once(settings.out / "runs", base, data, experiment)
+                                        : run_experiment(base, data, experiment));
+      if (method.preset == "frozen") row.seeds.resize(1);  // nothing is random
+    }
+    std::printf("%-13s %.1f %%\n", method.name.c_str(), 100.0 * row.accuracy());
+    std::fflush(stdout);
+    rows.push_back(std::move(row));
+  }
+  if (settings.full && partial) return;
+
+  print_table(rows, items);
+  const Baselines baselines = measure_baselines(read_labelled_texts(settings.data / "train.jsonl"),
+                                                read_labelled_texts(settings.data / "validation.jsonl"),
+                                                read_labelled_texts(settings.data / "test.jsonl"));
+  std::printf("majority class %.1f %%, naive Bayes on words (all 20000 examples) %.1f %%\n\n",
+              100.0 * baselines.majority.value(), 100.0 * baselines.naive_bayes.value());
+  for (const std::string& claim : claims(rows, items)) std::printf("%s\n", claim.c_str());
+
+  std::printf("\n");
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, items); ++i) {
+    const ChoiceTask task = choice_task(data.test.examples().subspan(i, 1), data.candidates);
+    const auto text = [&](const std::vector<std::int32_t>& ids) { return tokenizer.decode(ids); };
+    std::printf("%s%s\n  predicted:", text(task.prompts[0]).c_str(),
+                text(task.candidates[task.answers[0]]).c_str());
+    for (const Row& row : rows) {
+      if (row.seeds[0].predictions.empty()) continue;
+      std::printf(" %s %s;", row.method.name.c_str(),
+                  text(task.candidates[row.seeds[0].predictions[i]]).c_str());
+    }
+    std::printf("\n");
+  }
+
+  if (settings.full) {
+    const std::filesystem::path file = settings.out / "placements.md";
+    write_file(file, page(rows, baselines, settings, items));
+    std::printf("\nwritten: %s\n", file.c_str());
+  }
+  std::printf("\n");
+  for (const auto& file : write_results(rows, settings.out)) std::printf("written: %s\n", file.c_str());
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  std::printf("%.0f s in all\n", seconds);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings settings;
+  CLI::App app("Fine-tunes a base model with every placement and compares them", "compare_placements");
+  app.add_option("--base", settings.base, "base checkpoint directory")->capture_default_str();
+  app.add_option("--data", settings.data, "directory of train, validation and test.jsonl")
+      ->capture_default_str();
+  app.add_option("--out", settings.out, "directory of the results")->capture_default_str();
+  app.add_flag("--quick", settings.quick, "a tenth of the examples: in under two minutes");
+  app.add_flag("--full", settings.full, "the full table: tuned rates, three seeds, all examples; resumes");
+  app.add_option("--only", settings.only, "only these placements")->delimiter(',');
+  app.add_option("--seeds", settings.seeds, "only these seeds")->delimiter(',');
+  app.add_option("--threads", settings.threads, "0: one per processor")->capture_default_str();
+  app.add_flag("!--no-progress", settings.progress, "no progress bars");
+  return run_program(app, argc, argv, [&] {
+    if (settings.threads != 0) set_thread_count(settings.threads);
+    compare(settings);
+  });
+}
