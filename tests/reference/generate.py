@@ -492,6 +492,7 @@ def main():
     dump_prompt(double, parameters, batch, rows=5, seed=105)
     dump_initial("initial_state", double, parameters, batch, ("h0", "conv0"), 0, seed=106)
     dump_initial("prefix", double, parameters, batch, ("prefix",), 5, seed=107)
+    dump_initial("learned_state", double, parameters, batch, ("h0",), 0, seed=109)
 
     batches = [random_batch(20 + step, 37, [11, 6]) for step in range(5)]
     wrapped = random_peft_model(model, seed=108)
