@@ -24,8 +24,9 @@ struct MatrixView {
       : MatrixView(data_, rows_, cols_, cols_) {}
 
   /// A view of values that may change reads as one of values that may not.
-  constexpr operator MatrixView<const T>() const  // NOLINT(google-explicit-constructor)
-    requires(!std::is_const_v<T>)
+  template <class U>
+    requires(std::is_same_v<U, const T> && !std::is_const_v<T>)
+  constexpr operator MatrixView<U>() const  // NOLINT(google-explicit-constructor)
   {
     return {data, rows, cols, stride};
   }

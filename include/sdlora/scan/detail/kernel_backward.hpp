@@ -348,13 +348,13 @@ struct BackwardKernel {
           prepared.template load_vector<4>((t * warp_channels + place) * 4, p);
           float b[States];
           float c[States];
-          float d_b[States];
-          float d_c[States];
+          [[maybe_unused]] float d_b[States];
+          [[maybe_unused]] float d_c[States];
           load_row(t, 0, b);
           load_row(t, 1, c);
-          float y = 0.0F;
-          float product = 0.0F;
-          float decay = 0.0F;
+          [[maybe_unused]] float y = 0.0F;
+          [[maybe_unused]] float product = 0.0F;
+          [[maybe_unused]] float decay = 0.0F;
           unroll<States>([&](auto j) {
             float after = 0.0F;
             if constexpr (t + 1 < chunk) {

@@ -1,0 +1,130 @@
+#include <sdlora/scan/cuda/selective_scan.cuh>
+
+#include "support/cuda_device.cuh"
+#include "support/device.hpp"
+#include "support/scan_kernel_cases.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+TEST_CASE("selective scan on the GPU: every number of states") {
+  if (skip_without_device(has_cuda_device())) return;
+  CudaDevice device;
+  for (const int states : {1, 2, 3, 4, 7, 8, 16, 17, 32, 50, 64, 100, 256}) {
+    check_scan_kernels<float, true>(device, {.lengths = {19, 1, 77}, .channels = 67, .states = states});
+  }
+}
+
+TEST_CASE("selective scan on the GPU: bfloat16, split time, checkpoint intervals") {
+  if (skip_without_device(has_cuda_device())) return;
+  CudaDevice device;
+  for (const std::int64_t segment : {0, 64, 128}) {
+    for (const int interval : {8, 16, 32, 64}) {
+      const ScanCase c{.lengths = {300, 0, 45, 129},
+                       .channels = 200,
+                       .states = 16,
+                       .interval = interval,
+                       .segment_length = segment};
+      check_scan_kernels<BFloat16, true, 16>(device, c);
+      check_scan_kernels<float, true, 16>(device, c);
+    }
+  }
+  check_scan_kernels<BFloat16, false, 16>(device, {.lengths = {65, 64}, .channels = 130, .states = 16});
+}
+
+TEST_CASE("selective scan on the GPU: only the gradients asked for") {
+  if (skip_without_device(has_cuda_device())) return;
+  using Bit = KernelScanGradient;
+  CudaDevice device;
+  const ScanCase c{.lengths = {111, 18}, .channels = 99, .states = 16};
+  check_scan_kernels<float, true, 16, Bit::u>(device, c);
+  check_scan_kernels<float, true, 16, Bit::A | Bit::B>(device, c);
+  check_scan_kernels<float, true, 16, Bit::dt | Bit::z | Bit::D>(device, c);
+  check_scan_kernels<float, true, 16, Bit::C | Bit::dt_bias | Bit::initial>(device, c);
+}
+
+namespace {
+
+/// A forward and backward of one shape on a stream, from the same inputs each time.
+struct Workload {
+  static constexpr std::int64_t M = 700;
+  static constexpr int E = 130, N = 16;
+  KernelScanPlan plan{{.rows = M, .sequences = 2, .longest = 400, .channels = E, .states = N},
+                      {.segment_length = 64}};
+  Draws draw{11};
+  Padded<float> u{M, E, 0}, dt{M, E, 0}, z{M, E, 0}, B{M, N, 0}, C{M, N, 0}, d_out{M, E, 0};
+  CudaDevice::Buffer<float> device_u{u.fill(draw, -1, 1).values}, device_dt{dt.fill(draw, -6, 1).values},
+      device_z{z.fill(draw, -4, 4).values}, device_B{B.fill(draw, -1, 1).values},
+      device_C{C.fill(draw, -1, 1).values}, device_d_out{d_out.fill(draw, -1, 1).values},
+      A{floats(draw, E* N, -8, -0.01)}, D{floats(draw, E, -1, 1)};
+  CudaDevice::Buffer<std::int64_t> offsets{std::vector<std::int64_t>{0, 400, M}};
+  std::vector<float> wide = std::vector<float>(static_cast<std::size_t>(M) * E),
+                     narrow = std::vector<float>(M * N);
+  CudaDevice::Buffer<float> out{wide}, du{wide}, ddt{wide}, dz{wide}, dB{narrow}, dC{narrow},
+      dA{std::vector<float>(E * N)}, dD{std::vector<float>(E)},
+      checkpoints{std::vector<float>(plan.checkpoint_floats())},
+      forward_workspace{std::vector<float>(plan.forward_workspace_floats())},
+      backward_workspace{std::vector<float>(plan.backward_workspace_floats())};
+
+  void run(cudaStream_t stream) {
+    KernelScanInputs<float> in;
+    in.u = {device_u.data(), M, E};
+    in.dt = {device_dt.data(), M, E};
+    in.z = {device_z.data(), M, E};
+    in.B = {device_B.data(), M, N};
+    in.C = {device_C.data(), M, N};
+    in.A = A.data();
+    in.D = D.data();
+    in.offsets = offsets.data();
+    cuda_selective_scan_forward<16>(stream, plan, in, {{out.data(), M, E}, nullptr, checkpoints.data()},
+                                    forward_workspace.data());
+    KernelScanGradients<float> gradients;
+    gradients.d_u = {du.data(), M, E};
+    gradients.d_dt = {ddt.data(), M, E};
+    gradients.d_z = {dz.data(), M, E};
+    gradients.d_B = {dB.data(), M, N};
+    gradients.d_C = {dC.data(), M, N};
+    gradients.d_A = dA.data();
+    gradients.d_D = dD.data();
+    using Bit = KernelScanGradient;
+    cuda_selective_scan_backward<Bit::u | Bit::dt | Bit::z | Bit::B | Bit::C | Bit::A | Bit::D, 16>(
+        stream, plan, in, checkpoints.data(), {device_d_out.data(), M, E}, nullptr, gradients,
+        backward_workspace.data());
+  }
+  std::vector<std::vector<float>> results() {
+    return {out.read(), du.read(), ddt.read(), dz.read(), dB.read(), dC.read(), dA.read(), dD.read()};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("selective scan on the GPU: the same bits every time, and from a captured graph") {
+  if (skip_without_device(has_cuda_device())) return;
+  Workload workload;
+  workload.run(nullptr);
+  const auto first = workload.results();
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    workload.run(nullptr);
+    CHECK(workload.results() == first);
+  }
+  cudaStream_t stream{};
+  cudaGraph_t graph{};
+  cudaGraphExec_t executable{};
+  detail::check_cuda(cudaStreamCreate(&stream), "stream");
+  Workload captured;
+  detail::check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "capture");
+  captured.run(stream);
+  detail::check_cuda(cudaStreamEndCapture(stream, &graph), "end of capture");
+  detail::check_cuda(cudaGraphInstantiate(&executable, graph, 0), "graph");
+  detail::check_cuda(cudaGraphLaunch(executable, stream), "graph launch");
+  CHECK(captured.results() == first);
+  detail::check_cuda(cudaGraphExecDestroy(executable), "graph");
+  detail::check_cuda(cudaGraphDestroy(graph), "graph");
+  detail::check_cuda(cudaStreamDestroy(stream), "stream");
+}
