@@ -176,7 +176,7 @@ class TensorFile {
   /// Checks that a tensor is there with that shape.
   void require_shape(std::string_view name, std::span<const std::size_t> shape) const {
     const TensorInfo& found = info(name);
-    if (!std::ranges::equal(found.shape, shape)) {
+    if (!std::equal(found.shape.begin(), found.shape.end(), shape.begin(), shape.end())) {
       throw FileError(path(), detail::tensor_place(name),
                       "expected shape " + shape_text(shape) + ", found " + shape_text(found.shape) +
                           "; use the file that belongs to this configuration");
@@ -294,7 +294,8 @@ class TensorFile {
     }
     Entry found;
     const auto dtype = fields.required<std::string>("dtype");
-    const auto row = std::ranges::find(detail::dtype_rows, dtype, &detail::DtypeRow::name);
+    const detail::DtypeRow* row = std::begin(detail::dtype_rows);
+    while (row != std::end(detail::dtype_rows) && row->name != dtype) ++row;
     if (row == std::end(detail::dtype_rows)) {
       throw FileError(path(), place,
                       "expected a dtype such as F32, F16 or BF16, found " + detail::in_quotes(dtype) +
@@ -309,7 +310,8 @@ class TensorFile {
                           std::to_string(found.info.shape.size()) + "; this is no tensor of a model");
     }
     std::size_t expected = row->bytes;
-    const bool empty = std::ranges::find(found.info.shape, std::size_t{0}) != found.info.shape.end();
+    const bool empty =
+        std::find(found.info.shape.begin(), found.info.shape.end(), 0u) != found.info.shape.end();
     for (const std::size_t extent : found.info.shape) {
       if (!empty && extent > std::numeric_limits<std::size_t>::max() / expected) {
         throw FileError(path(), place,
@@ -350,8 +352,10 @@ class TensorFile {
     std::vector<const Entries::value_type*> order;
     order.reserve(entries_->size());
     for (const auto& item : *entries_) order.push_back(&item);
-    std::ranges::sort(order, {},
-                      [](const auto* item) { return std::pair(item->second.begin, item->second.end); });
+    std::sort(order.begin(), order.end(), [](const Entries::value_type* a, const Entries::value_type* b) {
+      const Entry &left = a->second, &right = b->second;
+      return left.begin != right.begin ? left.begin < right.begin : left.end < right.end;
+    });
     std::size_t reached = data_begin;
     for (const auto* item : order) {
       if (item->second.begin != reached) {
