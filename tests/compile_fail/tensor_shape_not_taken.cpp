@@ -1,4 +1,5 @@
-// expect: a tensor takes over the shape of the expression assigned to it, and its extents do not allow this one
+// expect: a tensor takes over the shape of the expression assigned to it, and its extents do not allow this
+// one
 #include <sdlora/tensor/evaluate.hpp>
 
 int main() {

@@ -135,6 +135,42 @@ struct TensorMustTakeShape {
       "an existing tensor, write assign(tensor.view(), expression)");
 };
 
+/// The shape of a tensor of type E that takes over an expression; throws ShapeError where a static
+/// extent contradicts it. For every device.
+template <class E, class Node>
+E taken_shape(const Node& node) {
+  if constexpr (TensorMustTakeShape<E, typename Node::extents_type>::value) {
+    const auto found = node.extents();
+    if constexpr (!std::is_convertible_v<typename Node::extents_type, E>) {
+      for (std::size_t i = 0; i < E::rank(); ++i) {
+        if (E::static_extent(i) != dyn && E::static_extent(i) != found.extent(i)) {
+          throw_destination_does_not_fit(to_string(E{}), to_string(found));
+        }
+      }
+    }
+    return E(found);
+  } else {
+    return E{};
+  }
+}
+
+/// Throws ShapeError where an expression cannot be repeated to the shape of its destination. For every
+/// device.
+template <class E, class Node>
+void check_destination(const E& extents, const Node& node) {
+  static_assert(E::rank() > 0, "sdlora: an element-wise expression needs at least one extent; use a number");
+  if constexpr (ExpressionMustFitDestination<E, typename Node::extents_type>::value &&
+                !(E::is_static() && Node::extents_type::is_static())) {
+    const auto found = node.extents();
+    for (std::size_t i = 0; i < E::rank(); ++i) {
+      const std::size_t from = aligned_extent(found, i, E::rank());
+      if (from != 1 && from != extents.extent(i)) {
+        throw_destination_does_not_fit(to_string(extents), to_string(found));
+      }
+    }
+  }
+}
+
 template <AssignMode Mode, class T, class E, class Node>
 void assign_into(T* data, const E& extents, std::size_t stride, const Node& node) {
   static_assert(std::is_same_v<T, typename Node::value_type>,
@@ -146,15 +182,7 @@ void assign_into(T* data, const E& extents, std::size_t stride, const Node& node
       std::is_void_v<typename Node::device_type> || std::is_same_v<typename Node::device_type, Cpu>,
       "sdlora: the operands of an expression are not on the device of its destination; copy them there");
   if constexpr (ExpressionMustFitDestination<E, typename Node::extents_type>::value) {
-    if constexpr (!E::is_static() || !Node::extents_type::is_static()) {
-      const auto found = node.extents();
-      for (std::size_t i = 0; i < E::rank(); ++i) {
-        const std::size_t from = aligned_extent(found, i, E::rank());
-        if (from != 1 && from != extents.extent(i)) {
-          throw_destination_does_not_fit(to_string(extents), to_string(found));
-        }
-      }
-    }
+    check_destination(extents, node);
     const std::size_t rows = row_count(extents);
     const std::size_t columns = last_extent(extents);
     if (rows * columns == 0) return;
@@ -193,19 +221,7 @@ template <>
 struct Evaluator<Cpu> {
   template <class E, class Node>
   static E shape(const Node& node) {
-    if constexpr (TensorMustTakeShape<E, typename Node::extents_type>::value) {
-      const auto found = node.extents();
-      if constexpr (!std::is_convertible_v<typename Node::extents_type, E>) {
-        for (std::size_t i = 0; i < E::rank(); ++i) {
-          if (E::static_extent(i) != dyn && E::static_extent(i) != found.extent(i)) {
-            throw_destination_does_not_fit(to_string(E{}), to_string(found));
-          }
-        }
-      }
-      return E(found);
-    } else {
-      return E{};
-    }
+    return taken_shape<E>(node);
   }
 
   template <AssignMode Mode, class T, class E, class Node>

@@ -178,20 +178,23 @@ class Tensor {
   /// One element; not checked. Host memory only.
   template <class... Indices>
   T& operator()(Indices... indices) & {
+    assert_host_memory();
     return view()(indices...);
   }
   template <class... Indices>
   const T& operator()(Indices... indices) const& {
+    assert_host_memory();
     return const_view()(indices...);
   }
   template <class... Indices>
   T operator()(Indices... indices) const&& {
+    assert_host_memory();
     return const_view_type(storage_.data(), extents_)(indices...);
   }
 
   /// Sets every value. Host memory only.
   void fill(T value) {
-    static_assert(std::is_same_v<Device, Cpu>, "sdlora::Tensor: fill() writes host memory");
+    assert_host_memory();
     T* p = storage_.data();
     for (std::size_t i = 0, count = size(); i < count; ++i) p[i] = value;
   }
@@ -229,6 +232,12 @@ class Tensor {
   void reshape(const Extents<Values...>& extents) const&& = delete;
 
  private:
+  static constexpr void assert_host_memory() {
+    static_assert(
+        std::is_same_v<Device, Cpu>,
+        "sdlora::Tensor: elements are read and written in host memory; copy the tensor to the Cpu first");
+  }
+
   static view_type view_of(const storage_type& storage, const ExtentsType& extents) {
     return {storage.data(), extents};
   }
