@@ -1,4 +1,6 @@
 # One executable per folder of tests, test_<folder>, from tests/<folder>/*.cpp; the target `tests` builds them all.
+# SDLORA_TEST_EXCLUDE leaves sources out: under the sanitizers, those whose templates take minutes to compile while
+# their loops run in other tests too.
 # Labels: unit and the folder's name; check for the scripts of tests/checks.
 include(warnings)
 include(sanitizers)
@@ -28,6 +30,9 @@ function(sdlora_add_test_folder folder)
     file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cuda/*.cu" "${PROJECT_SOURCE_DIR}/tests/cuda/*.cpp")
   else()
     file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/${folder}/*.cpp")
+  endif()
+  if(SDLORA_TEST_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "/tests/(${SDLORA_TEST_EXCLUDE})\\.(cpp|cu)$")
   endif()
   if(NOT sources)
     return()

@@ -11,6 +11,13 @@ if [[ ${1:-} == --write ]]; then
         sed 's,^include/sdlora/\(.*\)$,#include "\1",'
     } >"include/sdlora/$folder.hpp"
   done
+  cuda=$(files include/sdlora | { grep '\.cuh$' || true; } | { grep -vE '/detail/|sdlora/cuda\.cuh$' || true; })
+  if [[ -n $cuda ]]; then
+    {
+      printf '#pragma once\n\n// All that needs nvcc.\n'
+      sed 's,^include/sdlora/\(.*\)$,#include "\1",' <<<"$cuda"
+    } >include/sdlora/cuda.cuh
+  fi
   exit 0
 fi
 
