@@ -44,8 +44,12 @@ function(sdlora_add_test_folder folder)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   add_dependencies(tests ${target})
   add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set(timeout 600)
+  if(SDLORA_SANITIZE)
+    set(timeout 1800)
+  endif()
   # 77: nothing failed, but something was left out for want of a device (tests/support/device.hpp).
-  set_tests_properties(${folder} PROPERTIES LABELS "unit;${folder}" TIMEOUT 600 SKIP_RETURN_CODE 77)
+  set_tests_properties(${folder} PROPERTIES LABELS "unit;${folder}" TIMEOUT ${timeout} SKIP_RETURN_CODE 77)
 endfunction()
 
 foreach(folder IN ITEMS tensor scan adapters layers model io training programs)
