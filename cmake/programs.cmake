@@ -1,6 +1,6 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
-# together with <folder>/<name>/*.cpp where that exists. What programs share lies in <folder>/support/. The
-# target `<folder>` builds them all.
+# together with <folder>/<name>/*.cpp where that exists. What programs share lies in <folder>/support/:
+# headers, and sources that become one library. The target `<folder>` builds them all.
 include(warnings)
 include(sanitizers)
 
