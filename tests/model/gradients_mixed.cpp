@@ -1,7 +1,6 @@
 // Placements that mix policies, run-time sizes, layer ranges and dropout, against finite differences.
 #include "support/gradient_check.hpp"
-
-#include <sdlora/adapters/presets.hpp>
+#include "support/placements.hpp"
 
 #include <doctest/doctest.h>
 
@@ -9,15 +8,6 @@ using namespace sdlora;
 using namespace sdlora_test;
 
 namespace {
-
-/// Every kind of policy at once; the prefix passes its gradients through all of the block's adapters.
-struct Everything
-    : Place<On<site::InProjX, LoRA<>>, On<site::InProjZ, Full>, On<site::XProjDt, LoRA<1>>,
-            On<site::XProjB, SelectedDimensions<>>, On<site::XProjC, SelectedDimensions<>>, On<site::DtProj, LoRA<2>>,
-            On<site::DtBias, Full>, On<site::Conv1d, Full>, On<site::ConvBias, Full>,
-            On<site::ALog, SelectedDimensions<>>, On<site::D, Full>, On<site::OutProj, LoRA<>>, On<site::Norm, Full>,
-            On<site::NormF, Full>, On<site::Embedding, Full>, On<site::H0, Full>, On<site::Prompt, PromptTuning<>>,
-            On<site::Prefix, PrefixTuning<>>> {};
 
 /// What a prefix meets when little else learns: h0 before it, frozen projections after it.
 struct PrefixAndState : Place<On<site::Prefix, PrefixTuning<>>, On<site::H0, Full>, On<site::OutProj, LoRA<>>> {};
