@@ -6,6 +6,7 @@
 #include "atomic_file.hpp"
 #include "json.hpp"
 #include "safetensors_writer.hpp"
+#include "selection_file.hpp"
 #include "tensor_source.hpp"
 
 #include <cstddef>
@@ -41,13 +42,6 @@ inline std::string hexadecimal(std::uint64_t value) {
   return text;
 }
 
-template <class Values>
-std::string json_list(const Values& values) {
-  std::string text = "[";
-  for (const auto& value : values) text += (text.size() == 1 ? "" : ", ") + std::to_string(value);
-  return text + "]";
-}
-
 inline std::string adapter_text(const AdapterDescription& a) {
   std::string text = "{\n  \"format\": " + std::to_string(adapter_format) + ",\n";
   const auto set = [&](const char* key, const std::string& value) {
@@ -73,12 +67,7 @@ inline std::string adapter_text(const AdapterDescription& a) {
               ", \"last\": " + std::to_string(std::min(range.last, m.n_layer)) + "}";
   }
   set("layers", "[" + ranges + "]");
-  std::string layers;
-  for (const LayerSelection& layer : a.selection.layers) {
-    layers += (layers.empty() ? "\n    " : ",\n    ") + std::string("{\"channels\": ") +
-              json_list(layer.channels) + ", \"states\": " + json_list(layer.states) + "}";
-  }
-  return text + "  \"selection\": [" + layers + "]\n}\n";
+  return text + "  \"selection\": " + selection_text(a.selection) + "\n}\n";
 }
 
 inline AdapterDescription parse_adapter(const nlohmann::json& document, const std::string& path) {
@@ -117,10 +106,7 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
     a.options.layers.push_back({range.required<std::string>("site"), range.required<std::size_t>("first"),
                                 range.required<std::size_t>("last")});
   });
-  objects("selection", [&](const JsonObject& layer) {
-    a.selection.layers.push_back({layer.required<std::vector<std::uint32_t>>("channels"),
-                                  layer.required<std::vector<std::uint32_t>>("states")});
-  });
+  a.selection = parse_selection(json, a.dimensions.n_layer);
   return a;
 }
 

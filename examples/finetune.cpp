@@ -1,0 +1,120 @@
+// Fine-tunes any Mamba checkpoint on JSONL data and writes the adapter.
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/io/dataset.hpp>
+#include <sdlora/tensor/parallel.hpp>
+#include <sdlora/training/trainer.hpp>
+
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "support/any_model.hpp"
+#include "support/program.hpp"
+#include "support/saved_selection.hpp"
+
+namespace {
+
+using namespace sdlora;
+
+JsonlDataset open_data(const std::filesystem::path& path, const CheckpointConfig& config,
+                       std::size_t max_length) {
+  const DatasetOptions options{.max_length = max_length, .vocab_size = config.vocab_size};
+  const JsonlDataset data = config.tokenizer == std::optional<std::string>("byte")
+                                ? JsonlDataset::open(path, ByteTokenizer{}, options)
+                                : JsonlDataset::open(path, options);
+  std::fprintf(stderr, "%s\n", data.report().c_str());
+  return data;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::filesystem::path model_directory, data_path, evaluation_path, out;
+  std::string placement = "sdlora";
+  AdapterOptions adapter;
+  TrainerOptions options{.learning_rate = 1e-3};
+  std::size_t epochs = 0;
+  std::size_t max_length = 0;
+  std::size_t threads = 0;
+  std::size_t warm_up = 500;
+  CLI::App app("Fine-tunes a Mamba checkpoint on JSONL data and writes an adapter", "finetune");
+  app.add_option("--model", model_directory, "checkpoint directory: config.json and safetensors")->required();
+  app.add_option("--data", data_path, "JSONL: {prompt, completion}, {text} or {input_ids, labels}")
+      ->required();
+  app.add_option("--eval", evaluation_path, "JSONL to report the loss on");
+  app.add_option("--out", out, "directory of the adapter to write")->required();
+  std::string placements;
+  for (const auto& choice : examples::placement_choices()) {
+    if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
+  }
+  app.add_option("--placement", placement, "what learns:" + placements)->capture_default_str();
+  app.add_option("--rank", adapter.rank, "of LoRA")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank")
+      ->capture_default_str();
+  app.add_option("--dropout", adapter.dropout, "on LoRA's input")->capture_default_str();
+  app.add_option("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them")
+      ->capture_default_str();
+  app.add_option("--states", adapter.states, "selected states per channel")->capture_default_str();
+  app.add_option("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix")
+      ->capture_default_str();
+  app.add_option("--selection-steps", warm_up, "of SDLoRA's first phase")->capture_default_str();
+  auto* epochs_option = app.add_option("--epochs", epochs, "passes over the data (1 unless --steps)");
+  app.add_option("--steps", options.steps, "instead of epochs")->excludes(epochs_option);
+  app.add_option("--batch-size", options.batch_size)->capture_default_str();
+  app.add_option("--accumulation", options.accumulation, "batches of one step")->capture_default_str();
+  app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
+  app.add_option("--weight-decay", options.weight_decay)->capture_default_str();
+  app.add_option("--warm-up-steps", options.warm_up_steps, "of the learning rate")->capture_default_str();
+  app.add_option("--clip", options.clip, "largest gradient norm; 0: none")->capture_default_str();
+  app.add_option("--max-length", max_length, "longer examples are cut; 0: never")->capture_default_str();
+  app.add_option("--seed", options.seed)->capture_default_str();
+  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
+  app.add_option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch")
+      ->capture_default_str();
+  app.add_flag("--resume", options.resume, "go on from the last checkpoint in OUT");
+  return examples::run_program(app, argc, argv, [&] {
+    if (threads != 0) set_thread_count(threads);
+    options.epochs = epochs == 0 ? 1 : epochs;
+    adapter.seed = options.seed;
+    const auto& choice = examples::placement_choice(placement);
+    if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
+    const CheckpointConfig config = read_checkpoint_config(model_directory);
+    const JsonlDataset data = open_data(data_path, config, max_length);
+    std::optional<JsonlDataset> evaluation;
+    if (!evaluation_path.empty()) evaluation = open_data(evaluation_path, config, max_length);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+
+    Selection selection;
+    if (choice.selects) {
+      // The first phase is not repeated when a run resumes.
+      const std::filesystem::path file = out / "checkpoint" / "selection.json";
+      selection = examples::select_or_read(file, options.resume, base->dimensions(), [&] {
+        return examples::select_for(choice.name, base, data.examples(),
+                                    {.steps = warm_up,
+                                     .learning_rate = options.learning_rate,
+                                     .batch_size = options.batch_size,
+                                     .accumulation = options.accumulation,
+                                     .weight_decay = options.weight_decay,
+                                     .clip = options.clip,
+                                     .seed = options.seed,
+                                     .adapters = adapter});
+      });
+    }
+    const auto model = examples::make_model(choice.name, base, selection, adapter);
+    std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),
+                 model->parameters().size(), model->total_parameters(),
+                 100.0 * static_cast<double>(model->parameters().size()) /
+                     static_cast<double>(model->total_parameters()));
+    options.checkpoint_directory = out / "checkpoint";
+    options.log_path = out / "metrics.jsonl";
+    Trainer trainer{*model, options};
+    if (evaluation) {
+      trainer.fit(data, *evaluation);
+    } else {
+      trainer.fit(data);
+    }
+    model->save_adapter(out);
+    std::fprintf(stderr, "adapter written to %s\n", out.c_str());
+  });
+}

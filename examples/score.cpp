@@ -1,0 +1,67 @@
+// Per-token log-probabilities and perplexity of a text or of token ids.
+#include <sdlora/adapters/presets.hpp>
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/io/dataset.hpp>
+#include <sdlora/tensor/parallel.hpp>
+#include <sdlora/training/evaluate.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "support/any_model.hpp"
+#include "support/program.hpp"
+
+int main(int argc, char** argv) {
+  using namespace sdlora;
+  std::filesystem::path model_directory, adapter, file;
+  std::string text;
+  std::vector<std::int32_t> ids;
+  bool json = false;
+  std::size_t threads = 0;
+  CLI::App app("Log-probabilities of the tokens of a text under a Mamba checkpoint", "score");
+  app.add_option("--model", model_directory, "checkpoint directory")->required();
+  app.add_option("--adapter", adapter, "adapter directory");
+  auto* input = app.add_option_group("input");
+  input->add_option("--ids", ids, "token ids, 5,17,…")->delimiter(',');
+  input->add_option("--text", text, "text, on a byte-level checkpoint");
+  input->add_option("--file", file, "a file of text, on a byte-level checkpoint");
+  input->require_option(1);
+  app.add_flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
+  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
+  return examples::run_program(app, argc, argv, [&] {
+    if (threads != 0) set_thread_count(threads);
+    const CheckpointConfig config = read_checkpoint_config(model_directory);
+    if (ids.empty()) {
+      const ByteTokenizer tokenizer;
+      require_compatible(tokenizer, config);
+      ids = tokenizer.encode(file.empty() ? text : read_text_file(file, std::size_t{1} << 30));
+    }
+    if (ids.size() < 2) {
+      throw ArgumentError("expected at least 2 tokens to score one after another, found " +
+                          std::to_string(ids.size()));
+    }
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const auto model = adapter.empty() ? examples::make_model("frozen", base, {}, {})
+                                       : examples::load_any_adapter(base, adapter);
+    const std::vector<double> logprobs = token_log_probabilities(*model, ids);
+    double sum = 0.0;
+    for (const double value : logprobs) sum += value;
+    const double perplexity = std::exp(-sum / static_cast<double>(logprobs.size()));
+    if (!json) {
+      for (std::size_t i = 0; i < logprobs.size(); ++i) {
+        std::printf("%d %.6f\n", static_cast<int>(ids[i + 1]), logprobs[i]);
+      }
+      std::printf("perplexity %.6f\n", perplexity);
+      return;
+    }
+    std::printf("{\"ids\": [");
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      std::printf("%s%d", i == 0 ? "" : ", ", static_cast<int>(ids[i]));
+    std::printf("], \"logprobs\": [");
+    for (std::size_t i = 0; i < logprobs.size(); ++i) std::printf("%s%.9g", i == 0 ? "" : ", ", logprobs[i]);
+    std::printf("], \"perplexity\": %.9g}\n", perplexity);
+  });
+}

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <sdlora/adapters/selection.hpp>
+#include <sdlora/io/selection_file.hpp>
+#include <sdlora/layers/mamba_config.hpp>
+
+namespace sdlora::examples {
+
+/// The selection in `file` if a run resumes and there is one; else what `select` gives, kept there.
+template <class Select>
+Selection select_or_read(const std::filesystem::path& file, bool resume, const MambaDimensions& m,
+                         const Select& select) {
+  if (resume && std::filesystem::exists(file)) return read_selection(file, m.d_inner, m.d_state);
+  const Selection selection = select();
+  write_selection(file, selection);
+  return selection;
+}
+
+}  // namespace sdlora::examples
