@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
                          .weight_decay = 0.1,
                          .warm_up_steps = 100,
                          .decay = Decay::Cosine,
-                         .checkpoint_every = 200};
+                         .checkpoint_every = 200,
+                         .beta2 = 0.95};
   CLI::App app("Pre-trains a byte-level Mamba language model on plain text", "pretrain");
   app.add_option("--text", train, "training text; documents separated by NUL bytes")->required();
   app.add_option("--heldout", heldout, "text to measure bits per byte on")->required();
