@@ -4,7 +4,6 @@
 #include "scan/bfloat16.hpp"
 #include "scan/blelloch.hpp"
 #include "scan/chunked.hpp"
-#include "scan/column_tiles.hpp"
 #include "scan/cumsum_ratio.hpp"
 #include "scan/emulator.hpp"
 #include "scan/heinsen.hpp"
