@@ -1,0 +1,185 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/training/evaluate.hpp>
+
+#include "training/support.hpp"
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+Ids random_ids(std::size_t length, std::uint64_t seed) {
+  const RandomStream random(seed, 23);
+  Ids ids;
+  for (std::size_t i = 0; i < length; ++i) ids.push_back(static_cast<std::int32_t>(random.below(i, 19)));
+  return ids;
+}
+
+/// log p of ids[from …] each after all before, from the logits of the whole sequence.
+template <class Model>
+std::vector<double> by_logits(Model& model, const Ids& ids, std::size_t from) {
+  Batch batch;
+  batch.add({ids, ids});
+  const auto logits = model.logits(batch);
+  std::vector<double> result;
+  for (std::size_t t = from; t < ids.size(); ++t) {
+    double sum = 0.0;
+    for (std::size_t v = 0; v < 19; ++v) sum += std::exp(logits.matrix()(t - 1, v));
+    result.push_back(logits.matrix()(t - 1, static_cast<std::size_t>(ids[t])) - std::log(sum));
+  }
+  return result;
+}
+
+template <class P>
+auto stirred() {
+  auto model = make_model<P, Tiny, double>(rough_base<Tiny, double>(tiny_dimensions));
+  stir(model);
+  return model;
+}
+
+template <class Model>
+void candidates_by_brute_force(Model& model) {
+  const std::vector<Ids> candidates{{3}, {4, 5}, {4, 5, 6, 18}, {7, 1}, {0, 2, 2, 2, 2, 9}};
+  std::vector<Ids> prompts;
+  for (std::size_t p = 0; p < 13; ++p) prompts.push_back(random_ids(1 + p % 5, p));
+  for (const bool per_token : {false, true}) {
+    CAPTURE(per_token);
+    std::vector<double> expected;
+    std::vector<std::size_t> best;
+    for (const Ids& prompt : prompts) {
+      std::vector<double> scores;
+      for (const Ids& candidate : candidates) {
+        Ids ids = prompt;
+        ids.insert(ids.end(), candidate.begin(), candidate.end());
+        double sum = 0.0;
+        for (const double value : by_logits(model, ids, prompt.size())) sum += value;
+        scores.push_back(per_token ? sum / static_cast<double>(candidate.size()) : sum);
+      }
+      expected.insert(expected.end(), scores.begin(), scores.end());
+      best.push_back(static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin()));
+    }
+    CHECK(std::adjacent_find(best.begin(), best.end(), std::not_equal_to<>()) != best.end());
+    // One prompt and one state at a time, a few, and all at once.
+    for (const auto& [tokens, bytes] : {std::pair<std::size_t, std::size_t>{1, 1}, {7, 20000}, {4096, 1 << 26}}) {
+      CandidateScorer<Model> scorer(model, candidates, {per_token, tokens, bytes});
+      const std::vector<double> scores = scorer.scores(prompts);
+      REQUIRE(scores.size() == expected.size());
+      for (std::size_t i = 0; i < scores.size(); ++i) CHECK(scores[i] == doctest::Approx(expected[i]).epsilon(1e-11));
+      CHECK(scorer.best(prompts) == best);
+    }
+    ChoiceTask task{prompts, candidates, best};
+    task.answers[2] = (best[2] + 1) % candidates.size();
+    const ChoiceResult result = evaluate_choices(model, task, {.per_token = per_token});
+    CHECK(result.predictions == best);
+    CHECK(result.accuracy == doctest::Approx(12.0 / 13.0));
+    CHECK(result.standard_error == doctest::Approx(std::sqrt(12.0 / 13.0 * (1.0 / 13.0) / 13.0)));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the loss of a data set does not depend on how it is cut into batches") {
+  auto model = stirred<presets::LoRASsm<2>>();
+  const auto data = some_examples({9, 2, 3, 11, 4}, 19);
+  double sum = 0.0;
+  std::size_t count = 0;
+  for (const Example& example : data) {
+    const std::vector<double> logs = by_logits(model, example.ids, 1);
+    for (std::size_t t = 1; t < example.ids.size(); ++t) {
+      if (example.labels[t] == ignored_label) continue;
+      Ids ids(example.ids.begin(), example.ids.begin() + static_cast<std::ptrdiff_t>(t));
+      ids.push_back(example.labels[t]);
+      sum -= by_logits(model, ids, t)[0];
+      ++count;
+    }
+  }
+  for (const std::size_t tokens : {std::size_t{1}, std::size_t{12}, evaluation_tokens}) {
+    const Loss loss = evaluate_loss(model, data, tokens);
+    CHECK(loss.count == count);
+    CHECK(loss.sum == doctest::Approx(sum).epsilon(1e-11));
+    CHECK(perplexity(loss) == doctest::Approx(std::exp(sum / static_cast<double>(count))));
+  }
+}
+
+TEST_CASE("log-probabilities of tokens are those of the logits, however long the text") {
+  auto model = stirred<presets::LoRASsm<2>>();
+  for (const std::size_t length : {0U, 1U, 2U, 37U, 2100U}) {
+    CAPTURE(length);
+    const Ids ids = random_ids(length, length);
+    const std::vector<double> found = token_log_probabilities(model, ids);
+    const std::vector<double> expected = length < 2 ? std::vector<double>{} : by_logits(model, ids, 1);
+    REQUIRE(found.size() == expected.size());
+    double worst = 0.0;
+    for (std::size_t t = 0; t < found.size(); ++t) worst = std::max(worst, std::abs(found[t] - expected[t]));
+    CHECK(worst < 1e-10);
+  }
+  test::check_error<ArgumentError>([&] { token_log_probabilities(model, Ids{1, 2, 19}); }, {"token 2 is 19"});
+}
+
+TEST_CASE("candidates are scored as if each followed its prompt alone") {
+  auto model = stirred<presets::LoRALinear<2>>();
+  candidates_by_brute_force(model);
+}
+
+TEST_CASE("candidates go on from learned states, prefixes and prompts too") {
+  auto h0 = stirred<presets::InitialState>();
+  candidates_by_brute_force(h0);
+  auto prefix = stirred<presets::Prefix<3>>();
+  const std::vector<Ids> prompts{random_ids(4, 1), random_ids(2, 2)};
+  const std::vector<Ids> candidates{{1, 2, 3}, {4}};
+  auto prompt = stirred<presets::Prompt<3>>();
+  const auto check = [&](auto& model) {
+    CandidateScorer scorer(model, std::span<const Ids>(candidates));
+    const auto scores = scorer.scores(prompts);
+    for (std::size_t p = 0; p < 2; ++p) {
+      for (std::size_t c = 0; c < 2; ++c) {
+        // The loss of the prompt's model on the whole, of which only the candidate is learned.
+        Example example{prompts[p], Ids(prompts[p].size(), ignored_label)};
+        example.ids.insert(example.ids.end(), candidates[c].begin(), candidates[c].end());
+        example.labels.insert(example.labels.end(), candidates[c].begin(), candidates[c].end());
+        CHECK(scores[p * 2 + c] == doctest::Approx(-model.loss(Batch({&example, 1})).sum).epsilon(1e-11));
+      }
+    }
+  };
+  check(prefix);
+  check(prompt);
+}
+
+TEST_CASE("a choice task from examples") {
+  const std::vector<Example> data{{{1, 2, 7, 18}, {-100, -100, 7, 18}},
+                                  {{3, 8, 9, 18}, {-100, 8, 9, 18}},
+                                  {{4, 4, 7, 18}, {-100, -100, 7, 18}}};
+  const auto candidates = distinct_completions(data);
+  CHECK(candidates == std::vector<Ids>{{7, 18}, {8, 9, 18}});
+  const ChoiceTask task = choice_task(data, candidates);
+  CHECK(task.prompts == std::vector<Ids>{{1, 2}, {3}, {4, 4}});
+  CHECK(task.answers == std::vector<std::size_t>{0, 1, 0});
+  test::check_error<ArgumentError>([&] { choice_task(data, {{7, 18}}); }, {"example 1", "candidates"});
+  const std::vector<Example> bare{{{7, 18}, {7, 18}}};
+  test::check_error<ArgumentError>([&] { choice_task(bare, candidates); }, {"no prompt"});
+}
+
+TEST_CASE("unusable candidates, prompts and tasks are refused") {
+  auto model = stirred<presets::BitFit>();
+  using Scorer = CandidateScorer<decltype(model)>;
+  const std::vector<Ids> none;
+  const std::vector<Ids> empty{{1}, {}};
+  const std::vector<Ids> outside{{1, 19}};
+  const std::vector<Ids> good{{1, 2}};
+  test::check_error<ArgumentError>([&] { Scorer(model, none); }, {"found none"});
+  test::check_error<ArgumentError>([&] { Scorer(model, empty); }, {"candidate 1 is empty"});
+  test::check_error<ArgumentError>([&] { Scorer(model, outside); }, {"candidate 0", "18"});
+  Scorer scorer(model, good);
+  test::check_error<ArgumentError>([&] { scorer.best(empty); }, {"prompt 1"});
+  CHECK(scorer.best(none).empty());
+  test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{}); }, {"0 prompts"});
+  test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{good, good, {}}); }, {"0 answers"});
+}
