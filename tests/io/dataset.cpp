@@ -183,7 +183,7 @@ TEST_CASE("damaged lines are FileErrors or examples, nothing else") {
       "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n{\"input_ids\": [5, 256, 7], \"labels\": [-100, 256, "
       "7]}\n";
   std::mt19937 random(99);
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 500; ++i) {
     std::string damaged = text;
     for (auto flips = 1 + random() % 3; flips > 0; --flips) {
       damaged[random() % damaged.size()] = static_cast<char>(random() % 256);

@@ -31,10 +31,10 @@ TEST_CASE("ids that are no bytes are refused with their position") {
 
 TEST_CASE("text goes only to checkpoints that say they read it") {
   const ByteTokenizer tokenizer;
-  for (const std::size_t size : {257, 260, 264}) {
+  for (const std::size_t size : {257u, 260u, 264u}) {
     CHECK_NOTHROW(require_compatible(tokenizer, size, "byte", "dir/config.json"));
   }
-  for (const std::size_t size : {0, 1, 256, 265, 272, 50280}) {
+  for (const std::size_t size : {0u, 1u, 256u, 265u, 272u, 50280u}) {
     test::check_error<FileError>([&] { require_compatible(tokenizer, size, "byte", "dir/config.json"); },
                                  {"dir/config.json", std::to_string(size), "257 to 264", "input_ids"});
   }
