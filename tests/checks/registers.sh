@@ -11,8 +11,8 @@ template <class IO>
 void use(const KernelScanPlan& plan, const KernelScanInputs<IO>& in, const KernelScanOutputs<IO>& out,
          const KernelScanGradients<IO>& gradients, float* workspace) {
   cuda_selective_scan_forward<16>(nullptr, plan, in, out, workspace);
-  cuda_selective_scan_backward<KernelScanGradient::all, 16>(nullptr, plan, in, out.checkpoints, out.out, nullptr,
-                                                            gradients, workspace);
+  cuda_selective_scan_backward<KernelScanGradient::all, 16>(nullptr, plan, in, out.checkpoints,
+                                                            MatrixView<const IO>(out.out), nullptr, gradients, workspace);
 }
 template void use(const KernelScanPlan&, const KernelScanInputs<float>&, const KernelScanOutputs<float>&,
                   const KernelScanGradients<float>&, float*);

@@ -185,32 +185,56 @@ struct BackwardKernel {
       });
     };
 
+    // Steps of the chunk that exist, none for a thread without a channel.
+    auto steps_of = [&](Position row0) {
+      const Position left = segment.end - row0;
+      return left < chunk ? static_cast<int>(left) : chunk;
+    };
     auto load_raw = [&](const Item& item, Raw& raw) {
       const Position row0 = item.base + item.sub * chunk;
+      const int count = prepares ? steps_of(row0) : 0;
+      const IO* u = at(in.u, row0 + first_step, prepared_channel);
+      const IO* dt = at(in.dt, row0 + first_step, prepared_channel);
+      const IO* d_out = at(x.d_out, row0 + first_step, prepared_channel);
+      const IO* z = nullptr;
+      if constexpr (Gate) z = at(in.z, row0 + first_step, prepared_channel);
       unroll<positions>([&](auto i) {
-        const int step = first_step + i * step_stride;
-        const Position row = row0 + step;
         raw.u[i] = raw.dt[i] = raw.z[i] = raw.d_out[i] = IO(0.0F);
-        if (step < chunk && row < segment.end && prepares) {
-          raw.u[i] = *at(in.u, row, prepared_channel);
-          raw.dt[i] = *at(in.dt, row, prepared_channel);
-          if (!item.light) {
-            raw.d_out[i] = *at(x.d_out, row, prepared_channel);
-            if constexpr (Gate) raw.z[i] = *at(in.z, row, prepared_channel);
-          }
+        if (first_step + i * step_stride < count) {
+          raw.u[i] = *u;
+          raw.dt[i] = *dt;
+          raw.d_out[i] = *d_out;
+          if constexpr (Gate) raw.z[i] = *z;
         }
+        u += step_stride * in.u.stride;
+        dt += step_stride * in.dt.stride;
+        d_out += step_stride * x.d_out.stride;
+        if constexpr (Gate) z += step_stride * in.z.stride;
       });
+    };
+    // Value k of a thread in a tile of (step, B or C, state). Where a row of B and C is no longer than a
+    // block, state and matrix are the same for all k.
+    constexpr bool fixed_column = threads % (2 * padded_states) == 0;
+    auto tile_state = [&](int k) { return (thread + (fixed_column ? 0 : k * threads)) % padded_states; };
+    auto tile_is_c = [&](int k) {
+      return ((thread + (fixed_column ? 0 : k * threads)) / padded_states) % 2 == 1;
+    };
+    auto tile_step = [&](int k) {
+      if constexpr (fixed_column) {
+        return thread / (2 * padded_states) + k * (threads / (2 * padded_states));
+      } else {
+        return (thread + k * threads) / (2 * padded_states);
+      }
     };
     auto load_tile = [&](const Item& item, Staged& staged) {
       const Position row0 = item.base + item.sub * chunk;
+      const int count = steps_of(row0);
       unroll<staged_values>([&](auto k) {
-        const int i = thread + k * threads;
-        const int n = i % padded_states;
-        const bool is_c = (i / padded_states) % 2 == 1;
-        const Position row = row0 + i / (2 * padded_states);
+        const int n = tile_state(k);
+        const int step = tile_step(k);
         staged.value[k] = IO(0.0F);
-        if (i < tile_values && row < segment.end && n < in.states) {
-          staged.value[k] = is_c ? *at(in.C, row, n) : *at(in.B, row, n);
+        if (step < count && n < in.states) {
+          staged.value[k] = tile_is_c(k) ? *at(in.C, row0 + step, n) : *at(in.B, row0 + step, n);
         }
       });
     };
@@ -230,17 +254,18 @@ struct BackwardKernel {
     auto add_up_partials = [&](int buffer, Position row0) {
       if constexpr (wants_BC) {
         const auto partials = shared.from(partials_at + buffer * partial_floats);
-        for (int i = thread; i < tile_values; i += threads) {
-          const int n = i % padded_states;
-          const bool is_c = (i / padded_states) % 2 == 1;
-          const Position row = row0 + i / (2 * padded_states);
-          if (row < segment.end && n < in.states && wants(is_c ? GradientBit::C : GradientBit::B)) {
+        const int count = steps_of(row0);
+        const Position first_row = segment.group * in.rows + row0;
+        unroll<staged_values>([&](auto k) {
+          const int n = tile_state(k);
+          const int step = tile_step(k);
+          const bool is_c = tile_is_c(k);
+          if (step < count && n < in.states && wants(is_c ? GradientBit::C : GradientBit::B)) {
             float sum = 0.0F;
-            unroll<warps>([&](auto w) { sum += partials.load(w * tile_values + i); });
-            float* to = is_c ? x.d_C_partials : x.d_B_partials;
-            to[(segment.group * in.rows + row) * in.states + n] = sum;
+            unroll<warps>([&](auto w) { sum += partials.load(w * tile_values + thread + k * threads); });
+            (is_c ? x.d_C_partials : x.d_B_partials)[(first_row + step) * in.states + n] = sum;
           }
-        }
+        });
       }
     };
 
@@ -263,12 +288,13 @@ struct BackwardKernel {
       store_tile(buffer, staged);
       float slope[positions];
       float gate_slope[positions];  // ∂out/∂z·1/y
+      const Position row0 = item.base + item.sub * chunk;
+      const int count = prepares ? steps_of(row0) : 0;
       unroll<positions>([&](auto i) {
         const int step = first_step + i * step_stride;
         slope[i] = 0.0F;
         gate_slope[i] = 0.0F;
         if (step < chunk) {
-          const bool valid = item.base + item.sub * chunk + step < segment.end && prepares;
           const float u = static_cast<float>(raw.u[i]);
           float delta = static_cast<float>(raw.dt[i]) + bias;
           float d_y = 0.0F;
@@ -289,7 +315,7 @@ struct BackwardKernel {
               d_y *= z * s;
             }
           }
-          if (!valid) delta = 0.0F;
+          if (step >= count) delta = 0.0F;
           const float row[4] = {delta, delta * u, d_y, u};
           prepared.template store_vector<4>((step * warp_channels + prepared_place) * 4, row);
         }
@@ -389,38 +415,43 @@ struct BackwardKernel {
         });
         block.sync_warp();
 
+        const auto place_in = [&](const MatrixView<IO>& matrix) {
+          return matrix.data + static_cast<std::size_t>(row0 + first_step) * matrix.stride +
+                 static_cast<std::size_t>(prepared_channel);
+        };
+        [[maybe_unused]] IO* d_u = nullptr;
+        [[maybe_unused]] IO* d_dt = nullptr;
+        [[maybe_unused]] IO* d_z = nullptr;
+        if constexpr (wants(GradientBit::u)) d_u = place_in(x.d_u);
+        if constexpr (wants(GradientBit::dt)) d_dt = place_in(x.d_dt);
+        if constexpr (wants_dz) d_z = place_in(x.d_z);
         unroll<positions>([&](auto i) {
           const int step = first_step + i * step_stride;
-          const Position row = item.base + item.sub * chunk + step;
-          if (step < chunk && row < segment.end && prepares) {
+          if (step < count) {
             const int at_position = step * warp_channels + prepared_place;
             float p[4];
             prepared.template load_vector<4>(at_position * 4, p);
             const float product = wants_product ? sums.load(warp_positions + at_position) : 0.0F;
-            if constexpr (wants(GradientBit::u)) {
-              x.d_u.data[static_cast<std::size_t>(row) * x.d_u.stride +
-                         static_cast<std::size_t>(prepared_channel)] =
-                  block.template narrow<IO>(p[0] * product + skip * p[2]);
-            }
+            if constexpr (wants(GradientBit::u))
+              *d_u = block.template narrow<IO>(p[0] * product + skip * p[2]);
             if constexpr (wants_delta) {
-              const float d_dt = (p[3] * product + sums.load(2 * warp_positions + at_position)) * slope[i];
-              d_bias += d_dt;
-              if constexpr (wants(GradientBit::dt)) {
-                x.d_dt.data[static_cast<std::size_t>(row) * x.d_dt.stride +
-                            static_cast<std::size_t>(prepared_channel)] = block.template narrow<IO>(d_dt);
-              }
+              const float slope_times =
+                  (p[3] * product + sums.load(2 * warp_positions + at_position)) * slope[i];
+              d_bias += slope_times;
+              if constexpr (wants(GradientBit::dt)) *d_dt = block.template narrow<IO>(slope_times);
             }
             if constexpr (wants_dz) {
-              x.d_z.data[static_cast<std::size_t>(row) * x.d_z.stride +
-                         static_cast<std::size_t>(prepared_channel)] =
-                  block.template narrow<IO>(gate_slope[i] * (sums.load(at_position) + skip * p[3]));
+              *d_z = block.template narrow<IO>(gate_slope[i] * (sums.load(at_position) + skip * p[3]));
             }
             if constexpr (wants(GradientBit::D)) d_skip += p[2] * p[3];
           }
+          if constexpr (wants(GradientBit::u)) d_u += step_stride * x.d_u.stride;
+          if constexpr (wants(GradientBit::dt)) d_dt += step_stride * x.d_dt.stride;
+          if constexpr (wants_dz) d_z += step_stride * x.d_z.stride;
         });
         block.sync_warp();
         has_partials = true;
-        partials_row = item.base + item.sub * chunk;
+        partials_row = row0;
       }
       buffer ^= 1;
       item = next;
