@@ -173,6 +173,27 @@ TEST_CASE("evaluate: the destination may appear in the expression in any role") 
   }
 }
 
+TEST_CASE("evaluate: only what would be overwritten before it is read goes through a copy") {
+  auto x = matrix<float>(5, 37, 1);
+  const auto other = matrix<float>(5, 37, 2);
+  const float* p = x.data();
+  const detail::Destination destination{p, p + 5 * 37, 5 * 37, 37, 37};
+  const auto copies = [&](const auto& node) { return node.disturbed_by(destination); };
+  CHECK_FALSE(copies(x * other + x));
+  CHECK_FALSE(copies(x / sum(x * other) - max(x)));
+  CHECK_FALSE(copies(other - other.matrix().rows_from(1, 1)));
+  CHECK_FALSE(copies(x.matrix() + 1));
+  CHECK_FALSE(copies(Tensor<float, Extents<dyn, dyn>>(x) * 2));
+  CHECK(copies(other - x.matrix().rows_from(0, 1)));
+  CHECK(copies(other - x.matrix().cols_from(36, 1)));
+  CHECK(copies(other - sum(x.matrix().rows_from(4, 1))));
+  // A block of columns of itself is in place; the same columns of a wider matrix, moved, are not.
+  const auto block = x.matrix().cols_from(2, 9);
+  const detail::Destination columns{block.data, block.data + 4 * 37 + 9, 5 * 9, 9, 37};
+  CHECK_FALSE((block * 2).disturbed_by(columns));
+  CHECK((x.matrix().cols_from(3, 9) * 2).disturbed_by(columns));
+}
+
 TEST_CASE("evaluate: the same bits for any number of threads and any place in memory") {
   const std::size_t threads = thread_count();
   const auto a = matrix<float>(613, 701, 1);
