@@ -34,7 +34,8 @@ void check_chunks(Model& model, const Batch& batch, const std::vector<std::vecto
     std::vector<T> logits(ids.size() * V);
     model.forward(ids, {offsets}, state, MatrixView<T>(logits.data(), ids.size(), V));
     for (std::size_t s = 0; s < S; ++s) {
-      std::copy_n(logits.data() + offsets[s] * V, round[s] * V, found.data() + (whole.first(s) + read[s]) * V);
+      std::copy_n(logits.data() + offsets[s] * V, round[s] * V,
+                  found.data() + (whole.first(s) + read[s]) * V);
       read[s] += round[s];
     }
   }
@@ -50,7 +51,8 @@ void check_placement(const char* name) {
   auto model = stirred_model<P, Tiny, T>();
   // Lengths around the scan's chunk of 32 rows and the convolution's window of 3.
   check_chunks(model, some_batch({70, 3, 33}), {{70, 0, 0}, {0, 3, 33}}, tolerance);
-  check_chunks(model, some_batch({70, 3, 33}), {{1, 0, 32}, {1, 2, 1}, {1, 0, 0}, {31, 1, 0}, {36, 0, 0}}, tolerance);
+  check_chunks(model, some_batch({70, 3, 33}), {{1, 0, 32}, {1, 2, 1}, {1, 0, 0}, {31, 1, 0}, {36, 0, 0}},
+               tolerance);
   check_chunks(model, some_batch({41}), {{2}, {3}, {5}, {7}, {11}, {13}}, tolerance);
 
   // Step by step, through the call that generation uses.
@@ -105,6 +107,8 @@ TEST_CASE("a state can be repeated: several continuations of one prompt") {
   longer.push_back(4);
   const auto whole = model.logits(Batch(std::vector<Example>{{longer, longer}}));
   const std::vector<double> last(whole.data() + 6 * V, whole.data() + 7 * V);
-  CHECK(relative_norm(std::vector<double>(after.begin(), after.begin() + static_cast<std::ptrdiff_t>(V)), last) <= 1e-12);
-  CHECK(relative_norm(std::vector<double>(after.end() - static_cast<std::ptrdiff_t>(V), after.end()), last) <= 1e-12);
+  CHECK(relative_norm(std::vector<double>(after.begin(), after.begin() + static_cast<std::ptrdiff_t>(V)),
+                      last) <= 1e-12);
+  CHECK(relative_norm(std::vector<double>(after.end() - static_cast<std::ptrdiff_t>(V), after.end()), last) <=
+        1e-12);
 }

@@ -12,8 +12,8 @@ using namespace sdlora_test;
 namespace {
 
 /// Large enough that products, norm, convolution, scan and head are all cut into several tasks.
-constexpr MambaDimensions wide{.d_model = 72, .n_layer = 2, .vocab_size = 530, .dt_rank = 5, .d_inner = 144,
-                               .d_state = 16, .d_conv = 4};
+constexpr MambaDimensions wide{
+    .d_model = 72, .n_layer = 2, .vocab_size = 530, .dt_rank = 5, .d_inner = 144, .d_state = 16, .d_conv = 4};
 
 struct Result {
   std::vector<float> gradients, states, logits;

@@ -7,8 +7,10 @@ using namespace sdlora;
 using namespace sdlora_test;
 
 // Which gradients exist follows from the placement's type, so every pair is a program of its own.
-#define SDLORA_TEST_SITE(SITE, POLICY) \
-  TEST_CASE("gradients: " #POLICY " on " #SITE) { check_placement_gradients<Place<On<site::SITE, POLICY>>>(); }
+#define SDLORA_TEST_SITE(SITE, POLICY)                          \
+  TEST_CASE("gradients: " #POLICY " on " #SITE) {               \
+    check_placement_gradients<Place<On<site::SITE, POLICY>>>(); \
+  }
 
 SDLORA_TEST_SITE(InProjX, LoRA<2>)
 SDLORA_TEST_SITE(InProjX, Full)

@@ -10,7 +10,8 @@ using namespace sdlora_test;
 namespace {
 
 /// What a prefix meets when little else learns: h0 before it, frozen projections after it.
-struct PrefixAndState : Place<On<site::Prefix, PrefixTuning<>>, On<site::H0, Full>, On<site::OutProj, LoRA<>>> {};
+struct PrefixAndState
+    : Place<On<site::Prefix, PrefixTuning<>>, On<site::H0, Full>, On<site::OutProj, LoRA<>>> {};
 
 }  // namespace
 
@@ -29,9 +30,10 @@ TEST_CASE("gradients: sizes read at run time") {
 
 TEST_CASE("gradients: sites that learn in some layers only") {
   AdapterOptions options = some_options();
-  options.layers = {{"in_proj_x", 1, 2}, {"in_proj_z", 0, 1}, {"A_log", 2, 3},  {"x_proj_B", 1, 2}, {"norm", 1},
-                    {"h0", 1, 2},        {"prefix", 0, 2},    {"conv1d", 1, 3}, {"conv_bias", 0, 1}, {"D", 2, 3},
-                    {"dt_bias", 0, 2},   {"dt_proj", 1, 2},   {"out_proj", 0, 2}};
+  options.layers = {{"in_proj_x", 1, 2}, {"in_proj_z", 0, 1}, {"A_log", 2, 3},   {"x_proj_B", 1, 2},
+                    {"norm", 1},         {"h0", 1, 2},        {"prefix", 0, 2},  {"conv1d", 1, 3},
+                    {"conv_bias", 0, 1}, {"D", 2, 3},         {"dt_bias", 0, 2}, {"dt_proj", 1, 2},
+                    {"out_proj", 0, 2}};
   auto model = stirred_model<Everything, TinyAny>(tiny_with_layers(3), options);
   check_model_gradients(model);
 }

@@ -10,7 +10,9 @@ using namespace sdlora;
 using namespace sdlora_test;
 
 TEST_CASE("gradients: SDLoRA") { check_placement_gradients<presets::SDLoRA<2, 3, 2>>(); }
-TEST_CASE("gradients: LoRA on the linear projections") { check_placement_gradients<presets::LoRALinear<2>>(); }
+TEST_CASE("gradients: LoRA on the linear projections") {
+  check_placement_gradients<presets::LoRALinear<2>>();
+}
 TEST_CASE("gradients: LoRA on the SSM") { check_placement_gradients<presets::LoRASsm<2>>(); }
 TEST_CASE("gradients: LoRA everywhere") { check_placement_gradients<presets::LoRAAll<2>>(); }
 TEST_CASE("gradients: initial state") { check_placement_gradients<presets::InitialState>(); }
@@ -18,4 +20,6 @@ TEST_CASE("gradients: BitFit") { check_placement_gradients<presets::BitFit>(); }
 TEST_CASE("gradients: prompt") { check_placement_gradients<presets::Prompt<3>>(); }
 TEST_CASE("gradients: prefix") { check_placement_gradients<presets::Prefix<3>>(); }
 TEST_CASE("gradients: full fine-tuning") { check_placement_gradients<presets::FullFineTune>(); }
-TEST_CASE("gradients: the warm-up of SDLoRA") { check_placement_gradients<WarmUp<presets::SDLoRA<2, 3, 2>>>(); }
+TEST_CASE("gradients: the warm-up of SDLoRA") {
+  check_placement_gradients<WarmUp<presets::SDLoRA<2, 3, 2>>>();
+}

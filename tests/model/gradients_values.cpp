@@ -1,4 +1,5 @@
-// Each site that is not a linear weight alone, with every policy that can sit there, against finite differences.
+// Each site that is not a linear weight alone, with every policy that can sit there, against finite
+// differences.
 #include "support/gradient_check.hpp"
 
 #include <doctest/doctest.h>
@@ -6,8 +7,10 @@
 using namespace sdlora;
 using namespace sdlora_test;
 
-#define SDLORA_TEST_SITE(SITE, ...) \
-  TEST_CASE("gradients: " #__VA_ARGS__ " on " #SITE) { check_placement_gradients<Place<On<site::SITE, __VA_ARGS__>>>(); }
+#define SDLORA_TEST_SITE(SITE, ...)                                  \
+  TEST_CASE("gradients: " #__VA_ARGS__ " on " #SITE) {               \
+    check_placement_gradients<Place<On<site::SITE, __VA_ARGS__>>>(); \
+  }
 
 SDLORA_TEST_SITE(Norm, Full)
 SDLORA_TEST_SITE(Conv1d, Full)

@@ -6,8 +6,10 @@
 using namespace sdlora;
 using namespace sdlora_test;
 
-#define SDLORA_TEST_SITE(SITE, ...) \
-  TEST_CASE("gradients: " #__VA_ARGS__ " on " #SITE) { check_placement_gradients<Place<On<site::SITE, __VA_ARGS__>>>(); }
+#define SDLORA_TEST_SITE(SITE, ...)                                  \
+  TEST_CASE("gradients: " #__VA_ARGS__ " on " #SITE) {               \
+    check_placement_gradients<Place<On<site::SITE, __VA_ARGS__>>>(); \
+  }
 
 SDLORA_TEST_SITE(XProjDt, LoRA<2>)
 SDLORA_TEST_SITE(XProjDt, Full)

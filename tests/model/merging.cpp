@@ -49,10 +49,10 @@ void check_merge(const char* name, double tolerance, const AdapterOptions& optio
   }
 }
 
-struct AllButState
-    : Place<On<site::InProjX, LoRA<2>>, On<site::InProjZ, Full>, On<site::XProjB, SelectedDimensions<3>>,
-            On<site::ALog, SelectedDimensions<3, 2>>, On<site::Conv1d, Full>, On<site::D, Full>, On<site::Norm, Full>,
-            On<site::NormF, Full>, On<site::Embedding, Full>, On<site::DtProj, LoRA<1>>> {};
+struct AllButState : Place<On<site::InProjX, LoRA<2>>, On<site::InProjZ, Full>,
+                           On<site::XProjB, SelectedDimensions<3>>, On<site::ALog, SelectedDimensions<3, 2>>,
+                           On<site::Conv1d, Full>, On<site::D, Full>, On<site::Norm, Full>,
+                           On<site::NormF, Full>, On<site::Embedding, Full>, On<site::DtProj, LoRA<1>>> {};
 
 }  // namespace
 
@@ -79,7 +79,8 @@ TEST_CASE("merging sites that learn in some layers only") {
 }
 
 TEST_CASE("prompts, prefixes and initial states cannot be merged") {
-  static_assert(!presets::Prompt<>::mergeable && !presets::Prefix<>::mergeable && !presets::InitialState::mergeable);
+  static_assert(!presets::Prompt<>::mergeable && !presets::Prefix<>::mergeable &&
+                !presets::InitialState::mergeable);
   static_assert(!Everything::mergeable);
   static_assert(presets::NothingTrains::mergeable);
 }

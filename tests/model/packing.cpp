@@ -33,7 +33,7 @@ void check_packing(double tolerance) {
   Loss alone;
   for (std::size_t s = 0; s < examples.size(); ++s) {
     CAPTURE(s);
-    const Batch one(std::span(examples).subspan(s, 1));
+    const Batch one{std::span<const Example>(examples).subspan(s, 1)};
     const Loss loss = model.accumulate_gradients(one, 0.25);
     CHECK(std::abs(loss.sum - model.loss(one).sum) <= tolerance * (1.0 + loss.sum));
     alone.sum += loss.sum;

@@ -14,16 +14,18 @@
 // Gradients against finite differences in double.
 namespace sdlora_test {
 
-/// f'(0) by the central difference of sixth order. At this step its truncation and the rounding of the tiny models'
-/// losses are both below 1e-9 of their gradients (measured at steps from 1e-4 to 4e-3).
+/// f'(0) by the central difference of sixth order. At this step its truncation and the rounding of the tiny
+/// models' losses are both below 1e-9 of their gradients (measured at steps from 1e-4 to 4e-3).
 template <class Function>
 double derivative(const Function& f, double step = 5e-4) {
-  return (45.0 * (f(step) - f(-step)) - 9.0 * (f(2.0 * step) - f(-2.0 * step)) + f(3.0 * step) - f(-3.0 * step)) /
+  return (45.0 * (f(step) - f(-step)) - 9.0 * (f(2.0 * step) - f(-2.0 * step)) + f(3.0 * step) -
+          f(-3.0 * step)) /
          (60.0 * step);
 }
 
-/// Checks `gradient` of `loss()` in `values`: entry by entry (in a large array about `probes` of them, with the largest),
-/// and all entries together along a random direction. Errors are relative to the largest gradient.
+/// Checks `gradient` of `loss()` in `values`: entry by entry (in a large array about `probes` of them, with
+/// the largest), and all entries together along a random direction. Errors are relative to the largest
+/// gradient.
 template <class Loss>
 void check_gradient(const std::string& name, std::span<double> values, std::span<const double> gradient,
                     const Loss& loss, double tolerance = 1e-7, std::size_t probes = 40) {

@@ -13,10 +13,11 @@ struct Everything
           sdlora::On<sdlora::site::XProjC, sdlora::SelectedDimensions<>>,
           sdlora::On<sdlora::site::DtProj, sdlora::LoRA<2>>, sdlora::On<sdlora::site::DtBias, sdlora::Full>,
           sdlora::On<sdlora::site::Conv1d, sdlora::Full>, sdlora::On<sdlora::site::ConvBias, sdlora::Full>,
-          sdlora::On<sdlora::site::ALog, sdlora::SelectedDimensions<>>, sdlora::On<sdlora::site::D, sdlora::Full>,
-          sdlora::On<sdlora::site::OutProj, sdlora::LoRA<>>, sdlora::On<sdlora::site::Norm, sdlora::Full>,
-          sdlora::On<sdlora::site::NormF, sdlora::Full>, sdlora::On<sdlora::site::Embedding, sdlora::Full>,
-          sdlora::On<sdlora::site::H0, sdlora::Full>, sdlora::On<sdlora::site::Prompt, sdlora::PromptTuning<>>,
+          sdlora::On<sdlora::site::ALog, sdlora::SelectedDimensions<>>,
+          sdlora::On<sdlora::site::D, sdlora::Full>, sdlora::On<sdlora::site::OutProj, sdlora::LoRA<>>,
+          sdlora::On<sdlora::site::Norm, sdlora::Full>, sdlora::On<sdlora::site::NormF, sdlora::Full>,
+          sdlora::On<sdlora::site::Embedding, sdlora::Full>, sdlora::On<sdlora::site::H0, sdlora::Full>,
+          sdlora::On<sdlora::site::Prompt, sdlora::PromptTuning<>>,
           sdlora::On<sdlora::site::Prefix, sdlora::PrefixTuning<>>> {};
 
 }  // namespace sdlora_test

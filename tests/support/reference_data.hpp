@@ -25,7 +25,8 @@ class Reference : public ReferenceFile {
     const auto narrow = [&](const char* name) {
       const std::vector<std::int64_t> wide = integers(name);
       std::vector<std::int32_t> values(wide.size());
-      std::transform(wide.begin(), wide.end(), values.begin(), [](auto v) { return static_cast<std::int32_t>(v); });
+      std::transform(wide.begin(), wide.end(), values.begin(),
+                     [](auto v) { return static_cast<std::int32_t>(v); });
       return values;
     };
     std::vector<std::size_t> lengths;

@@ -66,7 +66,8 @@ std::shared_ptr<sdlora::Base<C, T>> rough_base(const sdlora::MambaDimensions& m,
 }
 
 /// Different channels and states in every layer.
-inline sdlora::Selection some_selection(const sdlora::MambaDimensions& m, std::size_t channels, std::size_t states) {
+inline sdlora::Selection some_selection(const sdlora::MambaDimensions& m, std::size_t channels,
+                                        std::size_t states) {
   sdlora::Selection selection{m.d_inner, m.d_state, {}};
   Normals normals(77);
   for (std::size_t l = 0; l < m.n_layer; ++l) {
@@ -78,8 +79,8 @@ inline sdlora::Selection some_selection(const sdlora::MambaDimensions& m, std::s
 }
 
 /// Sequences of the given lengths; about a fifth of the labels are ignored.
-inline std::vector<sdlora::Example> some_examples(const std::vector<std::size_t>& lengths, std::size_t vocab_size,
-                                                  std::uint64_t seed = 5) {
+inline std::vector<sdlora::Example> some_examples(const std::vector<std::size_t>& lengths,
+                                                  std::size_t vocab_size, std::uint64_t seed = 5) {
   const sdlora::RandomStream random(seed, 17);
   std::uint64_t next = 0;
   std::vector<sdlora::Example> examples;

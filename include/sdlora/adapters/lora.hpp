@@ -108,7 +108,7 @@ struct LoRA {
 
     /// The same pass number gives the same mask, so backward repeats forward's.
     void apply_mask(MatrixView<const T> x, MatrixView<T> out, const Pass& pass) const {
-      const RandomStream random(seed_ + pass.step, stream_);
+      const RandomStream random(seed_ + pass.step, ~stream_);  // not that of A's initial values
       const T keep_scale = static_cast<T>(1.0 / (1.0 - dropout_));
       parallel_for(x.rows, [&](std::size_t i) {
         for (std::size_t j = 0; j < x.cols; ++j) {

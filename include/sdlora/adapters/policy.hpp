@@ -37,13 +37,13 @@ struct SitePlace {
   std::string name;       ///< unique, as "layers.3.out_proj"
   std::string_view site;  ///< as "out_proj"
   std::size_t layer = 0;
-  bool active = true;        ///< false outside of the site's layer range: nothing learns
-  MatrixView<const T> base;  ///< the pre-trained values; empty where a checkpoint has none
-  SiteShape shape;
-  bool decay = true;
-  const AdapterOptions* options = nullptr;
-  AdapterSizes sizes;
-  const LayerSelection* selection = nullptr;
+  bool active = true;             ///< false outside of the site's layer range: nothing learns
+  MatrixView<const T> base = {};  ///< the pre-trained values; empty where a checkpoint has none
+  SiteShape shape = {};
+  bool decay = true;                        ///< whether weight decay applies to what learns here
+  const AdapterOptions* options = nullptr;  ///< never null for a policy that learns
+  AdapterSizes sizes = {};
+  const LayerSelection* selection = nullptr;  ///< of this layer, where the placement selects
 };
 
 /// What a pass through the model is for.

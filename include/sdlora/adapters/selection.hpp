@@ -45,8 +45,10 @@ struct Selection {
              std::to_string(layer.channels.size()) + " channels and " + std::to_string(layer.states.size()) +
              " states; select the same numbers in every layer");
       }
-      if (!layer.channels.empty() && layer.states.size() % layer.channels.size() != 0) {
-        fail("the number of states is not a multiple of the number of channels");
+      if (layer.channels.empty() ? !layer.states.empty() : layer.states.size() % layer.channels.size() != 0) {
+        fail("expected as many states for each of " + std::to_string(layer.channels.size()) +
+             " channels, found " + std::to_string(layer.states.size()) +
+             " states, not a multiple of the number of channels");
       }
       ascending(layer.channels.data(), layer.channels.size(), d_inner, "channel", fail);
       for (std::size_t c = 0; c < layer.channels.size(); ++c) {

@@ -18,13 +18,14 @@ class Batch {
  public:
   Batch() : offsets_{0} {}
 
-  /// A batch of whole examples. Throws ArgumentError on an empty one.
+  /// A batch of whole examples. Throws ArgumentError where one has no token.
   explicit Batch(std::span<const Example> examples) : Batch() {
     for (const Example& example : examples) add(example);
   }
 
   /// A batch from right-padded rows as other frameworks hold them: ids and labels (S, L), of which
-  /// row s has lengths[s] ≥ 1 tokens. Labels may be empty: then every token is one.
+  /// row s has lengths[s] ≥ 1 tokens; what stands behind them has no influence. Labels may be empty:
+  /// then every token is one. Throws ShapeError, and ArgumentError for a row without tokens.
   static Batch from_padded(std::span<const std::int32_t> ids, std::span<const std::int32_t> labels,
                            std::span<const std::size_t> lengths) {
     const std::size_t width = lengths.empty() ? 0 : ids.size() / lengths.size();
@@ -50,7 +51,7 @@ class Batch {
     return batch;
   }
 
-  /// Appends a sequence.
+  /// Appends a sequence. Throws ArgumentError unless it has a token, and a label for each.
   void add(const Example& example) {
     if (example.ids.empty() || example.ids.size() != example.labels.size()) {
       throw ArgumentError("Batch: expected an example of at least one token with as many labels, found " +

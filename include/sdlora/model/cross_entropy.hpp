@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../error.hpp"
 #include "../tensor/matmul.hpp"
 #include "../tensor/parallel.hpp"
 #include "../tensor/simd.hpp"
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace sdlora {
 
@@ -59,16 +61,34 @@ void scaled_exp(T* x, std::size_t count, T shift, T scale) {
 }
 
 }  // namespace SDLORA_SIMD_TAG
+
+inline void require_targets(std::span<const std::int32_t> targets, std::size_t rows, std::size_t vocabulary) {
+  if (targets.size() != rows) {
+    throw ShapeError("head_cross_entropy: expected a target for each of " + std::to_string(rows) +
+                     " rows, found " + std::to_string(targets.size()) + "; leave rows without a target out");
+  }
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (targets[i] < 0 || static_cast<std::size_t>(targets[i]) >= vocabulary) {
+      throw ArgumentError("head_cross_entropy: target " + std::to_string(i) + " is " +
+                          std::to_string(targets[i]) + ", expected 0 to " + std::to_string(vocabulary - 1) +
+                          "; leave rows without a target out");
+    }
+  }
+}
 }  // namespace detail
+
+inline namespace SDLORA_SIMD_TAG {
 
 /// Cross-entropy of a linear head without bias: logits = h·Wᵀ for the rows that have a target only,
 /// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty dh (n, d) it is
-/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW unless empty.
+/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW, which is given
+/// only with dh, unless empty. Throws ShapeError, and ArgumentError for a target outside of W's rows.
 template <class T>
 Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<const std::int32_t> targets,
                         T scale, MatrixView<T> dh, MatrixView<T> dW, Workspace& workspace) {
-  const Workspace::Scope scope(workspace);
   const std::size_t V = W.rows;
+  detail::require_targets(targets, h.rows, V);
+  const Workspace::Scope scope(workspace);
   const std::size_t block = detail::head_rows(V, h.rows);
   const MatrixView<T> room{workspace.take<T>(block * V).data(), block, V};
   T* losses = workspace.take<T>(h.rows).data();
@@ -94,5 +114,7 @@ Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<
   for (std::size_t i = 0; i < h.rows; ++i) loss.sum += static_cast<double>(losses[i]);
   return loss;
 }
+
+}  // namespace SDLORA_SIMD_TAG
 
 }  // namespace sdlora

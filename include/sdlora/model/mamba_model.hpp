@@ -9,6 +9,8 @@
 #include "cross_entropy.hpp"
 #include "mamba_state.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -102,10 +104,12 @@ class MambaModel : public detail::TrainableCount<C, P> {
 
   /// Σ loss over the batch's targets; nothing is kept.
   Loss loss(const Batch& batch) {
-    begin(batch.ids());
+    begin(batch);
     const Rows rows = embed(batch);
     for (Block& block : blocks_) block.forward(rows.x, rows.sequences, {}, {}, Pass{}, workspace_);
-    return head(batch, rows, T(0), {});
+    const Loss loss = head(batch, rows, T(0), {});
+    workspace_.reset();
+    return loss;
   }
 
   /// Adds the gradient of scale · Σ loss to the store's gradients, and returns the loss. With
@@ -114,7 +118,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
     static_assert(P::learns,
                   "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
                   "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
-    begin(batch.ids());
+    begin(batch);
     const Rows rows = embed(batch);
     const std::size_t n_layer = blocks_.size();
     for (std::size_t l = 0; l < n_layer; ++l) {
@@ -135,13 +139,14 @@ class MambaModel : public detail::TrainableCount<C, P> {
       }
     }
     if constexpr (below_learns) embed_backward(batch, dx);
+    workspace_.reset();  // now, so that the next step finds one block that fits
     return loss;
   }
 
   /// The state before the first token, for S sequences; a learned prompt has already been read.
   state_type initial_state(std::size_t sequences) {
     state_type state(dimensions(), sequences);
-    workspace_.reset();
+    const Workspace::Scope scope(workspace_);
     for (std::size_t l = 0; l < blocks_.size(); ++l)
       blocks_[l].initial_state(sequences, state.layer(l), workspace_);
     if constexpr (prompted) {
@@ -280,6 +285,17 @@ class MambaModel : public detail::TrainableCount<C, P> {
         throw ArgumentError("MambaModel: the layer range names site '" + range.site +
                             "', which this placement does not train in its blocks; check the site's name");
       }
+      if (range.first >= std::min(range.last, dimensions().n_layer)) {
+        throw ArgumentError("MambaModel: the layer range [" + std::to_string(range.first) + ", " +
+                            std::to_string(range.last) + ") of site '" + range.site +
+                            "' has none of the model's " + std::to_string(dimensions().n_layer) +
+                            " layers; nothing would learn there");
+      }
+      if (std::count_if(options_.layers.begin(), options_.layers.end(),
+                        [&](const LayerRange& other) { return other.site == range.site; }) > 1) {
+        throw ArgumentError("MambaModel: site '" + range.site +
+                            "' has more than one layer range; give one range for each site");
+      }
     }
   }
 
@@ -290,8 +306,12 @@ class MambaModel : public detail::TrainableCount<C, P> {
 
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
 
-  void begin(std::span<const std::int32_t> ids) {
-    require_ids(ids);
+  void begin(const Batch& batch) {
+    if (batch.empty()) {
+      throw ArgumentError(
+          "MambaModel: expected a batch of at least one sequence, found an empty one; add examples");
+    }
+    require_ids(batch.ids());
     workspace_.reset();
   }
 

@@ -1,0 +1,64 @@
+#include <sdlora/adapters/parameter_store.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+
+using namespace sdlora;
+
+TEST_CASE("parameter_store: parameters lie one after another, values and gradients apart") {
+  ParameterStore<float> store(23);
+  CHECK(store.size() == 0);
+  CHECK(store.capacity() == 23);
+  const Learned<float> a = store.add("a", "site_a", 3, 5, true);
+  const Learned<float> b = store.add("b", "site_b", 1, 7, false);
+  CHECK(store.size() == 22);
+  CHECK(store.values().size() == 22);
+  CHECK(reinterpret_cast<std::uintptr_t>(store.values().data()) % alignment == 0);
+  CHECK(reinterpret_cast<std::uintptr_t>(store.gradients().data()) % alignment == 0);
+  REQUIRE(static_cast<bool>(a));
+  for (const float v : store.values()) CHECK(v == 0.0F);
+  for (const float g : store.gradients()) CHECK(g == 0.0F);
+
+  a.value(2, 4) = 1.0F;
+  b.value(0, 0) = 2.0F;
+  b.gradient(0, 6) = 3.0F;
+  CHECK(store.values()[14] == 1.0F);
+  CHECK(store.values()[15] == 2.0F);
+  CHECK(store.gradients()[21] == 3.0F);
+  REQUIRE(store.find("b") != nullptr);
+  const ParameterInfo& info = *store.find("b");
+  CHECK(info.site == "site_b");
+  CHECK(info.rows == 1);
+  CHECK(info.cols == 7);
+  CHECK(info.offset == 15);
+  CHECK(!info.decay);
+  CHECK(store.find("a")->decay);
+  CHECK(store.values(info)[0] == 2.0F);
+  CHECK(std::as_const(store).gradients(info)[6] == 3.0F);
+  CHECK(store.find("c") == nullptr);
+
+  store.zero_gradients();
+  CHECK(store.gradients()[21] == 0.0F);
+  CHECK(store.values()[15] == 2.0F);
+}
+
+TEST_CASE("parameter_store: an empty one, and one that is full") {
+  ParameterStore<double> none(0);
+  CHECK(none.values().empty());
+  CHECK(!Learned<double>{});
+  none.zero_gradients();
+  ParameterStore<double> store(6);
+  store.add("a", "s", 2, 3, true);
+  CHECK_THROWS_WITH_AS(store.add("layers.1.extra", "s", 1, 1, true),
+                       doctest::Contains("layers.1.extra does not fit: room for 6 values, 7 needed"),
+                       ShapeError);
+}
+
+TEST_CASE("parameter_store: views stay valid when it moves") {
+  ParameterStore<double> store(4);
+  const Learned<double> a = store.add("a", "s", 2, 2, true);
+  const ParameterStore<double> moved = std::move(store);
+  a.value(1, 1) = 5.0;
+  CHECK(moved.values()[3] == 5.0);
+}

@@ -1,0 +1,51 @@
+#include <sdlora/adapters/presets.hpp>
+#include <sdlora/layers/mamba_config.hpp>
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+using namespace sdlora;
+
+namespace {
+
+template <class P>
+std::set<std::string> learning_sites() {
+  std::set<std::string> names;
+  const auto collect = [&]<class... Sites>(SiteList<Sites...>) {
+    ((P::template learns_at<Sites> ? (void)names.insert(std::string(Sites::name)) : void()), ...);
+  };
+  collect(MambaLayerSites{});
+  collect(MambaModelSites{});
+  return names;
+}
+using Names = std::set<std::string>;
+
+static_assert(presets::SDLoRA<8, 15, 4>::selects && !presets::LoRAAll<8>::selects);
+static_assert(presets::SDLoRA<8, 15, 4>::is_static && !presets::SDLoRA<>::is_static &&
+              !presets::SDLoRA<8>::is_static);
+static_assert(presets::BitFit::is_static && presets::FullFineTune::is_static &&
+              presets::InitialState::is_static);
+static_assert(presets::Prompt<3>::is_static && !presets::Prefix<>::is_static);
+static_assert(!presets::NothingTrains::learns && presets::FullFineTune::learns);
+static_assert(presets::FullFineTune::mergeable && presets::SDLoRA<>::mergeable && presets::BitFit::mergeable);
+
+}  // namespace
+
+TEST_CASE("presets: which sites learn") {
+  CHECK(learning_sites<presets::SDLoRA<>>() == Names{"out_proj", "A_log", "x_proj_B", "x_proj_C"});
+  CHECK(learning_sites<presets::LoRALinear<>>() == Names{"in_proj_x", "in_proj_z", "out_proj"});
+  CHECK(learning_sites<presets::LoRASsm<>>() == Names{"x_proj_dt", "x_proj_B", "x_proj_C", "dt_proj"});
+  Names both = learning_sites<presets::LoRALinear<>>();
+  both.merge(learning_sites<presets::LoRASsm<>>());
+  CHECK(learning_sites<presets::LoRAAll<>>() == both);
+  CHECK(learning_sites<presets::InitialState>() == Names{"h0"});
+  CHECK(learning_sites<presets::BitFit>() == Names{"conv_bias", "dt_bias"});
+  CHECK(learning_sites<presets::Prompt<>>() == Names{"prompt"});
+  CHECK(learning_sites<presets::Prefix<>>() == Names{"prefix"});
+  CHECK(learning_sites<presets::NothingTrains>().empty());
+  const Names full = learning_sites<presets::FullFineTune>();
+  CHECK(full.size() == 15);  // all but h0, prompt and prefix, which no checkpoint has
+  CHECK(!full.contains("h0"));
+}

@@ -1,0 +1,42 @@
+#include <sdlora/adapters/prompt.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+using namespace sdlora;
+
+static_assert(PromptTuning<5>::is_static && !PromptTuning<>::is_static && !PromptTuning<5>::mergeable);
+static_assert(PromptTuning<5>::count({1, 24}, {}) == 120 &&
+              PromptTuning<>::count({1, 24}, {.prompt_length = 3}) == 72);
+static_assert(PrefixTuning<5>::count({1, 48}, {}) == 240 && !PrefixTuning<>::mergeable &&
+              PrefixTuning<2>::learns);
+
+TEST_CASE_TEMPLATE("prompt: rows begin small, random, the same for the same seed", Policy, PromptTuning<>,
+                   PrefixTuning<>) {
+  const auto rows_of = [](std::uint64_t seed, std::size_t layer, bool active = true) {
+    const AdapterOptions options{.seed = seed};
+    ParameterStore<double> store(1000);
+    const typename Policy::template Rows<double> rows(store,
+                                                      SitePlace<double>{.name = "here",
+                                                                        .site = "prompt",
+                                                                        .layer = layer,
+                                                                        .active = active,
+                                                                        .shape = {1, 40},
+                                                                        .options = &options,
+                                                                        .sizes = {.prompt_length = 25}});
+    CHECK(rows.active() == active);
+    CHECK(rows.length() == (active ? 25U : 0U));
+    CHECK(rows.values().data == (active ? store.values().data() : nullptr));
+    return std::vector<double>(store.values().begin(), store.values().end());
+  };
+  const std::vector<double> values = rows_of(1, 0);
+  REQUIRE(values.size() == 1000);
+  double square = 0.0;
+  for (const double v : values) square += v * v;
+  CHECK(std::sqrt(square / 1000.0) == doctest::Approx(0.02).epsilon(0.1));
+  CHECK(rows_of(1, 0) == values);
+  CHECK(rows_of(2, 0) != values);
+  CHECK(rows_of(1, 1) != values);
+  CHECK(rows_of(1, 0, false).empty());
+}

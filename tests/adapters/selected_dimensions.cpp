@@ -1,0 +1,121 @@
+#include "support/finite_differences.hpp"
+
+#include <sdlora/adapters/selected_dimensions.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+using Policy = SelectedDimensions<3, 2>;
+static_assert(Policy::is_static && !SelectedDimensions<>::is_static && Policy::mergeable);
+static_assert(Policy::count({16, 100}, {}) == 16 * 3);  // whole columns of a projection
+static_assert(Policy::count_selected({}) == 3 * 2);     // chosen states of A_log
+static_assert(SelectedDimensions<>::count_selected({.channels = 5, .states = 4}) == 20);
+
+constexpr std::size_t E = 8, N = 4;
+
+struct Fixture {
+  std::vector<double> base = Normals(1).vector<double>(N * E);
+  AdapterOptions options;
+  LayerSelection selection{{1, 4, 7}, {0, 3, 1, 2, 0, 1}};
+  ParameterStore<double> store{200};
+  SitePlace<double> place(const LayerSelection* chosen, bool projection) const {
+    return {.name = "layers.2.here",
+            .site = "here",
+            .base = projection ? MatrixView<const double>(base.data(), N, E)
+                               : MatrixView<const double>(base.data(), E, N),
+            .shape = projection ? SiteShape{N, E} : SiteShape{E, N},
+            .options = &options,
+            .sizes = {.channels = 3, .states = 2},
+            .selection = chosen};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("selected_dimensions: a projection's chosen columns learn, forward, backward and merged") {
+  Fixture f;
+  const Policy::Linear<double> linear(f.store, f.place(&f.selection, true));
+  REQUIRE(f.store.entries().size() == 1);
+  CHECK(f.store.entries()[0].name == "layers.2.here.delta");
+  CHECK(f.store.size() == N * 3);  // in proportion to the selection
+  for (const double v : f.store.values()) CHECK(v == 0.0);
+  Normals normals(2);
+  normals.fill(f.store.values(), 1.0);
+
+  const std::size_t M = 5;
+  std::vector<double> x = normals.vector<double>(M * E);
+  const auto dy = normals.vector<double>(M * N);
+  const MatrixView<const double> x_view(x.data(), M, E), dy_view(dy.data(), M, N);
+  Workspace workspace;
+  const auto added = [&] {
+    std::vector<double> y(M * N, 0.0);
+    linear.forward(x_view, MatrixView<double>(y.data(), M, N), {}, workspace);
+    return y;
+  };
+  std::vector<double> change(N * E, 0.0), expected(M * N, 0.0);
+  linear.add_change(MatrixView<double>(change.data(), N, E), 1.0);
+  for (std::size_t i = 0; i < M; ++i) {
+    for (std::size_t n = 0; n < N; ++n) {
+      for (std::size_t e = 0; e < E; ++e) expected[i * N + n] += x[i * E + e] * change[n * E + e];
+    }
+  }
+  CHECK(relative_error(added(), expected) <= 1e-14);
+  for (std::size_t n = 0; n < N; ++n) {
+    CHECK(change[n * E + 4] == f.store.values()[n * 3 + 1]);
+    for (const std::size_t e : {0U, 2U, 3U, 5U, 6U}) CHECK(change[n * E + e] == 0.0);
+  }
+
+  std::vector<double> dx(M * E, 0.0);
+  linear.backward(x_view, dy_view, MatrixView<double>(dx.data(), M, E), {}, workspace);
+  const std::vector<double> gradients(f.store.gradients().begin(), f.store.gradients().end());
+  const auto loss = [&] {
+    const auto y = added();
+    double sum = 0.0;
+    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i];
+    return sum;
+  };
+  check_gradient("delta", f.store.values(), gradients, loss);
+  check_gradient("x", x, dx, loss);
+}
+
+TEST_CASE("selected_dimensions: chosen states of chosen channels of A_log learn") {
+  Fixture f;
+  const Policy::Selected<double> selected(f.store, f.place(&f.selection, false));
+  CHECK(f.store.size() == 3 * 2);
+  CHECK(selected.active());
+  CHECK(std::vector<std::size_t>(selected.channels_chosen().begin(), selected.channels_chosen().end()) ==
+        std::vector<std::size_t>{1, 4, 7});
+  for (std::size_t i = 0; i < 6; ++i) f.store.values()[i] = static_cast<double>(i + 1);
+  std::vector<double> target(E * N, 0.0), expected(E * N, 0.0);
+  selected.add_change(MatrixView<double>(target.data(), E, N), -1.0);
+  expected[1 * N + 0] = -1.0, expected[1 * N + 3] = -2.0;
+  expected[4 * N + 1] = -3.0, expected[4 * N + 2] = -4.0;
+  expected[7 * N + 0] = -5.0, expected[7 * N + 1] = -6.0;
+  CHECK(target == expected);
+  // A gradient of the three channels' rows: only the chosen states are taken.
+  std::vector<double> gradient(3 * N);
+  for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = static_cast<double>(10 + i);
+  selected.add_gradient(MatrixView<const double>(gradient.data(), 3, N));
+  selected.add_gradient(MatrixView<const double>(gradient.data(), 3, N));
+  CHECK(std::vector<double>(f.store.gradients().begin(), f.store.gradients().end()) ==
+        std::vector<double>{20, 26, 30, 32, 36, 38});
+}
+
+TEST_CASE("selected_dimensions: a selection that does not fit the placement") {
+  Fixture f;
+  CHECK_THROWS_WITH_AS(
+      Policy::Linear<double>(f.store, f.place(nullptr, true)),
+      doctest::Contains("layers.2.here: expected a selection of 3 channels as the placement says, found 0"),
+      ArgumentError);
+  const LayerSelection two{{1, 4}, {0, 3, 1, 2}}, three_states{{1, 4, 7}, {0, 1, 2, 0, 1, 2, 0, 1, 2}};
+  CHECK_THROWS_WITH_AS(Policy::Selected<double>(f.store, f.place(&two, false)), doctest::Contains("found 2"),
+                       ArgumentError);
+  CHECK_THROWS_WITH_AS(Policy::Selected<double>(f.store, f.place(&three_states, false)),
+                       doctest::Contains("2 states per channel as the placement says, found 3"),
+                       ArgumentError);
+  CHECK(f.store.size() == 0);
+}

@@ -1,0 +1,237 @@
+#include "support/finite_differences.hpp"
+#include "support/padded.hpp"
+#include "support/reference_file.hpp"
+
+#include <sdlora/layers/conv1d.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+constexpr std::size_t K = 4;
+
+/// A convolution over several sequences with all of its arrays.
+template <class T>
+struct Problem {
+  std::vector<std::size_t> offsets{0};
+  std::size_t E;
+  Padded<T> x, weight;
+  std::vector<T> bias, windows;
+  bool shared = false;
+
+  Problem(const std::vector<std::size_t>& lengths, std::size_t channels, bool shared_window = false)
+      : E(channels), x(0, 0, 0), weight(0, 0, 0), shared(shared_window) {
+    for (const std::size_t length : lengths) offsets.push_back(offsets.back() + length);
+    Normals normals(channels + offsets.back());
+    x = Padded<T>(offsets.back(), E, 3, normals.vector<double>(offsets.back() * E));
+    weight = Padded<T>(E, K, 1, normals.vector<double>(E * K));
+    bias = normals.vector<T>(E);
+    windows = normals.vector<T>((shared ? 1 : lengths.size()) * (K - 1) * E);
+  }
+  std::size_t sequences() const { return offsets.size() - 1; }
+  std::size_t rows() const { return offsets.back(); }
+  Conv1dInputs<T> inputs() const {
+    return {{offsets}, x.view, weight.view, bias.data(), windows.data(), shared ? 0 : (K - 1) * E};
+  }
+  /// The input at position t of sequence s, which may lie before its begin.
+  double at(std::size_t s, std::ptrdiff_t t, std::size_t e) const {
+    if (t >= 0) return static_cast<double>(x.view(offsets[s] + static_cast<std::size_t>(t), e));
+    const auto k = static_cast<std::size_t>(t + static_cast<std::ptrdiff_t>(K) - 1);
+    return static_cast<double>(windows[(shared ? 0 : s * (K - 1) * E) + k * E + e]);
+  }
+};
+
+/// The definition, in double: outputs (M, E) and final windows (S, K − 1, E).
+template <class T>
+std::pair<std::vector<double>, std::vector<double>> plain(const Problem<T>& p) {
+  std::vector<double> out, last;
+  for (std::size_t s = 0; s < p.sequences(); ++s) {
+    const auto length = static_cast<std::ptrdiff_t>(p.offsets[s + 1] - p.offsets[s]);
+    for (std::ptrdiff_t t = 0; t < length; ++t) {
+      for (std::size_t e = 0; e < p.E; ++e) {
+        double sum = static_cast<double>(p.bias[e]);
+        for (std::size_t k = 0; k < K; ++k) {
+          sum += static_cast<double>(p.weight.view(e, k)) *
+                 p.at(s, t - static_cast<std::ptrdiff_t>(K - 1 - k), e);
+        }
+        out.push_back(sum / (1.0 + std::exp(-sum)));
+      }
+    }
+    for (std::ptrdiff_t t = length - static_cast<std::ptrdiff_t>(K - 1); t < length; ++t) {
+      for (std::size_t e = 0; e < p.E; ++e) last.push_back(p.at(s, t, e));
+    }
+  }
+  return {out, last};
+}
+
+template <class T>
+void check_forward(double tolerance) {
+  for (const std::size_t E : {1U, 7U, 16U, 33U}) {
+    for (const bool shared : {false, true}) {
+      CAPTURE(E);
+      CAPTURE(shared);
+      // Sequences shorter than the window, none at all, and across the blocks of 32 rows.
+      const Problem<T> p({1, 2, 0, 3, 40, 5, 33}, E, shared);
+      const auto [expected, expected_windows] = plain(p);
+      Padded<T> out(p.rows(), E, 2);
+      std::vector<T> windows(p.sequences() * (K - 1) * E);
+      Workspace workspace;
+      conv1d_silu_forward<K>(p.inputs(), out.view, windows.data(), workspace);
+      CHECK(relative_error(out.values(), expected) <= tolerance);
+      CHECK(relative_error(windows, expected_windows) == 0.0);
+      Padded<T> again(p.rows(), E, 0);
+      conv1d_silu_forward<K>(p.inputs(), again.view, static_cast<T*>(nullptr), workspace);
+      CHECK(again.values() == out.values());
+      CHECK(workspace.bytes_in_use() == 0);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("conv1d: the definition, in float") { check_forward<float>(1e-6); }
+TEST_CASE("conv1d: the definition, in double") { check_forward<double>(1e-14); }
+
+TEST_CASE("conv1d: without windows the inputs before a sequence are zero; without bias it is") {
+  Problem<double> p({3, 6}, 9);
+  std::fill(p.windows.begin(), p.windows.end(), 0.0);
+  std::fill(p.bias.begin(), p.bias.end(), 0.0);
+  Conv1dInputs<double> in = p.inputs();
+  in.window = nullptr;
+  in.bias = nullptr;
+  Padded<double> out(p.rows(), p.E, 0);
+  std::vector<double> windows(2 * 3 * p.E);
+  Workspace workspace;
+  conv1d_silu_forward<K>(in, out.view, windows.data(), workspace);
+  CHECK(relative_error(out.values(), plain(p).first) <= 1e-14);
+  CHECK(windows == plain(p).second);
+}
+
+TEST_CASE("conv1d: a sequence in pieces, each on the window that the last one left") {
+  const std::size_t E = 11;
+  Problem<double> whole({20}, E);
+  Workspace workspace;
+  Padded<double> expected(20, E, 0), found(20, E, 0);
+  std::vector<double> window(3 * E), next(3 * E);
+  conv1d_silu_forward<K>(whole.inputs(), expected.view, window.data(), workspace);
+  window = whole.windows;
+  std::size_t first = 0;
+  for (const std::size_t length : {1U, 2U, 3U, 1U, 13U}) {
+    const std::vector<std::size_t> offsets{0, length};
+    const Conv1dInputs<double> in{{offsets},         whole.x.view.rows_from(first, length),
+                                  whole.weight.view, whole.bias.data(),
+                                  window.data(),     3 * E};
+    conv1d_silu_forward<K>(in, found.view.rows_from(first, length), next.data(), workspace);
+    window = next;
+    first += length;
+  }
+  CHECK(found.values() == expected.values());
+}
+
+TEST_CASE("conv1d: PyTorch's values and gradients") {
+  const ReferenceFile reference("layers");
+  for (const std::string name : {"conv.0.", "conv.1.", "conv.2."}) {
+    CAPTURE(name);
+    const auto bias = reference.read(name + "bias"), x = reference.read(name + "x");
+    const std::size_t E = bias.size(), L = x.size() / E;
+    const auto turned = [&](const std::vector<double>& from) {  // (E, 3) as stored to (3, E)
+      std::vector<double> to(from.size());
+      for (std::size_t e = 0; e < E; ++e) {
+        for (std::size_t k = 0; k < 3; ++k) to[k * E + e] = from[e * 3 + k];
+      }
+      return to;
+    };
+    const auto window = turned(reference.read(name + "window"));
+    const std::vector<std::size_t> offsets{0, L};
+    Padded<double> in(L, E, 1, x), weight(E, K, 2, reference.read(name + "weight")), out(L, E, 0),
+        dout(L, E, 3, reference.read(name + "grad_y")), dx(L, E, 1), dweight(E, K, 1);
+    std::vector<double> last(3 * E), dbias(E, 0.0), dwindow(3 * E, 0.0);
+    Workspace workspace;
+    const Conv1dInputs<double> inputs{{offsets}, in.view, weight.view, bias.data(), window.data(), 0};
+    conv1d_silu_forward<K>(inputs, out.view, last.data(), workspace);
+    CHECK(relative_error(out.values(), reference.read(name + "y")) <= 1e-14);
+    CHECK(last == turned(reference.read(name + "last_window")));
+    const auto dlast = turned(reference.read(name + "grad_last_window"));
+    conv1d_silu_backward<K>(inputs, MatrixView<const double>(dout.view), dlast.data(),
+                            Conv1dGradients<double>{dx.view, dweight.view, dbias.data(), dwindow.data()},
+                            workspace);
+    CHECK(relative_error(dx.values(), reference.read(name + "grad_x")) <= 1e-13);
+    CHECK(relative_error(dweight.values(), reference.read(name + "grad_weight")) <= 1e-13);
+    CHECK(relative_error(dbias, reference.read(name + "grad_bias")) <= 1e-13);
+    CHECK(relative_error(dwindow, turned(reference.read(name + "grad_window"))) <= 1e-13);
+  }
+}
+
+TEST_CASE("conv1d: gradients against finite differences, several sequences on one learned window") {
+  Problem<double> p({1, 2, 40, 3}, 9, /*shared_window=*/true);
+  const std::size_t E = p.E, M = p.rows();
+  Normals normals(1);
+  const auto dout = normals.vector<double>(M * E), dlast = normals.vector<double>(p.sequences() * 3 * E);
+  Padded<double> out(M, E, 0), dx(M, E, 2), dweight(E, K, 0);
+  std::vector<double> last(dlast.size()), dbias(E, 0.0), dwindow(3 * E, 0.0);
+  Workspace workspace;
+  const auto loss = [&] {
+    conv1d_silu_forward<K>(p.inputs(), out.view, last.data(), workspace);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < M * E; ++i) sum += out.memory[i] * dout[i];
+    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * dlast[i];
+    return sum;
+  };
+  conv1d_silu_backward<K>(p.inputs(), MatrixView<const double>(dout.data(), M, E), dlast.data(),
+                          Conv1dGradients<double>{dx.view, dweight.view, dbias.data(), dwindow.data()},
+                          workspace);
+  check_gradient("window", p.windows, dwindow, loss);
+  check_gradient("bias", p.bias, dbias, loss);
+  // The padded arrays: their own values in place, one row after another.
+  Problem<double> tight = p;
+  tight.x = Padded<double>(M, E, 0, p.x.values());
+  tight.weight = Padded<double>(E, K, 0, p.weight.values());
+  const auto tight_loss = [&] {
+    conv1d_silu_forward<K>(tight.inputs(), out.view, last.data(), workspace);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < M * E; ++i) sum += out.memory[i] * dout[i];
+    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * dlast[i];
+    return sum;
+  };
+  check_gradient("x", tight.x.memory, dx.values(), tight_loss);
+  check_gradient("weight", tight.weight.memory, dweight.values(), tight_loss);
+}
+
+TEST_CASE("conv1d: gradients that are not asked for are left alone, others add up") {
+  Problem<double> p({5, 4}, 6, true);
+  Normals normals(2);
+  const auto dout = normals.vector<double>(9 * 6);
+  const MatrixView<const double> upstream(dout.data(), 9, 6);
+  Workspace workspace;
+  std::vector<double> once(6, 0.0), twice(6, 1.0);
+  conv1d_silu_backward<K>(p.inputs(), upstream, static_cast<const double*>(nullptr),
+                          Conv1dGradients<double>{{}, {}, once.data(), nullptr}, workspace);
+  for (int i = 0; i < 2; ++i) {
+    conv1d_silu_backward<K>(p.inputs(), upstream, static_cast<const double*>(nullptr),
+                            Conv1dGradients<double>{{}, {}, twice.data(), nullptr}, workspace);
+  }
+  for (std::size_t e = 0; e < 6; ++e) CHECK(twice[e] == doctest::Approx(1.0 + 2.0 * once[e]).epsilon(1e-13));
+}
+
+TEST_CASE("conv1d: shapes that do not fit") {
+  Problem<float> p({5}, 6);
+  Padded<float> narrow(5, 5, 0), low(4, 6, 0), out(5, 6, 0);
+  Workspace workspace;
+  const auto forward = [&](const Conv1dInputs<float>& in, MatrixView<float> to) {
+    conv1d_silu_forward<K>(in, to, static_cast<float*>(nullptr), workspace);
+  };
+  CHECK_THROWS_WITH_AS(forward(p.inputs(), narrow.view), doctest::Contains("expected x and out (5, 6)"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(forward(p.inputs(), low.view), doctest::Contains("out (4, 6)"), ShapeError);
+  Conv1dInputs<float> in = p.inputs();
+  in.weight = in.weight.cols_from(0, 3);
+  CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("weight (6, 3)"), ShapeError);
+  in = p.inputs();
+  in.x = in.x.rows_from(0, 4);
+  CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("one row per token"), ShapeError);
+}

@@ -1,0 +1,163 @@
+#include "support/finite_differences.hpp"
+#include "support/padded.hpp"
+
+#include <sdlora/adapters/lora.hpp>
+#include <sdlora/adapters/selected_dimensions.hpp>
+#include <sdlora/layers/fused_linear.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+constexpr std::size_t inputs = 11, M = 6;
+constexpr std::size_t outputs[3] = {5, 7, 3};
+constexpr std::size_t all_outputs = 15;
+
+/// A fused layer of three sites with its base weight, adapters moved away from their beginning.
+template <class... Policies>
+struct Layer {
+  using Fused = FusedLinear<double, typename Policies::template Linear<double>...>;
+
+  AdapterOptions options{.rank = 2, .alpha = 3.0};
+  LayerSelection selection{{1, 4, 9}, {}};
+  std::vector<double> weight;  // (15, 11)
+  ParameterStore<double> store{2000};
+  Fused layer;
+
+  explicit Layer(double dropout = 0.0, bool second_active = true)
+      : options{.rank = 2, .alpha = 3.0, .dropout = dropout, .seed = 4},
+        weight(Normals(1).vector<double>(all_outputs * inputs)),
+        layer(store, places(second_active)) {
+    Normals normals(2);
+    for (double& v : store.values()) v += 0.5 * normals.next();
+  }
+
+  std::array<SitePlace<double>, 3> places(bool second_active) const {
+    std::array<SitePlace<double>, 3> result;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+      result[i] = {
+          .name = "part" + std::to_string(i),
+          .site = "part",
+          .active = i != 1 || second_active,
+          .base = MatrixView<const double>(weight.data(), all_outputs, inputs).rows_from(first, outputs[i]),
+          .shape = {outputs[i], inputs},
+          .options = &options,
+          .sizes = {2, 3, 0, 0},
+          .selection = &selection};
+      first += outputs[i];
+    }
+    return result;
+  }
+
+  /// The one weight that the layer stands for.
+  std::vector<double> effective() const {
+    std::vector<double> w = weight;
+    layer.add_change(MatrixView<double>(w.data(), all_outputs, inputs), 1.0);
+    return w;
+  }
+};
+
+std::vector<double> product(const std::vector<double>& x, const std::vector<double>& w) {
+  std::vector<double> y(M * all_outputs, 0.0);
+  for (std::size_t i = 0; i < M; ++i) {
+    for (std::size_t o = 0; o < all_outputs; ++o) {
+      for (std::size_t k = 0; k < inputs; ++k)
+        y[i * all_outputs + o] += x[i * inputs + k] * w[o * inputs + k];
+    }
+  }
+  return y;
+}
+
+/// Forward against the dense weight, gradients of everything against finite differences, and how
+/// many products the forward pass makes.
+template <class... Policies>
+void check(std::uint64_t products, double dropout = 0.0, bool second_active = true) {
+  Layer<Policies...> l(dropout, second_active);
+  const Pass pass{.training = true, .step = 5};
+  std::vector<double> x = Normals(3).vector<double>(M * inputs);
+  const auto dy = Normals(4).vector<double>(M * all_outputs);
+  const MatrixView<const double> x_view(x.data(), M, inputs), dy_view(dy.data(), M, all_outputs);
+  Padded<double> y(M, all_outputs, 2);
+  Workspace workspace;
+
+  const std::uint64_t before = matmul_statistics().products;
+  l.layer.forward(x_view, y.view, pass, workspace);
+  CHECK(matmul_statistics().products - before == products);
+  if (dropout == 0.0) CHECK(relative_error(y.values(), product(x, l.effective())) <= 1e-14);
+  l.layer.forward(x_view, y.view, Pass{}, workspace);  // never dropout in evaluation
+  CHECK(relative_error(y.values(), product(x, l.effective())) <= 1e-14);
+
+  std::vector<double> dx(M * inputs, 5.0), added(M * inputs, 5.0);
+  l.layer.backward(x_view, dy_view, MatrixView<double>(dx.data(), M, inputs), Write::Overwrite, pass,
+                   workspace);
+  const std::vector<double> gradients(l.store.gradients().begin(), l.store.gradients().end());
+  l.layer.backward(x_view, dy_view, MatrixView<double>(added.data(), M, inputs), Write::Add, pass, workspace);
+  for (double& v : added) v -= 5.0;
+  CHECK(relative_error(added, dx) <= 1e-13);
+  l.layer.backward(x_view, dy_view, MatrixView<double>(), Write::Overwrite, pass, workspace);
+  for (std::size_t i = 0; i < gradients.size(); ++i) {  // three passes added up
+    REQUIRE(l.store.gradients()[i] == doctest::Approx(3.0 * gradients[i]).epsilon(1e-12));
+  }
+  CHECK(workspace.bytes_in_use() == 0);
+
+  const auto loss = [&] {
+    l.layer.forward(x_view, y.view, pass, workspace);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < M; ++i) {
+      for (std::size_t o = 0; o < all_outputs; ++o) sum += y.view(i, o) * dy[i * all_outputs + o];
+    }
+    return sum;
+  };
+  check_gradient("x", x, dx, loss);
+  for (const ParameterInfo& entry : l.store.entries()) {
+    check_gradient(entry.name, l.store.values(entry),
+                   std::span<const double>(gradients).subspan(entry.offset, entry.size()), loss);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("fused linear: frozen parts are one product") { check<Frozen, Frozen, Frozen>(1); }
+TEST_CASE("fused linear: parts that learn as a whole lie together and are one product") {
+  check<Full, Full, Full>(1);
+}
+TEST_CASE("fused linear: a part that learns among frozen ones") { check<Frozen, Full, Frozen>(3); }
+TEST_CASE("fused linear: low rank beside the one product") { check<LoRA<2>, Frozen, LoRA<>>(1 + 2 + 2); }
+TEST_CASE("fused linear: selected columns beside the one product") {
+  check<Frozen, SelectedDimensions<3>, SelectedDimensions<>>(1 + 1 + 1);
+}
+TEST_CASE("fused linear: every policy") { check<LoRA<1>, Full, SelectedDimensions<3>>(3 + 2 + 1); }
+TEST_CASE("fused linear: dropout of one pass, the same forward and backward") {
+  check<LoRA<2>, LoRA<1>, Frozen>(5, 0.4);
+}
+TEST_CASE("fused linear: a part outside of its layers is frozen") {
+  check<LoRA<2>, LoRA<2>, Frozen>(1 + 2, 0.0, false);
+  check<Frozen, Full, Frozen>(1, 0.0, false);
+}
+
+TEST_CASE("fused linear: its size and its parts") {
+  const Layer<Frozen, LoRA<2>, Frozen> learns;
+  CHECK(learns.layer.rows() == all_outputs);
+  CHECK(learns.layer.active());
+  CHECK(!learns.layer.part<0>().active());
+  CHECK(learns.layer.part<1>().active());
+  CHECK(learns.store.size() == 2 * (outputs[1] + inputs));
+  const Layer<Frozen, LoRA<2>, Frozen> outside(0.0, false);
+  CHECK(!outside.layer.active());
+  CHECK(outside.store.size() == 0);
+}
+
+TEST_CASE("fused linear: input of another width") {
+  const Layer<Frozen, LoRA<2>, Frozen> l;
+  std::vector<double> x(M * inputs), y(M * all_outputs);
+  Workspace workspace;
+  CHECK_THROWS_WITH_AS(l.layer.forward(MatrixView<const double>(x.data(), M, inputs - 1),
+                                       MatrixView<double>(y.data(), M, all_outputs), Pass{}, workspace),
+                       doctest::Contains("matmul: expected"), ShapeError);
+}

@@ -1,0 +1,113 @@
+#include "support/finite_differences.hpp"
+#include "support/padded.hpp"
+#include "support/reference_file.hpp"
+
+#include <sdlora/layers/rms_norm.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+constexpr double epsilon = 1e-5;
+
+/// The definition, in double.
+std::vector<double> plain(const std::vector<double>& x, const std::vector<double>& weight) {
+  std::vector<double> out(x.size());
+  const std::size_t d = weight.size();
+  for (std::size_t i = 0; i < x.size() / d; ++i) {
+    double square = 0.0;
+    for (std::size_t j = 0; j < d; ++j) square += x[i * d + j] * x[i * d + j];
+    for (std::size_t j = 0; j < d; ++j) {
+      out[i * d + j] = x[i * d + j] / std::sqrt(square / static_cast<double>(d) + epsilon) * weight[j];
+    }
+  }
+  return out;
+}
+
+template <class T>
+void check_forward(double tolerance) {
+  // Around the vector's width, four of them, and the blocks of 32 rows.
+  for (const std::size_t rows : {1U, 31U, 32U, 33U, 65U}) {
+    for (const std::size_t d : {1U, 3U, 8U, 16U, 17U, 64U, 131U}) {
+      CAPTURE(rows);
+      CAPTURE(d);
+      Normals normals(rows * 1000 + d);
+      const auto x = normals.vector<double>(rows * d, 3.0), weight = normals.vector<double>(d, 1.0, 1.0);
+      Padded<T> in(rows, d, 3, x), out(rows, d, 1);
+      const std::vector<T> w(weight.begin(), weight.end());
+      rms_norm_forward(MatrixView<const T>(in.view), w.data(), T(epsilon), out.view);
+      CHECK(relative_error(out.values(), plain(x, weight)) <= tolerance);
+      rms_norm_forward(MatrixView<const T>(in.view), w.data(), T(epsilon), in.view);  // in place
+      CHECK(in.values() == out.values());
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("rms_norm: the definition, in float") { check_forward<float>(1e-6); }
+TEST_CASE("rms_norm: the definition, in double") { check_forward<double>(1e-14); }
+
+TEST_CASE("rms_norm: a row of zeros stays zero, no row passes through") {
+  Padded<float> x(1, 7, 0), out(1, 7, 0), none(0, 7, 0);
+  const std::vector<float> weight(7, 2.0F);
+  rms_norm_forward(MatrixView<const float>(x.view), weight.data(), 1e-5F, out.view);
+  for (const float v : out.values()) CHECK(v == 0.0F);
+  rms_norm_forward(MatrixView<const float>(none.view), weight.data(), 1e-5F, none.view);
+}
+
+TEST_CASE("rms_norm: PyTorch's values and gradients") {
+  const ReferenceFile reference("layers");
+  for (const std::string name : {"rms_norm.0.", "rms_norm.1.", "rms_norm.2."}) {
+    CAPTURE(name);
+    const auto weight = reference.read(name + "weight"), x = reference.read(name + "x");
+    const std::size_t d = weight.size(), rows = x.size() / d;
+    Padded<double> in(rows, d, 2, x), out(rows, d, 1), dout(rows, d, 5, reference.read(name + "grad_y")),
+        dx(rows, d, 1);
+    rms_norm_forward(MatrixView<const double>(in.view), weight.data(), epsilon, out.view);
+    CHECK(relative_error(out.values(), reference.read(name + "y")) <= 1e-14);
+    std::vector<double> dweight(d, 0.0);
+    Workspace workspace;
+    rms_norm_backward(MatrixView<const double>(in.view), weight.data(), epsilon,
+                      MatrixView<const double>(dout.view), dx.view, dweight.data(), workspace);
+    CHECK(workspace.bytes_in_use() == 0);
+    // At width 1 the gradient is ε-small: a difference of nearly equal numbers.
+    CHECK(relative_error(dx.values(), reference.read(name + "grad_x")) <= (d == 1 ? 1e-9 : 1e-13));
+    CHECK(relative_error(dweight, reference.read(name + "grad_weight")) <= 1e-13);
+  }
+}
+
+TEST_CASE("rms_norm: gradients against finite differences, added to what is there") {
+  for (const std::size_t d : {2U, 13U, 70U}) {
+    CAPTURE(d);
+    const std::size_t rows = 35;
+    Normals normals(d);
+    std::vector<double> x = normals.vector<double>(rows * d), weight = normals.vector<double>(d, 1.0, 1.0);
+    const std::vector<double> upstream = normals.vector<double>(rows * d);
+    std::vector<double> out(rows * d), dx(rows * d, 10.0), dweight(d, -20.0);
+    const MatrixView<const double> x_view(x.data(), rows, d), g(upstream.data(), rows, d);
+    const auto loss = [&] {
+      rms_norm_forward(x_view, weight.data(), epsilon, MatrixView<double>(out.data(), rows, d));
+      double sum = 0.0;
+      for (std::size_t i = 0; i < out.size(); ++i) sum += out[i] * upstream[i];
+      return sum;
+    };
+    Workspace workspace;
+    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(dx.data(), rows, d),
+                      dweight.data(), workspace);
+    std::vector<double> dx_alone(rows * d, 10.0), dweight_alone(d, -20.0);
+    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(dx_alone.data(), rows, d),
+                      static_cast<double*>(nullptr), workspace);
+    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(), dweight_alone.data(),
+                      workspace);
+    CHECK(dx == dx_alone);
+    CHECK(dweight == dweight_alone);
+    for (double& v : dx) v -= 10.0;
+    for (double& v : dweight) v += 20.0;
+    check_gradient("x", x, dx, loss);
+    check_gradient("weight", weight, dweight, loss);
+  }
+}

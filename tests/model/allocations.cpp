@@ -1,0 +1,144 @@
+// A step whose shapes fit earlier ones allocates nothing. operator new and malloc of the whole
+// executable are replaced by ones that count; Eigen's packing buffers come through malloc.
+#include "support/placements.hpp"
+#include "support/tiny_models.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SDLORA_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SDLORA_TEST_SANITIZED 1
+#endif
+#endif
+
+namespace {
+std::atomic<std::size_t> news{0};
+std::atomic<std::size_t> mallocs{0};  // those of operator new included
+}  // namespace
+
+#if !defined(SDLORA_TEST_SANITIZED)
+// A sanitizer has replacements of its own; there the steps run, but nothing is counted.
+constexpr bool counting = true;
+
+#if defined(__GLIBC__)
+extern "C" void* __libc_malloc(std::size_t bytes);  // NOLINT(bugprone-reserved-identifier)
+extern "C" void* malloc(std::size_t bytes) {
+  mallocs.fetch_add(1, std::memory_order_relaxed);
+  return __libc_malloc(bytes);
+}
+#endif
+
+namespace {
+void* counted_new(std::size_t bytes) {
+  news.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
+  throw std::bad_alloc();
+}
+void* counted_new(std::size_t bytes, std::align_val_t align) {
+  news.fetch_add(1, std::memory_order_relaxed);
+  const auto a = static_cast<std::size_t>(align);
+  if (void* p = std::aligned_alloc(a, (bytes + a - 1) / a * a)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted_new(bytes); }
+void* operator new[](std::size_t bytes) { return counted_new(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
+void* operator new[](std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+#else
+constexpr bool counting = false;
+#endif
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+struct Allocations {
+  std::size_t ours = 0;     // through operator new
+  std::size_t backend = 0;  // straight through malloc
+};
+
+template <class Function>
+Allocations counted(const Function& f) {
+  const std::size_t news_before = news, mallocs_before = mallocs;
+  f();
+  const std::size_t ours = news - news_before;
+  const std::size_t all = mallocs - mallocs_before;
+  return {ours, all > ours ? all - ours : 0};
+}
+
+/// The first step at the largest shapes may allocate; those after it, of these shapes or smaller, may not.
+template <class P>
+void check_steps(const char* name, double dropout = 0.0) {
+  CAPTURE(name);
+  AdapterOptions options = some_options();
+  options.dropout = dropout;
+  auto model = stirred_model<P, Tiny, float>(tiny_dimensions, options);
+  const Batch large = some_batch({40, 33, 1, 20}), smaller = some_batch({7, 50}), one = some_batch({1});
+  const Pass pass{.training = true, .step = 2};
+  if (counting) CHECK(counted([&] { model.accumulate_gradients(large, 1.0, pass); }).ours > 0);
+  CHECK(counted([&] { model.accumulate_gradients(large, 1.0, pass); }).ours == 0);
+  CHECK(counted([&] { model.accumulate_gradients(smaller, 1.0, pass); }).ours == 0);
+  CHECK(counted([&] { model.accumulate_gradients(one, 1.0, pass); }).ours == 0);
+  CHECK(counted([&] { model.loss(large); }).ours == 0);
+  CHECK(counted([&] { model.parameters().zero_gradients(); }).ours == 0);
+}
+
+}  // namespace
+
+TEST_CASE("the counter counts") {
+  if (!counting) return;
+  CHECK(counted([] { std::vector<int>(100)[5] = 1; }).ours == 1);
+  CHECK(counted([] { detail::allocate_aligned(64); }).ours == 1);
+  CHECK(counted([] {}).ours == 0);
+}
+
+TEST_CASE("the second step allocates nothing of ours") {
+  check_steps<Everything>("everything", 0.2);
+  check_steps<presets::SDLoRA<2, 3, 2>>("sdlora");
+  check_steps<presets::LoRALinear<2>>("lora-linear");
+  check_steps<presets::FullFineTune>("full");
+}
+
+TEST_CASE("steps of generation allocate nothing of ours") {
+  auto model = stirred_model<presets::Prompt<5>, Tiny, float>();
+  const std::size_t V = model.dimensions().vocab_size;
+  MambaState<float> state = model.initial_state(3);
+  std::vector<float> logits(3 * V);
+  const std::int32_t ids[3] = {1, 5, 2};
+  const auto step = [&] { model.step(ids, state, MatrixView<float>(logits.data(), 3, V)); };
+  step();
+  for (int i = 0; i < 5; ++i) CHECK(counted(step).ours == 0);
+}
+
+TEST_CASE("the packing buffers of the matrix products, apart from ours") {
+  // Large products: Eigen packs blocks of both operands, on the stack up to 128 KiB and else by malloc.
+  constexpr std::size_t n = 512;
+  std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
+  const auto product = [&] {
+    matmul(MatrixView<float>(c.data(), n, n), MatrixView<const float>(a.data(), n, n),
+           MatrixView<const float>(b.data(), n, n));
+  };
+  product();
+  const Allocations found = counted(product);
+  CHECK(found.ours == 0);
+  MESSAGE("a product of 512 x 512 x 512 floats: ", found.backend, " buffers of the backend, ", found.ours,
+          " of ours");
+  CHECK(found.backend <= 3 * (n + detail::matmul_block - 1) / detail::matmul_block);
+}
