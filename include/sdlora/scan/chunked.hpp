@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../tensor/parallel.hpp"
-#include "column_tiles.hpp"
+#include "detail/column_forward.hpp"
 #include "policy.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
-#include "column_tiles.hpp"
+#include "detail/column_lanes.hpp"
 #include "policy.hpp"
 
 #include <algorithm>

@@ -138,6 +138,14 @@ concept SplitsTime = requires { requires P::splits_time; };
 /// Bytes of arrays from which results are stored around the caches.
 inline constexpr std::size_t streaming_bytes = std::size_t(8) << 20;
 
+/// Columns that one parallel task scans: 1 KiB of a row, or where memory is the limit up to 8 KiB, so
+/// that its pages are met less often, but enough tasks remain for many threads.
+template <class T>
+constexpr std::size_t task_columns(std::size_t columns, bool streaming) {
+  constexpr std::size_t narrow = 1024 / sizeof(T), wide = 8192 / sizeof(T);
+  return streaming ? std::clamp(columns / 8 / narrow * narrow, narrow, wide) : narrow;
+}
+
 /// The workspace of the running thread, for tasks of a parallel loop and for calls without one.
 inline Workspace& thread_workspace() {
   thread_local Workspace workspace;

@@ -122,10 +122,6 @@ void scan_block(const LinearBlock<T>& x, Workspace& workspace) {
   }
 }
 
-/// Columns that one parallel task scans: 1 KiB of a row.
-template <class T>
-inline constexpr std::size_t task_columns = 1024 / sizeof(T);
-
 }  // namespace detail
 
 /// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns), row t being
@@ -151,6 +147,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
                      std::to_string(options.initial.rows) + ", " + std::to_string(options.initial.cols) +
                      ")");
   }
+  const bool streaming = 3 * h.rows * h.cols * sizeof(T) > detail::streaming_bytes;
   const auto block = [&](std::size_t s, std::size_t first_column, std::size_t columns) {
     LinearBlock<T> x;
     x.length = sequences.length(s);
@@ -167,7 +164,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
     x.first_column = first_column;
     if (options.initial) x.initial = options.initial.row(s) + first_column;
     x.exclusive = options.kind == ScanKind::exclusive;
-    x.streaming = 3 * h.rows * h.cols * sizeof(T) > detail::streaming_bytes;
+    x.streaming = streaming;
     return x;
   };
   if constexpr (detail::SplitsTime<Policy>) {
@@ -175,7 +172,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
       detail::scan_block<Policy>(block(s, 0, h.cols), workspace);
     }
   } else {
-    constexpr std::size_t width = detail::task_columns<T>;
+    const std::size_t width = detail::task_columns<T>(h.cols, streaming);
     const std::size_t blocks = (h.cols + width - 1) / width;
     const std::size_t tasks = sequences.count() * blocks;
     if (tasks == 1) {

@@ -48,7 +48,8 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
 
   const bool forward = options.direction == ScanDirection::forward;
   if constexpr (ColumnScanBackward<Policy>) {
-    constexpr std::size_t width = detail::task_columns<T>;
+    const bool streaming = 5 * grad_b.rows * columns * sizeof(T) > detail::streaming_bytes;
+    const std::size_t width = detail::task_columns<T>(columns, streaming);
     const std::size_t blocks = (columns + width - 1) / width;
     parallel_for(sequences.count() * blocks, [&](std::size_t task) {
       const std::size_t s = task / blocks, column = task % blocks * width;
@@ -74,7 +75,7 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
       x.columns = std::min(width, columns - column);
       x.initial = options.initial ? options.initial.row(s) + column : nullptr;
       x.grad_initial = grad_initial ? grad_initial.row(s) + column : nullptr;
-      x.streaming = 5 * grad_b.rows * columns * sizeof(T) > detail::streaming_bytes;
+      x.streaming = streaming;
       Policy::columns_backward(x, detail::thread_workspace());
     });
     return;

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "column_tiles.hpp"
+#include "detail/column_backward.hpp"
+#include "detail/column_forward.hpp"
 #include "policy.hpp"
 
 namespace sdlora {
@@ -14,14 +15,24 @@ struct SimdChannels {
   static constexpr std::string_view name = "simd_channels";
 
   template <class T>
-  static void columns(const LinearBlock<T>& x, Workspace&) {
-    detail::scan_columns(x);
+  static void columns(const LinearBlock<T>& x, Workspace& workspace) {
+    if (x.streaming && !x.exclusive && x.columns >= detail::row_columns) {
+      const detail::Scratch<T> states(workspace, x.columns);
+      detail::scan_rows(x, states.values().data());
+    } else {
+      detail::scan_columns(x);
+    }
   }
 
   /// All gradients in one pass over a, h and grad_h.
   template <class T>
-  static void columns_backward(const LinearGradientBlock<T>& x, Workspace&) {
-    detail::backward_columns(x);
+  static void columns_backward(const LinearGradientBlock<T>& x, Workspace& workspace) {
+    if (x.streaming && x.columns >= detail::row_columns) {
+      const detail::Scratch<T> states(workspace, x.columns);
+      detail::backward_rows(x, states.values().data());
+    } else {
+      detail::backward_columns(x);
+    }
   }
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "column_tiles.hpp"
+#include "detail/column_backward.hpp"
+#include "detail/column_forward.hpp"
 #include "policy.hpp"
 
 #include <algorithm>
