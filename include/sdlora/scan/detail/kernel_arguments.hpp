@@ -103,8 +103,11 @@ struct CheckpointLayout {
   constexpr int groups() const { return (states + width - 1) / width; }
   /// Values of one checkpoint.
   constexpr Position size() const { return Position{groups()} * channels * width; }
+  /// `Width` is `width` as a constant: what a kernel knows.
+  template <int Width>
   constexpr Position at(Position row, int state, int channel) const {
-    return ((row * groups() + state / width) * channels + channel) * width + state % width;
+    const auto n = static_cast<unsigned>(state);
+    return ((row * groups() + n / Width) * channels + channel) * Width + n % Width;
   }
   /// The checkpoint row of step 0 of a sequence that begins at `first`. Rows of sequences do not overlap.
   static constexpr Position first_row(Position first, Position sequence, int interval) {

@@ -177,7 +177,7 @@ struct BackwardKernel {
         h[j] = 0.0F;
         if (active && n < in.states) {
           if (local > 0) {
-            h[j] = x.checkpoints[layout.at(checkpoint_row + local / interval, n, channel)];
+            h[j] = x.checkpoints[layout.template at<width>(checkpoint_row + local / interval, n, channel)];
           } else if (in.initial != nullptr) {
             h[j] = in.initial[(segment.sequence * in.channels + channel) * in.states + n];
           }

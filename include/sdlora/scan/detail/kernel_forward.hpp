@@ -128,10 +128,11 @@ struct ForwardKernel {
     if constexpr (!Aggregate) {
       const Position local = segment.begin - segment.first;
       if (local > 0) steps_to_checkpoint = 0;
-      checkpoint = x.checkpoints + layout.at(CheckpointLayout::first_row(segment.first, segment.sequence,
-                                                                         in.checkpoint_interval) +
-                                                 (local > 0 ? local / in.checkpoint_interval : 1),
-                                             first_state, channel);
+      checkpoint = x.checkpoints +
+                   layout.template at<width>(
+                       CheckpointLayout::first_row(segment.first, segment.sequence, in.checkpoint_interval) +
+                           (local > 0 ? local / in.checkpoint_interval : 1),
+                       first_state, channel);
     }
     const bool writes = active && part == 0;
 

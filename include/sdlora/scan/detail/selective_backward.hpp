@@ -35,8 +35,11 @@ struct BackwardWork {
   constexpr bool any() const { return reverse() || z || C || D; }
 };
 
-/// Rows over which sums over channels are kept as vectors, small enough for the first-level cache.
-inline constexpr std::size_t scan_strip = 8;
+/// The most states that the backward pass handles at once. With them, what one vector keeps of a chunk and
+/// the sums over channels (four arrays of scan_chunk rows) stay in the first-level cache: keeping more and
+/// reading it back from the second level costs more than the recurrence itself.
+template <class T>
+inline constexpr std::size_t scan_reverse_block = std::max<std::size_t>(1, 256 / (simd_width<T> * sizeof(T)));
 
 /// The values of one chunk of one line: arrays (scan_chunk, line).
 template <class T>
@@ -45,142 +48,154 @@ struct BackwardTile {
   T *dy, *dt_slope;      // the gradient before the gate; Δ's derivative by dt
   T *z_slope, *y;        // d_out·silu'(z); D·u + Σ C·h
   T *gB, *qA;            // Σ g·B; Σ g·a·h·A·log2(e)
-  T *decay, *product;    // (scan_chunk, States, line): a; a·h before the row
 
-  static std::size_t size(std::size_t states) { return (9 + 2 * states) * scan_chunk * scan_line<T>; }
+  static constexpr std::size_t size = 9 * scan_chunk * scan_line<T>;
   BackwardTile() = default;
-  BackwardTile(T* memory, std::size_t states) {
-    constexpr std::size_t part = scan_chunk * scan_line<T>;
+  explicit BackwardTile(T* memory) {
     T** const arrays[] = {&delta, &input, &u, &dy, &dt_slope, &z_slope, &y, &gB, &qA};
     for (T** array : arrays) {
       *array = memory;
-      memory += part;
+      memory += size / 9;
     }
-    decay = memory;
-    product = memory + states * part;
   }
 };
 
+/// What a task keeps of a chunk for one block of states, arrays (scan_chunk, States, vector): of the vector
+/// in hand, a and a·h before the row; over all lines so far, Σ g·Δ·u (for dB) and Σ dy·h (for dC).
+template <class T>
+struct BackwardBlock {
+  T *decay, *product, *B_sum, *C_sum;
+
+  static constexpr std::size_t array = scan_chunk * scan_reverse_block<T> * simd_width<T>;
+  static constexpr std::size_t size = 4 * array;
+  BackwardBlock() = default;
+  explicit BackwardBlock(T* memory)
+      : decay(memory), product(memory + array), B_sum(memory + 2 * array), C_sum(memory + 3 * array) {}
+};
+
 /// Adds up the lanes of `Count` vectors: sums[i] = Σ lanes of vectors[i]. Pairs of vectors are zipped
-/// while a 128-bit lane still has room, which instruction sets with and without lanes do alike.
+/// while a 128-bit lane still has room, which instruction sets with and without lanes do alike; then the
+/// 128-bit lanes are added.
 template <std::size_t Count, class T>
 inline void add_lanes(const T* vectors, T* sums) {
   using V = Simd<T>;
-  constexpr std::size_t W = simd_width<T>, period = std::min(W, std::max<std::size_t>(1, 16 / sizeof(T)));
-  constexpr std::size_t padded = ceil_div(Count, period) * period;
+  constexpr std::size_t W = simd_width<T>, period = 16 / sizeof(T), padded = ceil_div(Count, period) * period;
+  using Quad = typename xsimd::make_sized_batch<T, period>::type;
   V x[padded];
   for (std::size_t i = 0; i < padded; ++i) x[i] = i < Count ? V::load_aligned(vectors + i * W) : V(T(0));
-  // After a level, vector i holds the sums of 2·level inputs, repeated with that period.
-  for (std::size_t level = 1; level < period; level *= 2) {
-    for (std::size_t first = 0; first < padded; first += period) {
+  alignas(64) T lanes[W];
+  for (std::size_t first = 0; first < padded; first += period) {
+    // After a level, a vector holds the sums of 2·level inputs, repeated with that period.
+    for (std::size_t level = 1; level < period; level *= 2) {
       for (std::size_t i = 0; i < period / (2 * level); ++i) {
         const V a = x[first + i], b = x[first + i + period / (2 * level)];
         x[first + i] = xsimd::zip_lo(a, b) + xsimd::zip_hi(a, b);
       }
     }
-  }
-  alignas(64) T lanes[W];
-  for (std::size_t first = 0; first < padded; first += period) {
     x[first].store_aligned(lanes);
-    for (std::size_t j = 0; j < period && first + j < Count; ++j) {
-      T sum = lanes[j];
-      for (std::size_t k = j + period; k < W; k += period) sum += lanes[k];
-      sums[first + j] = sum;
+    Quad sum = Quad::load_aligned(lanes);
+    for (std::size_t k = period; k < W; k += period) sum += Quad::load_aligned(lanes + k);
+    if (first + period <= Count) {
+      sum.store_unaligned(sums + first);
+    } else {
+      sum.store_aligned(lanes);
+      for (std::size_t j = 0; first + j < Count; ++j) sums[first + j] = lanes[j];
     }
   }
 }
 
-/// Runs the recurrence again over rows [begin, end) of one vector and keeps what the reverse pass needs.
-/// `C_sum` is (scan_strip, States, vector): Σ over lines of dy·h.
+// The kernels take tiles by value: vector stores may alias anything, so what is behind a reference would
+// be read again after each.
+
+/// Runs the recurrence again over `length` rows of one vector, from the state `h` (N, line) that the
+/// forward pass saved, and keeps what the reverse pass needs.
 template <BackwardWork Work, std::size_t States, class T>
-inline void recompute_states(const BackwardTile<T>& tile, std::size_t v, std::size_t begin, std::size_t end,
-                             const T* A2, T* h, const T* B, const T* C, std::size_t N, T* C_sum) {
+inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
+                             std::size_t length, const T* A2, const T* h, const T* B, const T* C,
+                             std::size_t N) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V state[States];
   if constexpr (Work.states()) {
-    unrolled<States>([&](std::size_t n)
-                         __attribute__((always_inline)) { state[n] = V::load_aligned(h + n * P); });
+    unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n] = V::load_unaligned(h + n * P); });
   }
-  for (std::size_t t = begin; t < end; ++t) {
+  for (std::size_t t = 0; t < length; ++t) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     const V dy = V::load_aligned(tile.dy + t * P + v);
     V y = V::load_aligned(tile.y + t * P + v);
-    unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
-      const V a = exp2(V(delta * V::load_aligned(A2 + n * P)));
-      if constexpr (Work.reverse()) a.store_aligned(tile.decay + (t * States + n) * P + v);
-      if constexpr (Work.states()) {
-        const V product = a * state[n];
-        if constexpr (Work.product()) product.store_aligned(tile.product + (t * States + n) * P + v);
-        state[n] = fma(input, V(B[t * N + n]), product);
-        if constexpr (Work.z) y = fma(V(C[t * N + n]), state[n], y);
-        if constexpr (Work.C) {
-          T* const sum = C_sum + ((t - begin) * States + n) * W;
-          fma(dy, state[n], V::load_aligned(sum)).store_aligned(sum);
+    const std::size_t row = t * States * W;
+    constexpr std::size_t step = std::min(States, scan_states_in_step);
+    unrolled<States / step>([&](std::size_t i) SDLORA_INLINED {
+      const auto a = exp2_generic(Pack<V, step>::each(
+          [&](std::size_t j) SDLORA_INLINED { return V(delta * V::load_aligned(A2 + (i * step + j) * P)); }));
+      unrolled<step>([&](std::size_t j) SDLORA_INLINED {
+        const std::size_t n = i * step + j;
+        if constexpr (Work.reverse()) a.part[j].store_aligned(block.decay + row + n * W);
+        if constexpr (Work.states()) {
+          const V product = a.part[j] * state[n];
+          if constexpr (Work.product()) product.store_aligned(block.product + row + n * W);
+          state[n] = fma(input, V(B[t * N + n]), product);
+          if constexpr (Work.z) y = fma(V(C[t * N + n]), state[n], y);
+          if constexpr (Work.C) {
+            T* const sum = block.C_sum + row + n * W;
+            fma(dy, state[n], V::load_aligned(sum)).store_aligned(sum);
+          }
         }
-      }
+      });
     });
     if constexpr (Work.z) y.store_aligned(tile.y + t * P + v);
   }
-  if constexpr (Work.states()) {
-    unrolled<States>([&](std::size_t n)
-                         __attribute__((always_inline)) { state[n].store_aligned(h + n * P); });
-  }
 }
 
-/// Runs the adjoint recurrence over rows [begin, end), last row first, for `States` states from the
-/// block of `Block` states that recompute_states kept. `carry` is a·g of the row behind, `dA` a sum,
-/// both (N, line). `B_sum` is (scan_strip, Block, vector): Σ over lines of g·Δ·u.
-template <BackwardWork Work, std::size_t States, std::size_t Block, class T>
-inline void reverse_states(const BackwardTile<T>& tile, std::size_t v, std::size_t begin, std::size_t end,
-                           const T* A2, T* carry, T* dA, const T* B, const T* C, std::size_t N,
-                           std::size_t within, T* B_sum) {
+/// Runs the adjoint recurrence over the rows that recompute_states kept, last row first. `carry` is a·g of
+/// the row behind, `dA` a sum over rows, both (N, line).
+template <BackwardWork Work, std::size_t States, class T>
+inline void reverse_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
+                           std::size_t length, const T* A2, T* carry, T* dA, const T* B, const T* C,
+                           std::size_t N) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V g[States], sum_A[States];
-  unrolled<States>([&](std::size_t n)
-                       __attribute__((always_inline)) { g[n] = V::load_aligned(carry + n * P); });
-  if constexpr (Work.A) {
-    unrolled<States>([&](std::size_t n)
-                         __attribute__((always_inline)) { sum_A[n] = V::load_aligned(dA + n * P); });
-  }
-  for (std::size_t t = end; t-- > begin;) {
+  unrolled<States>([&](std::size_t n) SDLORA_INLINED {
+    g[n] = V::load_aligned(carry + n * P);
+    if constexpr (Work.A) sum_A[n] = V::load_aligned(dA + n * P);
+  });
+  for (std::size_t t = length; t-- > 0;) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     const V dy = V::load_aligned(tile.dy + t * P + v);
     V gB = V::load_aligned(tile.gB + t * P + v);
     V qA = V::load_aligned(tile.qA + t * P + v);
-    unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
-      const std::size_t kept = (t * Block + within + n) * P + v;
+    const std::size_t row = t * States * W;
+    unrolled<States>([&](std::size_t n) SDLORA_INLINED {
       const V gradient = fma(V(C[t * N + n]), dy, g[n]);
       if constexpr (Work.input_sum()) gB = fma(gradient, V(B[t * N + n]), gB);
       if constexpr (Work.B) {
-        T* const sum = B_sum + ((t - begin) * Block + within + n) * W;
+        T* const sum = block.B_sum + row + n * W;
         fma(gradient, input, V::load_aligned(sum)).store_aligned(sum);
       }
       if constexpr (Work.product()) {
-        const V q = gradient * V::load_aligned(tile.product + kept);
+        const V q = gradient * V::load_aligned(block.product + row + n * W);
         if constexpr (Work.A) sum_A[n] = fma(delta, q, sum_A[n]);
         if constexpr (Work.dt_sum) qA = fma(V::load_aligned(A2 + n * P), q, qA);
       }
-      g[n] = gradient * V::load_aligned(tile.decay + kept);
+      g[n] = gradient * V::load_aligned(block.decay + row + n * W);
     });
     if constexpr (Work.input_sum()) gB.store_aligned(tile.gB + t * P + v);
     if constexpr (Work.dt_sum) qA.store_aligned(tile.qA + t * P + v);
   }
-  unrolled<States>([&](std::size_t n) __attribute__((always_inline)) { g[n].store_aligned(carry + n * P); });
-  if constexpr (Work.A) {
-    unrolled<States>([&](std::size_t n)
-                         __attribute__((always_inline)) { sum_A[n].store_aligned(dA + n * P); });
-  }
+  unrolled<States>([&](std::size_t n) SDLORA_INLINED {
+    g[n].store_aligned(carry + n * P);
+    if constexpr (Work.A) sum_A[n].store_aligned(dA + n * P);
+  });
 }
 
 /// Fills the tile of one chunk of one line.
 template <BackwardWork Work, class T>
 void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<const T>& d_out,
                            const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
-                           std::size_t length, const BackwardTile<T>& tile, T* staging) {
+                           std::size_t length, const BackwardTile<T> tile, T* staging) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
   const std::size_t channel = line * P, count = std::min(P, in.channels() - channel);
@@ -189,35 +204,49 @@ void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
   const LineRows<T> d_out_rows(d_out, first_row, length, channel, count, staging + 2 * part);
   const bool gated = static_cast<bool>(in.z);
   const LineRows<T> z_rows(gated ? in.z : in.u, first_row, length, channel, count, staging + 3 * part);
-  const V zero(T(0)), one(T(1));
   for (std::size_t v = 0; v < P; v += W) {
     const V D = V::load_aligned(parameters.D.data() + channel + v);
     const V bias = V::load_aligned(parameters.dt_bias.data() + channel + v);
-    for (std::size_t t = 0; t < length; ++t) {
-      const std::size_t at = t * P + v;
-      const V u = V::load_unaligned(u_rows.row(t) + v);
-      const V raw = V::load_unaligned(dt_rows.row(t) + v) + bias;
-      const V e = exp_below_overflow(V(-xsimd::abs(raw)));
-      const V delta = greater(zero, raw) + log1p_unit(e);
-      delta.store_aligned(tile.delta + at);
-      V(delta * u).store_aligned(tile.input + at);
-      u.store_aligned(tile.u + at);
+    for (std::size_t t = 0; t < length; t += scan_rows_in_step) {
+      using Rows = Pack<V, scan_rows_in_step>;
+      const auto row = [&](std::size_t i) SDLORA_INLINED { return std::min(t + i, length - 1); };
+      const Rows one(T(1)), zero(T(0));
+      const Rows raw = Rows::each(
+          [&](std::size_t i) SDLORA_INLINED { return V(V::load_unaligned(dt_rows.row(row(i)) + v) + bias); });
+      const Rows e = exp_below_overflow(Rows(-absolute(raw)));
+      const Rows delta = greater(zero, raw) + log1p_unit(e);
+      unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
+        const std::size_t at = row(i) * P + v;
+        const V u = V::load_unaligned(u_rows.row(row(i)) + v);
+        delta.part[i].store_aligned(tile.delta + at);
+        V(delta.part[i] * u).store_aligned(tile.input + at);
+        u.store_aligned(tile.u + at);
+        if constexpr (Work.z) V(D * u).store_aligned(tile.y + at);
+        V(T(0)).store_aligned(tile.gB + at);
+        V(T(0)).store_aligned(tile.qA + at);
+      });
       if constexpr (Work.dt_sum) {
-        V(xsimd::select(raw < zero, e, one) / (one + e)).store_aligned(tile.dt_slope + at);
+        const Rows slope = choose(raw < zero, e, one) / (one + e);
+        unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
+          slope.part[i].store_aligned(tile.dt_slope + row(i) * P + v);
+        });
       }
-      V dy = V::load_unaligned(d_out_rows.row(t) + v);
+      Rows dy = Rows::each([&](std::size_t i)
+                               SDLORA_INLINED { return V::load_unaligned(d_out_rows.row(row(i)) + v); });
       if (gated) {
-        const V z = V::load_unaligned(z_rows.row(t) + v);
-        const V s = sigmoid(z);
+        const Rows z = Rows::each([&](std::size_t i)
+                                      SDLORA_INLINED { return V::load_unaligned(z_rows.row(row(i)) + v); });
+        const Rows s = sigmoid_generic(z);
         if constexpr (Work.z) {
-          V(dy * s * fma(z, V(one - s), one)).store_aligned(tile.z_slope + at);
-          V(D * u).store_aligned(tile.y + at);
+          const Rows slope = dy * s * fused_multiply_add(z, one - s, one);
+          unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
+            slope.part[i].store_aligned(tile.z_slope + row(i) * P + v);
+          });
         }
         dy = dy * (z * s);
       }
-      dy.store_aligned(tile.dy + at);
-      zero.store_aligned(tile.gB + at);
-      zero.store_aligned(tile.qA + at);
+      unrolled<scan_rows_in_step>([&](std::size_t i)
+                                      SDLORA_INLINED { dy.part[i].store_aligned(tile.dy + row(i) * P + v); });
     }
   }
 }
@@ -226,7 +255,7 @@ void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
 template <SelectiveScanGradients Wanted, class T>
 void finish_backward_line(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
                           const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
-                          std::size_t length, const BackwardTile<T>& tile, T* dD, T* d_bias, T* staging) {
+                          std::size_t length, const BackwardTile<T> tile, T* dD, T* d_bias, T* staging) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
   const std::size_t channel = line * P, count = std::min(P, in.channels() - channel);

@@ -28,7 +28,7 @@ struct BackwardPartials {
 template <class T>
 struct BackwardLine {
   BackwardTile<T> tile;
-  T *h, *carry;           // (N, line)
+  T* carry;               // (N, line)
   T *dA, *dD, *d_bias;    // in the partial sums
   bool active, selected;  // whether anything is wanted of it; whether its dA is
 };
@@ -48,11 +48,9 @@ class BackwardTask {
   static constexpr bool selects = Wanted.A == AGradient::SelectedChannels;
 
  public:
-  static std::size_t block_size(std::size_t states) { return std::min(states, scan_state_block<T>); }
   static std::size_t scratch_size(std::size_t states) {
-    const std::size_t line = BackwardTile<T>::size(block_size(states)) + 3 * states * P;
-    return scan_group * line + 4 * scan_chunk * P + 2 * ceil_div(scan_chunk * states, P) * P +
-           scan_strip * scan_state_block<T> * W;
+    return scan_group * (BackwardTile<T>::size + 2 * states * P) + 4 * scan_chunk * P +
+           2 * ceil_div(scan_chunk * states, P) * P + BackwardBlock<T>::size;
   }
 
   BackwardTask(const SelectiveScanInputs<T>& in, const T* chunk_states, const MatrixView<const T>& d_out,
@@ -74,13 +72,11 @@ class BackwardTask {
     const std::size_t states = in.states();
     for (std::size_t i = 0; i < lines_; ++i) {
       const std::size_t line = part_ * plan.lines + first_line_ + i;
-      BackwardTile<T> tile(scratch.take(BackwardTile<T>::size(block_size(states))), block_size(states));
-      T* h = scratch.take(states * P);
+      const BackwardTile<T> tile(scratch.take(BackwardTile<T>::size));
       T* carry = scratch.take(states * P);
       T* dA = partials.A.empty() ? scratch.take(states * P) : partials.A.data() + line * states * P;
       const bool selected = !selects || line_selected<T>(out.channels, first_line_ + i);
       line_[i] = {tile,
-                  h,
                   carry,
                   dA,
                   partials.D.data() + line * P,
@@ -96,7 +92,7 @@ class BackwardTask {
     staging_ = scratch.take(4 * scan_chunk * P);
     B_ = scratch.take(scan_chunk * states);
     C_ = scratch.take(scan_chunk * states);
-    sums_ = scratch.take(scan_strip * scan_state_block<T> * W);
+    block_ = BackwardBlock<T>(scratch.take(BackwardBlock<T>::size));
   }
 
   void run() {
@@ -125,15 +121,12 @@ class BackwardTask {
       if (!line_[i].active) continue;
       prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
                                   staging_);
-      if constexpr (work.states()) {
-        std::copy_n(chunk_states_ + (index * plan_.lines + first_line_ + i) * states * P, states * P,
-                    line_[i].h);
-      }
     }
     if constexpr (work.reverse() || work.states()) {
-      for_state_blocks<N, scan_state_block<T>>(states, [&](auto block, std::size_t n) {
-        recompute<block()>(n, first_row, rows);
-        if constexpr (work.reverse()) reverse<block()>(n, first_row, rows);
+      const T* saved =
+          work.states() ? chunk_states_ + (index * plan_.lines + first_line_) * states * P : nullptr;
+      for_state_blocks<N, scan_reverse_block<T>>(states, [&](auto block, std::size_t n) {
+        this->template states_block<block()>(n, first_row, rows, saved);
       });
     }
     for (std::size_t i = 0; i < lines_; ++i) {
@@ -143,60 +136,33 @@ class BackwardTask {
     }
   }
 
+  // States [n, n + States) of all lines of the group.
   template <std::size_t States>
-  void recompute(std::size_t n, std::size_t first_row, std::size_t rows) {
+  void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* saved) {
     const std::size_t states = in_.states();
-    for (std::size_t begin = 0; begin < rows; begin += scan_strip) {
-      const std::size_t end = std::min(rows, begin + scan_strip);
-      if constexpr (Wanted.C) std::fill_n(sums_, scan_strip * States * W, T(0));
-      for (std::size_t i = 0; i < lines_; ++i) {
-        const BackwardLine<T>& line = line_[i];
-        if (!line.active) continue;
-        const T* A2 = parameters_.A2.data() + ((first_line_ + i) * states + n) * P;
-        for (std::size_t v = 0; v < P; v += W) {
-          const auto run = [&]<BackwardWork Work>() {
-            recompute_states<Work, States>(line.tile, v, begin, end, A2 + v, line.h + n * P + v, B_ + n,
-                                           C_ + n, states, sums_);
-          };
-          with_work(line, run);
-        }
-      }
-      if constexpr (Wanted.C) {
-        for (std::size_t t = begin; t < end; ++t) {
-          add_lanes<States>(sums_ + (t - begin) * States * W, partial(partials_.C, first_row + t) + n);
-        }
+    if constexpr (Wanted.B) std::fill_n(block_.B_sum, rows * States * W, T(0));
+    if constexpr (Wanted.C) std::fill_n(block_.C_sum, rows * States * W, T(0));
+    for (std::size_t i = 0; i < lines_; ++i) {
+      const BackwardLine<T>& line = line_[i];
+      if (!line.active) continue;
+      for (std::size_t v = 0; v < P; v += W) {
+        const std::size_t at = n * P + v;
+        const T* A2 = parameters_.A2.data() + (first_line_ + i) * states * P + at;
+        with_work(line, [&]<BackwardWork Work>() {
+          recompute_states<Work, States>(line.tile, block_, v, rows, A2,
+                                         Work.states() ? saved + i * states * P + at : nullptr, B_ + n,
+                                         C_ + n, states);
+          if constexpr (Work.reverse()) {
+            reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.dA + at,
+                                         B_ + n, C_ + n, states);
+          }
+        });
       }
     }
-  }
-
-  template <std::size_t Block>
-  void reverse(std::size_t n, std::size_t first_row, std::size_t rows) {
-    constexpr std::size_t States = std::min<std::size_t>(Block, scan_state_block<T> / 2);
-    const std::size_t states = in_.states();
-    for (std::size_t begin = (rows - 1) / scan_strip * scan_strip;; begin -= scan_strip) {
-      const std::size_t end = std::min(rows, begin + scan_strip);
-      if constexpr (Wanted.B) std::fill_n(sums_, scan_strip * Block * W, T(0));
-      for (std::size_t i = 0; i < lines_; ++i) {
-        const BackwardLine<T>& line = line_[i];
-        if (!line.active) continue;
-        for (std::size_t v = 0; v < P; v += W) {
-          for (std::size_t within = 0; within < Block; within += States) {
-            const std::size_t at = (n + within) * P + v;
-            const T* A2 = parameters_.A2.data() + (first_line_ + i) * states * P + at;
-            const auto run = [&]<BackwardWork Work>() {
-              reverse_states<Work, States, Block>(line.tile, v, begin, end, A2, line.carry + at, line.dA + at,
-                                                  B_ + n + within, C_ + n + within, states, within, sums_);
-            };
-            with_work(line, run);
-          }
-        }
-      }
-      if constexpr (Wanted.B) {
-        for (std::size_t t = begin; t < end; ++t) {
-          add_lanes<Block>(sums_ + (t - begin) * Block * W, partial(partials_.B, first_row + t) + n);
-        }
-      }
-      if (begin == 0) break;
+    for (std::size_t t = 0; t < rows; ++t) {
+      const std::size_t row = t * States * W;
+      if constexpr (Wanted.B) add_lanes<States>(block_.B_sum + row, partial(partials_.B, first_row + t) + n);
+      if constexpr (Wanted.C) add_lanes<States>(block_.C_sum + row, partial(partials_.C, first_row + t) + n);
     }
   }
 
@@ -239,7 +205,8 @@ class BackwardTask {
   const BackwardPartials<T>& partials_;
   std::size_t group_, part_, first_line_, lines_;
   BackwardLine<T> line_[scan_group];
-  T *staging_, *B_, *C_, *sums_;
+  T *staging_, *B_, *C_;
+  BackwardBlock<T> block_;
 };
 
 /// Adds the groups' sums into dB or dC, (M, N), for rows [begin, end).

@@ -5,6 +5,7 @@
 #include "../../tensor/simd.hpp"
 #include "../../tensor/workspace.hpp"
 #include "../selective_scan_arguments.hpp"
+#include "simd_pack.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -38,12 +39,15 @@ template <class T>
 inline constexpr std::size_t scan_state_block = simd_width<T> * sizeof(T) == 64 ? 16 : 8;
 
 /// f(0) … f(Count − 1), written out: the indices are constants, so arrays indexed by them can live in
-/// registers. f should be a lambda that is always inlined.
+/// registers. f should be SDLORA_INLINED.
 template <std::size_t Count, class F>
 [[gnu::always_inline]] inline void unrolled(const F& f) {
   [&]<std::size_t... I>(std::index_sequence<I...>)
-      __attribute__((always_inline)) { (f(I), ...); }(std::make_index_sequence<Count>{});
+      SDLORA_INLINED { (f(I), ...); }(std::make_index_sequence<Count>{});
 }
+
+/// Rows of a tile, or states of a row, that go through the elementary functions in step.
+inline constexpr std::size_t scan_rows_in_step = 2, scan_states_in_step = 4;
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 

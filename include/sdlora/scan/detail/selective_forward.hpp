@@ -19,25 +19,29 @@ struct ForwardTile {
 /// Runs `States` states of the channels of one vector over `length` rows. `tile` points at the vector
 /// in the tile, `A2` and `h` at the vector in (N, line) blocks, `B` and `C` at rows N apart.
 template <std::size_t States, class T>
-inline void forward_states(const ForwardTile<T>& tile, std::size_t v, std::size_t length, const T* A2, T* h,
+inline void forward_states(const ForwardTile<T> tile, std::size_t v, std::size_t length, const T* A2, T* h,
                            const T* B, const T* C, std::size_t N) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>;
   V state[States];
-  unrolled<States>([&](std::size_t n)
-                       __attribute__((always_inline)) { state[n] = V::load_aligned(h + n * P); });
+  unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n] = V::load_aligned(h + n * P); });
   for (std::size_t t = 0; t < length; ++t) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     V y = V::load_aligned(tile.y + t * P + v);
-    unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
-      const V a = exp2(V(delta * V::load_aligned(A2 + n * P)));
-      state[n] = fma(a, state[n], V(input * V(B[t * N + n])));
-      y = fma(V(C[t * N + n]), state[n], y);
+    constexpr std::size_t step = std::min(States, scan_states_in_step);
+    unrolled<States / step>([&](std::size_t i) SDLORA_INLINED {
+      const auto a = exp2_generic(Pack<V, step>::each(
+          [&](std::size_t j) SDLORA_INLINED { return V(delta * V::load_aligned(A2 + (i * step + j) * P)); }));
+      unrolled<step>([&](std::size_t j) SDLORA_INLINED {
+        const std::size_t n = i * step + j;
+        state[n] = fma(a.part[j], state[n], V(input * V(B[t * N + n])));
+        y = fma(V(C[t * N + n]), state[n], y);
+      });
     });
     y.store_aligned(tile.y + t * P + v);
   }
-  unrolled<States>([&](std::size_t n) __attribute__((always_inline)) { state[n].store_aligned(h + n * P); });
+  unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n].store_aligned(h + n * P); });
 }
 
 /// The chunk of a line that comes next, to be fetched meanwhile; of no length at the end.
@@ -62,13 +66,25 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
   for (std::size_t v = 0; v < P; v += W) {
     const V D = V::load_aligned(parameters.D.data() + channel + v);
     const V bias = V::load_aligned(parameters.dt_bias.data() + channel + v);
-    for (std::size_t t = 0; t < length; ++t) {
-      const V value = V::load_unaligned(u.row(t) + v);
-      const V delta = softplus(V(V::load_unaligned(dt.row(t) + v) + bias));
-      delta.store_aligned(tile.delta + t * P + v);
-      V(delta * value).store_aligned(tile.input + t * P + v);
-      V(D * value).store_aligned(tile.y + t * P + v);
-      if (gated) silu(V::load_unaligned(z.row(t) + v)).store_aligned(tile.gate + t * P + v);
+    for (std::size_t t = 0; t < length; t += scan_rows_in_step) {
+      using Rows = Pack<V, scan_rows_in_step>;
+      const auto row = [&](std::size_t i) SDLORA_INLINED { return std::min(t + i, length - 1); };
+      const Rows delta = softplus_generic(Rows::each(
+          [&](std::size_t i) SDLORA_INLINED { return V(V::load_unaligned(dt.row(row(i)) + v) + bias); }));
+      unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
+        const std::size_t at = row(i) * P + v;
+        const V value = V::load_unaligned(u.row(row(i)) + v);
+        delta.part[i].store_aligned(tile.delta + at);
+        V(delta.part[i] * value).store_aligned(tile.input + at);
+        V(D * value).store_aligned(tile.y + at);
+      });
+      if (gated) {
+        const Rows x =
+            Rows::each([&](std::size_t i) SDLORA_INLINED { return V::load_unaligned(z.row(row(i)) + v); });
+        const Rows gate = x * sigmoid_generic(x);
+        unrolled<scan_rows_in_step>(
+            [&](std::size_t i) SDLORA_INLINED { gate.part[i].store_aligned(tile.gate + row(i) * P + v); });
+      }
     }
   }
 
