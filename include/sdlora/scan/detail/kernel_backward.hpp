@@ -406,7 +406,7 @@ struct BackwardKernel {
             if constexpr (wants_delta) decay += block.shuffle_xor(decay, 1 << l);
           });
           if (part == 0) {
-            const int at_position = t * warp_channels + place;
+            [[maybe_unused]] const int at_position = t * warp_channels + place;
             if constexpr (wants_dz) sums.store(at_position, y);
             if constexpr (wants_product) sums.store(warp_positions + at_position, product);
             if constexpr (wants_delta) sums.store(2 * warp_positions + at_position, decay * ln_2);
@@ -428,10 +428,10 @@ struct BackwardKernel {
         unroll<positions>([&](auto i) {
           const int step = first_step + i * step_stride;
           if (step < count) {
-            const int at_position = step * warp_channels + prepared_place;
+            [[maybe_unused]] const int at_position = step * warp_channels + prepared_place;
             float p[4];
             prepared.template load_vector<4>(at_position * 4, p);
-            const float product = wants_product ? sums.load(warp_positions + at_position) : 0.0F;
+            [[maybe_unused]] const float product = wants_product ? sums.load(warp_positions + at_position) : 0.0F;
             if constexpr (wants(GradientBit::u))
               *d_u = block.template narrow<IO>(p[0] * product + skip * p[2]);
             if constexpr (wants_delta) {
