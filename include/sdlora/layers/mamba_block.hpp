@@ -2,6 +2,7 @@
 
 #include "../adapters/place.hpp"
 #include "../scan/selective_scan.hpp"
+#include "../tensor/evaluate.hpp"
 #include "conv1d.hpp"
 #include "fused_linear.hpp"
 #include "mamba_config.hpp"
@@ -145,7 +146,7 @@ class MambaBlock {
     const auto room = [&](MatrixView<T>& view, std::size_t cols) {
       if (!view) view = {workspace.take<T>(M * cols).data(), M, cols};
     };
-    if (kept.x) copy(x, kept.x);
+    if (kept.x) assign<AssignMode::Set>(kept.x, x);
     room(kept.xz, 2 * E);
     room(kept.u, E);
     room(kept.dbc, m_.dt_rank + 2 * N);
@@ -176,7 +177,7 @@ class MambaBlock {
     }
     const MatrixView<T> out{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};  // (M, d)
     out_proj_.forward(kept.y, out, pass, workspace);
-    add(out, x);
+    assign<AssignMode::Add>(x, out);
   }
 
   /// dx (M, d) holds the gradient of the block's output and, with `InputGradient`, becomes that of
@@ -318,22 +319,6 @@ class MambaBlock {
     T* p = workspace.take<T>(count).data();
     std::fill_n(p, count, T(0));
     return p;
-  }
-
-  static void copy(MatrixView<T> from, MatrixView<T> to) {
-    parallel_for((from.rows + 63) / 64, [&](std::size_t task) {
-      for (std::size_t i = task * 64; i < std::min(from.rows, task * 64 + 64); ++i) {
-        std::copy_n(from.row(i), from.cols, to.row(i));
-      }
-    });
-  }
-
-  static void add(MatrixView<T> from, MatrixView<T> to) {
-    parallel_for((from.rows + 63) / 64, [&](std::size_t task) {
-      for (std::size_t i = task * 64; i < std::min(from.rows, task * 64 + 64); ++i) {
-        for (std::size_t j = 0; j < from.cols; ++j) to(i, j) += from(i, j);
-      }
-    });
   }
 
   /// A = −exp(A_log) with what has been learned; the base's where nothing has.
@@ -506,7 +491,7 @@ class MambaBlock {
         before = {nullptr, zeros(E * N, workspace)};
         ssm_backward<scan_gradients(true, false), true, /*Gated=*/false>(
             run.sequences(), run.kept, start, dy, dstart.window, dstart.h, dxz, before, pass, workspace);
-        add(dxz.cols_from(0, E), prefix_.gradient());
+        assign<AssignMode::Add>(prefix_.gradient(), dxz.cols_from(0, E));
       }
     }
     if constexpr (learns<site::H0>) {

@@ -269,9 +269,9 @@ struct Constant {
 
 /// One to three values of different types. Not std::tuple: that is not trivially copyable.
 template <class... Ts>
-struct Pack;
+struct NodePack;
 template <class A>
-struct Pack<A> {
+struct NodePack<A> {
   A a;
   template <class F>
   constexpr auto apply(F f) const {
@@ -279,7 +279,7 @@ struct Pack<A> {
   }
 };
 template <class A, class B>
-struct Pack<A, B> {
+struct NodePack<A, B> {
   A a;
   B b;
   template <class F>
@@ -288,7 +288,7 @@ struct Pack<A, B> {
   }
 };
 template <class A, class B, class C>
-struct Pack<A, B, C> {
+struct NodePack<A, B, C> {
   A a;
   B b;
   C c;
@@ -298,11 +298,11 @@ struct Pack<A, B, C> {
   }
 };
 template <class... Ts>
-Pack(Ts...) -> Pack<Ts...>;
+NodePack(Ts...) -> NodePack<Ts...>;
 
 template <class Operation, class... Cursors>
 struct MapCursor {
-  Pack<Cursors...> operands;
+  NodePack<Cursors...> operands;
 
   template <class Lanes>
   auto at(std::size_t j, Lanes lanes) const {
@@ -326,7 +326,7 @@ constexpr auto map_cursor(const Cursors&... cursors) {
 
 template <class Operation, class... Bound>
 struct BoundMap {
-  Pack<Bound...> operands;
+  NodePack<Bound...> operands;
 
   constexpr auto value(std::size_t row, std::size_t column) const {
     return operands.apply([&](const auto&... x) { return Operation::scalar(x.value(row, column)...); });
@@ -424,7 +424,7 @@ class Map {
   }
 
  private:
-  Pack<Operands...> operands_;
+  NodePack<Operands...> operands_;
 };
 
 // What an operator's argument becomes in a node.
