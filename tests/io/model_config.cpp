@@ -283,3 +283,19 @@ TEST_CASE("absent, cut and damaged files are FileErrors") {
     }
   }
 }
+
+TEST_CASE("the reference checkpoints of both styles") {
+  const std::filesystem::path data = SDLORA_SOURCE_DIR "/tests/reference/data";
+  const auto original_keys = read_checkpoint_config(data / "original_keys");
+  CHECK(original_keys.key_style == KeyStyle::Original);
+  CHECK(original_keys.vocab_size == 32);  // 29, padded
+  CHECK(original_keys.d_model == 16);
+  const auto two_layers = read_checkpoint_config(data / "two_layers");
+  CHECK(two_layers.key_style == KeyStyle::HuggingFace);
+  CHECK(two_layers.vocab_size == 37);
+  CHECK(two_layers.d_model == 13);
+  CHECK(two_layers.n_layer == 2);
+  CHECK(two_layers.dt_rank == 3);
+  CHECK_NOTHROW(require_supported(original_keys));
+  CHECK_NOTHROW(require_supported(two_layers));
+}

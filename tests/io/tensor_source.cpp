@@ -124,3 +124,12 @@ TEST_CASE("bad indexes are refused") {
   CHECK(TensorSource::open(folder.path()).size() == 3);
   for (std::size_t length = 0; length < good.size(); ++length) refused(good.substr(0, length), {index_name});
 }
+
+TEST_CASE("the reference checkpoint that save_pretrained wrote") {
+  const auto source = TensorSource::open(SDLORA_SOURCE_DIR "/tests/reference/data/two_layers");
+  CHECK(source.metadata().at("format") == "pt");
+  CHECK(source.size() == 2 + 2 * 10);  // embedding and final norm, ten of each layer, the head tied
+  source.require_shape("backbone.embeddings.weight", std::vector<std::size_t>{37, 13});
+  for (const auto& name : source.names())
+    CHECK(source.read<float>(name).size() == source.info(name).elements());
+}

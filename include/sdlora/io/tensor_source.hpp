@@ -102,7 +102,7 @@ class TensorSource {
     return file_of(name).template read<T>(name, options);
   }
 
-  /// The metadata of the file, or of the first shard by name.
+  /// The metadata of the file, or of the shard with the first tensor by name.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
 
  private:
