@@ -137,7 +137,7 @@ TEST_CASE("candidates go on from learned states, prefixes and prompts too") {
   const std::vector<Ids> candidates{{1, 2, 3}, {4}};
   auto prompt = stirred<presets::Prompt<3>>();
   const auto check = [&](auto& model) {
-    CandidateScorer scorer(model, std::span<const Ids>(candidates));
+    CandidateScorer scorer(model, candidates);
     const auto scores = scorer.scores(prompts);
     for (std::size_t p = 0; p < 2; ++p) {
       for (std::size_t c = 0; c < 2; ++c) {

@@ -151,19 +151,21 @@ class CandidateScorer {
   using Ids = std::vector<std::int32_t>;
 
  public:
-  /// Throws ArgumentError where there is no candidate, an empty one, or one outside the vocabulary.
-  CandidateScorer(Model& model, std::span<const Ids> candidates, ChoiceOptions options = {})
+  /// The model must outlive the scorer. Throws ArgumentError where there is no candidate, an empty
+  /// one, or one outside the vocabulary.
+  CandidateScorer(Model& model, std::vector<Ids> candidates, ChoiceOptions options = {})
       : model_(&model),
-        candidates_(candidates),
+        candidates_(std::move(candidates)),
         options_(options),
         vocabulary_(model.dimensions().vocab_size) {
-    if (candidates.empty())
+    if (candidates_.empty()) {
       throw ArgumentError("CandidateScorer: expected candidates, found none; pass some");
-    for (std::size_t c = 0; c < candidates.size(); ++c) {
+    }
+    for (std::size_t c = 0; c < candidates_.size(); ++c) {
       const auto outside = [&](std::int32_t id) {
         return id < 0 || static_cast<std::size_t>(id) >= vocabulary_;
       };
-      if (candidates[c].empty() || std::any_of(candidates[c].begin(), candidates[c].end(), outside)) {
+      if (candidates_[c].empty() || std::any_of(candidates_[c].begin(), candidates_[c].end(), outside)) {
         throw ArgumentError("CandidateScorer: candidate " + std::to_string(c) +
                             " is empty or has ids outside of 0 to " + std::to_string(vocabulary_ - 1) +
                             "; encode it with the model's tokenizer");
@@ -320,7 +322,7 @@ class CandidateScorer {
   }
 
   Model* model_;
-  std::span<const Ids> candidates_;
+  std::vector<Ids> candidates_;
   ChoiceOptions options_;
   std::size_t vocabulary_;
   std::size_t most_states_;

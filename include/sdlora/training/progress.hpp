@@ -46,6 +46,10 @@ class Progress {
   Progress(std::ostream& out, std::string label, std::size_t total, std::size_t first, bool terminal)
       : out_(&out), label_(std::move(label)), total_(total), first_(first), terminal_(terminal) {}
 
+  ~Progress() { finish(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
   /// After `step` steps, `seconds` after the beginning of this run.
   void update(std::size_t step, double loss, std::uint64_t tokens, double seconds) {
     smoothed_ = begun_ ? smoothed_ + 0.05 * (loss - smoothed_) : loss;

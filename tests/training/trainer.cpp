@@ -1,0 +1,210 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/training/trainer.hpp>
+
+#include "training/support.hpp"
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+using Lora = presets::LoRALinear<4>;
+template <class T>
+using LoraModel = MambaModel<Tiny, Lora, T>;
+
+template <class T>
+LoraModel<T> new_model(double dropout = 0.0) {
+  return LoraModel<T>(rough_base<Tiny, T>(tiny_dimensions), AdapterOptions{.dropout = dropout, .seed = 5});
+}
+
+TrainerOptions quiet() { return {.learning_rate = 1e-2, .progress = false}; }
+
+}  // namespace
+
+TEST_CASE("a tiny task is learned") {
+  MambaModel<Tiny, presets::FullFineTune, float> model(rough_base<Tiny, float>(tiny_dimensions));
+  const auto data = doubling_task(40);
+  TrainerOptions options = quiet();
+  options.epochs = 60;
+  options.evaluate_every = 250;
+  const TrainingReport report = Trainer(model, options).fit(data, data);
+  REQUIRE(report.steps == 600);
+  REQUIRE(report.losses.size() == 600);
+  CHECK(report.losses.front() > 2.0);
+  CHECK(report.losses.back() < 0.05);
+  REQUIRE(report.evaluations.size() == 3);
+  CHECK(report.evaluations.back().first == 600);
+  CHECK(report.evaluations.back().second < 0.05);
+  CHECK(report.evaluations.back().second == doctest::Approx(evaluate_loss(model, data).mean()));
+  CHECK(report.tokens == 60 * (40 * 5 + 14));
+  CHECK(report.seconds > 0.0);
+
+  // Adapters alone, around frozen random weights and a frozen head, get most of the way.
+  auto adapted = new_model<float>();
+  const TrainingReport other = Trainer(adapted, options).fit(data);
+  CHECK(other.losses.back() < 0.25 * other.losses.front());
+}
+
+TEST_CASE("two batches of two accumulated are one of four") {
+  const auto data = some_examples({9, 2, 3, 11, 4, 7, 2, 5}, 19);  // a mean of means would not do
+  const auto train = [&](std::size_t batch_size, std::size_t accumulation) {
+    auto model = new_model<double>();
+    TrainerOptions options = quiet();
+    options.steps = 7;
+    options.batch_size = batch_size;
+    options.accumulation = accumulation;
+    std::vector<double> losses = Trainer(model, options).fit(data).losses;
+    losses.insert(losses.end(), model.parameters().values().begin(), model.parameters().values().end());
+    return losses;
+  };
+  const auto whole = train(4, 1);
+  for (const auto& parts : {train(2, 2), train(1, 4)}) {
+    REQUIRE(parts.size() == whole.size());
+    double worst = 0.0;
+    for (std::size_t i = 0; i < whole.size(); ++i) worst = std::max(worst, std::abs(whole[i] - parts[i]));
+    CHECK(worst < 1e-10);
+  }
+  CHECK(train(3, 1) != whole);
+}
+
+TEST_CASE("a run is a function of its seeds, whatever the number of threads") {
+  const auto data = doubling_task(11);
+  const auto train = [&](std::uint64_t seed) {
+    auto model = new_model<float>(0.2);
+    TrainerOptions options = quiet();
+    options.epochs = 3;
+    options.seed = seed;
+    Trainer(model, options).fit(data);
+    return values_of(model);
+  };
+  const auto values = train(1);
+  const std::size_t threads = thread_count();
+  set_thread_count(3);
+  CHECK(train(1) == values);
+  set_thread_count(threads);
+  CHECK(train(2) != values);
+}
+
+TEST_CASE("every epoch takes every example once, in an order of its own") {
+  std::vector<Example> data;
+  for (std::size_t i = 0; i < 7; ++i) {  // example i has i + 2 tokens: the tokens of a step tell its example
+    data.push_back({std::vector<std::int32_t>(i + 2, 1), std::vector<std::int32_t>(i + 2, 1)});
+  }
+  auto model = new_model<float>();
+  std::vector<std::size_t> tokens;
+  TrainerOptions options = quiet();
+  options.epochs = 2;
+  options.batch_size = 1;
+  options.on_step = [&](const StepReport& step) {
+    tokens.push_back(step.tokens);
+    CHECK(step.step == tokens.size());
+    CHECK(step.epoch == doctest::Approx(static_cast<double>(tokens.size()) / 7.0));
+  };
+  Trainer(model, options).fit(data);
+  REQUIRE(tokens.size() == 14);
+  std::vector<std::size_t> first(tokens.begin(), tokens.begin() + 7);
+  std::vector<std::size_t> second(tokens.begin() + 7, tokens.end());
+  CHECK(first != second);
+  for (auto* epoch : {&first, &second}) {
+    std::sort(epoch->begin(), epoch->end());
+    CHECK(*epoch == std::vector<std::size_t>{2, 3, 4, 5, 6, 7, 8});
+  }
+  // The last step of an epoch takes what is left.
+  options.batch_size = 4;
+  options.epochs = 1;
+  tokens.clear();
+  options.on_step = [&](const StepReport& step) { tokens.push_back(step.tokens); };
+  Trainer(model, options).fit(data);
+  REQUIRE(tokens.size() == 2);
+  CHECK(tokens[0] + tokens[1] == 35);
+}
+
+TEST_CASE("the loss is the mean over the step's targets; groups, schedule and clipping reach the optimizer") {
+  const auto data = some_examples({9, 3, 6}, 19);
+  auto model = new_model<double>();
+  const double expected = model.loss(Batch(data)).mean();
+  StepReport seen;
+  TrainerOptions options = quiet();
+  options.steps = 4;
+  options.warm_up_steps = 2;
+  options.on_step = [&](const StepReport& step) {
+    if (step.step == 1) seen = step;
+  };
+  CHECK(Trainer(model, options).fit(data).losses[0] == doctest::Approx(expected).epsilon(1e-12));
+  CHECK(seen.loss == doctest::Approx(expected).epsilon(1e-12));
+  CHECK(seen.learning_rate == 0.0);
+  CHECK(seen.gradient_norm > 0.0);
+  options.groups = {{.site = "no_such_site"}};
+  test::check_error<ArgumentError>([&] { Trainer(model, options).fit(data); }, {"no_such_site"});
+}
+
+TEST_CASE("a loss that is not finite stops the run and spoils nothing") {
+  auto base = rough_base<Tiny, float>(tiny_dimensions);
+  for (std::size_t j = 0; j < 10; ++j) base->embedding()(13, j) = std::numeric_limits<float>::quiet_NaN();
+  LoraModel<float> model(base);
+  std::vector<Example> data = doubling_task(4);
+  for (Example& example : data) std::replace(example.ids.begin(), example.ids.end(), 13, 1);
+  data.push_back({{1, 13, 2}, {1, 13, 2}});
+  const test::Folder folder;
+  TrainerOptions options = quiet();
+  options.batch_size = 1;
+  options.epochs = 9;
+  options.checkpoint_every = 1;
+  options.checkpoint_directory = folder / "run";
+  std::vector<float> before = values_of(model);
+  std::uint64_t last = 0;
+  options.on_step = [&](const StepReport& step) {
+    before = values_of(model);
+    last = step.step;
+  };
+  test::check_error<Error>([&] { Trainer(model, options).fit(data); },
+                           {"at step " + std::to_string(last + 1), "lower the learning rate"});
+  CHECK(values_of(model) == before);
+  CHECK(std::filesystem::exists(folder / "run" / "checkpoint.safetensors") == (last > 0));
+}
+
+TEST_CASE("options and data that make no sense are refused") {
+  auto model = new_model<float>();
+  const auto data = doubling_task(3);
+  const auto refuse = [&](TrainerOptions options, const std::string& part) {
+    options.progress = false;
+    test::check_error<ArgumentError>([&] { Trainer(model, options).fit(data); }, {part});
+  };
+  refuse({.epochs = 0}, "epochs");
+  refuse({.learning_rate = -1.0}, "learning rate");
+  refuse({.learning_rate = std::nan("")}, "learning rate");
+  refuse({.batch_size = 0}, "batch size");
+  refuse({.accumulation = 0}, "accumulation");
+  refuse({.weight_decay = -0.1}, "weight decay");
+  refuse({.clip = -1.0}, "clipping");
+  refuse({.checkpoint_every = 3}, "directory");
+  refuse({.resume = true}, "directory");
+  refuse({.beta2 = 1.0}, "betas");
+  test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(std::vector<Example>{}); }, {"found none"});
+  const std::vector<Example> mute{{{1, 2}, {1, ignored_label}}};
+  test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(mute); }, {"label"});
+}
+
+TEST_CASE("progress and metrics are written") {
+  auto model = new_model<float>();
+  const test::Folder folder;
+  std::ostringstream shown;
+  TrainerOptions options{.epochs = 2, .batch_size = 5, .log_path = folder / "log.jsonl", .output = &shown};
+  options.label = "tuning";
+  Trainer(model, options).fit(doubling_task(10), doubling_task(3, 9));
+  CHECK(shown.str().find("tuning 1/4  loss ") != std::string::npos);
+  CHECK(shown.str().find("tuning 4/4  loss ") != std::string::npos);
+  CHECK(shown.str().find("tuning: evaluation after step 2: loss ") != std::string::npos);
+  CHECK(shown.str().find('\r') == std::string::npos);
+  const std::string log = test::content(folder / "log.jsonl");
+  CHECK(std::count(log.begin(), log.end(), '\n') == 4 + 2);
+  CHECK(log.starts_with("{\"step\": 1, \"epoch\": 0.5, \"loss\": "));
+  CHECK(log.find("{\"step\": 4, \"evaluation_loss\": ") != std::string::npos);
+}
