@@ -226,13 +226,14 @@ inline nlohmann::json parse_json(std::string_view text, const JsonOrigin& origin
     throw FileError(origin.file, detail::json_place(origin, text, zero),
                     "expected strict JSON, found a zero byte; write or copy the file again");
   }
-  const char* seen = text.data();
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const char* seen = begin;
   detail::StrictJsonBuilder builder(limits);
-  const bool good =
-      nlohmann::json::sax_parse(detail::CountingIterator(text.data(), &seen),
-                                detail::CountingIterator(text.data() + text.size(), &seen), &builder);
+  const bool good = nlohmann::json::sax_parse(detail::CountingIterator(begin, &seen),
+                                              detail::CountingIterator(end, &seen), &builder);
   if (!good) {
-    auto at = static_cast<std::size_t>(seen - text.data());
+    auto at = static_cast<std::size_t>(seen - begin);
     if (at > 0) --at;  // `seen` is one past the character that was wrong
     throw FileError(origin.file, detail::json_place(origin, text, at), builder.error());
   }

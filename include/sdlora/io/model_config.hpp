@@ -259,7 +259,8 @@ inline CheckpointConfig read_checkpoint_config(const std::filesystem::path& path
 /// only, and a head tied to the embedding.
 inline void require_supported(const CheckpointConfig& config) {
   const bool original = config.key_style == KeyStyle::Original;
-  const auto check = [&](auto found, auto expected, const char* field, const char* original_field) {
+  const auto check = [&](const auto& found, const auto& expected, const char* field,
+                         const char* original_field) {
     if (found == expected) return;
     throw FileError(config.path, std::string("field ") + (original ? original_field : field),
                     "expected " + detail::json_text(expected) + ", found " + detail::json_text(found) +
