@@ -63,9 +63,19 @@ struct On {
   using policy_type = P;
 };
 
-/// A placement: which policy sits where. Sites that are not named are frozen.
+namespace detail {
+template <class...>
+inline constexpr bool never = false;
+}  // namespace detail
+
+/// A placement: which policy sits where, as a list of On<site, policy>. Sites that are not named are
+/// frozen.
 template <class... Entries>
-struct Place;
+struct Place {
+  static_assert(detail::never<Entries...>,
+                "sdlora::Place: every entry must be an On<site, policy>; name the site of each policy, as in "
+                "Place<On<site::OutProj, LoRA<8>>>");
+};
 
 namespace detail {
 

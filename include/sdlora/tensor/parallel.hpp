@@ -84,8 +84,12 @@ class ThreadTeam {
       try {
         task_(context_, i);
       } catch (...) {
+        // Of several, that of the lowest task: the one that a single thread would meet first.
         const std::lock_guard lock(mutex_);
-        if (!error_) error_ = std::current_exception();
+        if (!error_ || i < failed_) {
+          error_ = std::current_exception();
+          failed_ = i;
+        }
       }
     }
     inside_ = false;
@@ -122,6 +126,7 @@ class ThreadTeam {
   std::size_t busy_ = 0;
   std::uint64_t generation_ = 0;
   std::exception_ptr error_;
+  std::size_t failed_ = 0;
   bool stopping_ = false;
 };
 
@@ -138,6 +143,7 @@ inline void set_thread_count(std::size_t count) {
 /// Runs f(0) … f(count − 1), each once, on the thread team, and returns when all are done.
 /// Which thread runs a task is open, so tasks must be cut by the shape of the work, never by the
 /// number of threads: then results are the same for any number of threads. Allocates nothing.
+/// An exception of a task is thrown on to the caller; of several, that of the lowest task.
 template <class Function>
 void parallel_for(std::size_t count, const Function& f) {
   detail::ThreadTeam::instance().run(

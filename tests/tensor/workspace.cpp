@@ -1,0 +1,103 @@
+#include <sdlora/tensor/workspace.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+using namespace sdlora;
+
+namespace {
+bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % alignment == 0; }
+}  // namespace
+
+TEST_CASE("workspace: spans are aligned, apart, and counted in whole lines") {
+  Workspace workspace;
+  CHECK(workspace.bytes_in_use() == 0);
+  const auto a = workspace.take<float>(3);
+  const auto b = workspace.take<char>(65);
+  const auto c = workspace.take<double>(0);
+  const auto e = workspace.take<std::size_t>(8);
+  CHECK(a.size() == 3);
+  CHECK(c.empty());
+  CHECK(aligned(a.data()));
+  CHECK(aligned(b.data()));
+  CHECK(aligned(e.data()));
+  CHECK(workspace.bytes_in_use() == 64 + 128 + 0 + 64);
+  std::fill(a.begin(), a.end(), 1.0F);
+  std::fill(b.begin(), b.end(), 'x');
+  std::fill(e.begin(), e.end(), std::size_t{7});
+  CHECK(std::accumulate(a.begin(), a.end(), 0.0F) == 3.0F);
+  for (const char v : b) REQUIRE(v == 'x');
+}
+
+TEST_CASE("workspace: a scope gives back what was taken in it, also by scopes inside") {
+  Workspace workspace;
+  const auto outside = workspace.take<int>(10);
+  outside[9] = 5;
+  const int* first = nullptr;
+  {
+    const Workspace::Scope scope(workspace);
+    first = workspace.take<int>(10).data();
+    {
+      const Workspace::Scope inner(workspace);
+      workspace.take<int>(1'000'000);  // into another block
+      CHECK(workspace.bytes_in_use() > 4'000'000);
+    }
+    CHECK(workspace.bytes_in_use() == 128);
+    workspace.take<int>(1'000'000);
+  }
+  CHECK(workspace.bytes_in_use() == 64);
+  CHECK(outside[9] == 5);
+  CHECK(workspace.take<int>(10).data() == first);
+}
+
+TEST_CASE("workspace: a scope on an empty workspace") {
+  Workspace workspace;
+  {
+    const Workspace::Scope scope(workspace);
+    workspace.take<int>(100);
+  }
+  CHECK(workspace.bytes_in_use() == 0);
+  CHECK(workspace.peak_bytes() == 448);
+}
+
+TEST_CASE("workspace: growing moves nothing that is in use") {
+  Workspace workspace;
+  std::vector<std::span<int>> taken;
+  for (int i = 0; i < 200; ++i) {
+    taken.push_back(workspace.take<int>(1000));
+    std::fill(taken.back().begin(), taken.back().end(), i);
+  }
+  for (int i = 0; i < 200; ++i) {
+    for (const int v : taken[static_cast<std::size_t>(i)]) REQUIRE(v == i);
+  }
+}
+
+TEST_CASE("workspace: the peak, and joining the blocks after it") {
+  Workspace workspace;
+  for (int i = 0; i < 100; ++i) workspace.take<float>(4096);
+  const std::size_t peak = workspace.peak_bytes();
+  CHECK(peak == 100 * 4096 * sizeof(float));
+  workspace.reset();
+  CHECK(workspace.bytes_in_use() == 0);
+  CHECK(workspace.peak_bytes() == peak);
+  // One block holds it all now: everything lies one after another.
+  const float* first = workspace.take<float>(4096).data();
+  for (std::size_t i = 1; i < 100; ++i) REQUIRE(workspace.take<float>(4096).data() == first + i * 4096);
+  workspace.reset();
+  workspace.reset_peak();
+  CHECK(workspace.peak_bytes() == 0);
+  workspace.take<float>(16);
+  CHECK(workspace.peak_bytes() == 64);
+}
+
+TEST_CASE("workspace: moved with what it holds") {
+  Workspace workspace;
+  const auto a = workspace.take<int>(5);
+  a[4] = 3;
+  const Workspace moved = std::move(workspace);
+  CHECK(a[4] == 3);
+  CHECK(moved.bytes_in_use() == 64);
+}
