@@ -1,4 +1,5 @@
 // Fine-tunes any Mamba checkpoint on JSONL data and writes the adapter.
+#include <sdlora/io/adapter.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/tensor/parallel.hpp>
@@ -114,7 +115,7 @@ int main(int argc, char** argv) {
     } else {
       trainer.fit(data);
     }
-    model->save_adapter(out);
+    save_adapter(*model, out);
     std::fprintf(stderr, "adapter written to %s\n", out.c_str());
   });
 }

@@ -1,5 +1,7 @@
 #include "any_model.hpp"
 
+#include <sdlora/io/adapter.hpp>
+
 #include "model_of.hpp"
 
 namespace sdlora::examples {
@@ -62,7 +64,10 @@ std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::files
   const AdapterDescription description = read_adapter_description(directory);
   for (const PlacementEntry& each : entries()) {
     if (each.choice.placement == description.placement && !description.placement.empty()) {
-      return each.load(std::move(base), directory);
+      return load_adapter_with(*base, description.placement, directory,
+                               [&](const Selection& selection, const AdapterOptions& options) {
+                                 return each.make(base, selection, options);
+                               });
     }
   }
   throw FileError(description.path, "placement",

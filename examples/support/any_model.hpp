@@ -59,7 +59,6 @@ class AnyModel {
   virtual void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<float> logits) = 0;
   /// Throws ArgumentError, with the reason, where something learned has no place among the weights.
   virtual AnyBasePointer merged() const = 0;
-  virtual void save_adapter(const std::filesystem::path& directory) const = 0;
 };
 
 /// One preset on the command line.

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <sdlora/adapters/describe.hpp>
-#include <sdlora/io/adapter.hpp>
 #include <sdlora/model/mamba_model.hpp>
 #include <utility>
 
 #include "any_model.hpp"
+#include "instances.hpp"
 
 namespace sdlora::examples {
 
@@ -13,7 +13,6 @@ namespace sdlora::examples {
 struct PlacementEntry {
   PlacementChoice choice;
   std::unique_ptr<AnyModel> (*make)(AnyBasePointer, const Selection&, const AdapterOptions&);
-  std::unique_ptr<AnyModel> (*load)(AnyBasePointer, const std::filesystem::path&);
   /// Null where the preset selects nothing.
   Selection (*select)(AnyBasePointer, std::span<const Example>, const SelectionOptions&) = nullptr;
 };
@@ -66,13 +65,6 @@ class ModelOf final : public AnyModel {
                           "checkpoint's weights and cannot be merged; keep it as an adapter");
     }
   }
-  void save_adapter(const std::filesystem::path& directory) const override {
-    if constexpr (P::learns) {
-      sdlora::save_adapter(model_, directory);
-    } else {
-      throw ArgumentError("placement " + name_ + ": has learned nothing that could be saved");
-    }
-  }
 
  private:
   std::string name_;
@@ -88,14 +80,6 @@ PlacementEntry entry_of(const char* description) {
           [](AnyBasePointer base, const Selection& selection, const AdapterOptions& options) {
             return std::unique_ptr<AnyModel>(std::make_unique<ModelOf<P>>(
                 Name, Model(std::move(base), P::selects ? selection : Selection{}, options)));
-          },
-          [](AnyBasePointer base, const std::filesystem::path& directory) {
-            if constexpr (P::learns) {
-              return std::unique_ptr<AnyModel>(
-                  std::make_unique<ModelOf<P>>(Name, load_adapter<Model>(std::move(base), directory)));
-            } else {
-              return std::unique_ptr<AnyModel>(std::make_unique<ModelOf<P>>(Name, Model(std::move(base))));
-            }
           }};
 }
 

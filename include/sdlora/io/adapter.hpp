@@ -5,24 +5,24 @@
 #include "../model/mamba_model.hpp"
 #include "atomic_file.hpp"
 #include "json.hpp"
+#include "safetensors.hpp"
 #include "safetensors_writer.hpp"
 #include "selection_file.hpp"
-#include "tensor_source.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace sdlora {
 
-/// What an adapter directory says besides its values: enough to build the model that it belongs to.
+/// What an adapter file says besides its values: enough to build the model that it belongs to.
 struct AdapterDescription {
-  std::string path;       ///< of adapter.json
+  std::string path;       ///< of the file
   std::string placement;  ///< as `describe` writes it
   AdapterOptions options;
   Selection selection;
@@ -32,24 +32,21 @@ struct AdapterDescription {
 
 namespace detail {
 
-inline constexpr const char* adapter_values_file = "adapter.safetensors";
-inline constexpr const char* adapter_description_file = "adapter.json";
+/// Values and description are one file, so that one rename replaces both: killed at any moment, a
+/// program leaves the old adapter or the new one.
+inline constexpr const char* adapter_file = "adapter.safetensors";
+/// The metadata that holds the description, as JSON.
+inline constexpr const char* adapter_key = "sdlora_adapter";
 inline constexpr std::size_t adapter_format = 1;
 
-inline std::string hexadecimal(std::uint64_t value) {
-  std::string text(16, '0');
-  for (std::size_t i = 16; i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
-  return text;
-}
-
 inline std::string adapter_text(const AdapterDescription& a) {
-  std::string text = "{\n  \"format\": " + std::to_string(adapter_format) + ",\n";
+  std::string text = "{\"format\": " + std::to_string(adapter_format);
   const auto set = [&](const char* key, const std::string& value) {
-    text += "  \"" + std::string(key) + "\": " + value + ",\n";
+    text += ",\n \"" + std::string(key) + "\": " + value;
   };
   const MambaDimensions& m = a.dimensions;
   set("placement", json_string(a.placement));
-  set("base_fingerprint", json_string(hexadecimal(a.base)));
+  set("base_fingerprint", json_string(fingerprint_text(a.base)));
   set("d_model", std::to_string(m.d_model));
   set("n_layer", std::to_string(m.n_layer));
   set("vocab_size", std::to_string(m.vocab_size));
@@ -67,21 +64,23 @@ inline std::string adapter_text(const AdapterDescription& a) {
               ", \"last\": " + std::to_string(std::min(range.last, m.n_layer)) + "}";
   }
   set("layers", "[" + ranges + "]");
-  return text + "  \"selection\": " + selection_text(a.selection) + "\n}\n";
+  set("selection", selection_text(a.selection));
+  return text + "}";
 }
 
 inline AdapterDescription parse_adapter(const nlohmann::json& document, const std::string& path) {
-  const JsonObject json(document, path);
+  const JsonObject json(document, path, adapter_key);
   if (const auto format = json.required<std::size_t>("format"); format != adapter_format) {
     json.fail("format", "expected " + std::to_string(adapter_format) + ", found " + std::to_string(format) +
-                            "; the adapter was written by another version of the library");
+                            "; the adapter was written by another version of the library: use that one");
   }
   AdapterDescription a;
   a.path = path;
   a.placement = json.required<std::string>("placement");
   const auto fingerprint = json.required<std::string>("base_fingerprint");
   if (fingerprint.size() != 16 || fingerprint.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    json.fail("base_fingerprint", "expected 16 hexadecimal digits, found " + json_string(fingerprint));
+    json.fail("base_fingerprint",
+              "expected 16 hexadecimal digits, found " + in_quotes(fingerprint) + "; save the adapter again");
   }
   a.base = std::stoull(fingerprint, nullptr, 16);
   a.dimensions.d_model = json.required<std::size_t>("d_model");
@@ -94,84 +93,103 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
   a.options.channels = json.required<std::size_t>("channels");
   a.options.states = json.required<std::size_t>("states");
   a.options.prompt_length = json.required<std::size_t>("prompt_length");
-  const auto objects = [&](const char* key, const auto& each) {
-    const nlohmann::json* list = json.find(key);
-    if (list == nullptr || !list->is_array())
-      json.fail(key, "expected a list of objects; write the file anew");
-    for (std::size_t i = 0; i < list->size(); ++i) {
-      each(JsonObject((*list)[i], path, std::string(key) + "[" + std::to_string(i) + "]"));
-    }
-  };
-  objects("layers", [&](const JsonObject& range) {
+  constexpr std::size_t most_ranges = 64;  // a placement has fewer sites
+  const nlohmann::json* list = json.find("layers");
+  if (list == nullptr || !list->is_array() || list->size() > most_ranges) {
+    json.fail("layers", "expected a list of at most " + std::to_string(most_ranges) +
+                            " objects, one for each site with a range; save the adapter again");
+  }
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    const JsonObject range((*list)[i], path, json.path_of("layers") + "[" + std::to_string(i) + "]");
     a.options.layers.push_back({range.required<std::string>("site"), range.required<std::size_t>("first"),
                                 range.required<std::size_t>("last")});
-  });
+  }
   a.selection = parse_selection(json, a.dimensions.n_layer);
   return a;
 }
 
+inline AdapterDescription describe_adapter(const TensorFile& file) {
+  const auto text = file.metadata().find(adapter_key);
+  if (text == file.metadata().end()) {
+    throw FileError(file.path(), std::string("header.__metadata__.") + adapter_key,
+                    "missing; this is no adapter of this library: give a directory that save_adapter or "
+                    "finetune wrote");
+  }
+  const nlohmann::json document =
+      parse_json(text->second, {.file = file.path(), .part = adapter_key, .one_line = true},
+                 {.max_bytes = max_safetensors_header, .max_depth = 8, .max_values = max_safetensors_header});
+  return parse_adapter(document, file.path());
+}
+
+/// `size` where all parameters whose name or site `belongs` accepts have one number of rows: that
+/// number. A type's static sizes are not among its options.
+template <class T, class Belongs>
+void take_rows(const ParameterStore<T>& store, const Belongs& belongs, std::size_t& size) {
+  std::size_t found = 0;
+  for (const ParameterInfo& entry : store.entries()) {
+    if (!belongs(entry)) continue;
+    if (found != 0 && found != entry.rows) return;
+    found = entry.rows;
+  }
+  if (found != 0) size = found;
+}
+
 }  // namespace detail
 
-/// Writes what a model has learned into `directory`, which is made where missing: adapter.json
-/// (placement, options, selection, the base's identity) and adapter.safetensors (the values). Each
-/// file appears complete or not at all. Throws FileError.
-template <Config C, Placement P, class T>
-void save_adapter(const MambaModel<C, P, T>& model, const std::filesystem::path& directory) {
-  static_assert(P::learns,
+/// Writes what a model has learned into `directory`, which is made where missing, as one file,
+/// adapter.safetensors: the values, and in its metadata placement, options, selection and the base's
+/// identity. It appears complete or not at all. Throws FileError.
+template <class Model>
+void save_adapter(const Model& model, const std::filesystem::path& directory) {
+  static_assert(Model::placement_type::learns,
                 "sdlora::save_adapter: this placement trains nothing, so there is nothing to save");
-  std::error_code failed;
-  std::filesystem::create_directories(directory, failed);
-  if (failed) {
-    throw FileError(directory.string(), "",
-                    "cannot be made a directory: " + failed.message() + "; choose another");
-  }
+  using T = typename Model::value_type;
+  make_directories(directory);
+  const auto& store = model.parameters();
   AdapterDescription a;
-  a.placement = describe<P>();
+  a.placement = model.placement();
   a.options = model.options();
   // The sizes as they are, not as the options left them open.
   const AdapterSizes sizes = adapter_sizes(a.options, model.dimensions());
-  a.options.channels =
-      model.selection().layers.empty() ? sizes.channels : model.selection().layers[0].channels.size();
-  a.options.states =
-      model.selection().layers.empty() ? sizes.states : model.selection().layers[0].states_per_channel();
-  for (const ParameterInfo& entry : model.parameters().entries()) {
-    if (entry.name.ends_with(".lora_A")) a.options.rank = entry.rows;
-    if (entry.site == site::Prompt::name || entry.site == site::Prefix::name)
-      a.options.prompt_length = entry.rows;
-  }
   a.selection = model.selection();
+  const bool selects = !a.selection.layers.empty();
+  a.options.channels = selects ? a.selection.layers[0].channels.size() : sizes.channels;
+  a.options.states = selects ? a.selection.layers[0].states_per_channel() : sizes.states;
+  detail::take_rows(
+      store, [](const ParameterInfo& e) { return e.name.ends_with(".lora_A"); }, a.options.rank);
+  detail::take_rows(
+      store,
+      [](const ParameterInfo& e) { return e.site == site::Prompt::name || e.site == site::Prefix::name; },
+      a.options.prompt_length);
   a.base = fingerprint(*model.base());
   a.dimensions = model.dimensions();
 
   SafetensorsWriter writer;
   writer.set_metadata("format", "pt");
-  writer.set_metadata("sdlora_placement", a.placement);
-  for (const ParameterInfo& entry : model.parameters().entries()) {
+  writer.set_metadata(detail::adapter_key, detail::adapter_text(a));
+  for (const ParameterInfo& entry : store.entries()) {
     writer.add(entry.name, sizeof(T) == 8 ? Dtype::F64 : Dtype::F32, {entry.rows, entry.cols},
-               model.parameters().values(entry));
+               store.values(entry));
   }
-  writer.save(directory / detail::adapter_values_file);
-  write_file(directory / detail::adapter_description_file, detail::adapter_text(a));
+  writer.save(directory / detail::adapter_file);
 }
 
-/// Reads adapter.json of an adapter directory. Throws FileError.
+/// What the adapter in a directory says of itself. Throws FileError.
 inline AdapterDescription read_adapter_description(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / detail::adapter_description_file;
-  return detail::parse_adapter(read_json(path), path.string());
+  return detail::describe_adapter(TensorFile::open(directory / detail::adapter_file));
 }
 
-/// The model of an adapter directory, on the base that it was trained on. Throws FileError where the
-/// placement, the base, or any tensor is another.
-template <class Model>
-Model load_adapter(std::shared_ptr<const typename Model::base_type> base,
-                   const std::filesystem::path& directory) {
-  using T = typename Model::value_type;
-  AdapterDescription a = read_adapter_description(directory);
-  const MambaDimensions& m = base->dimensions();
+namespace detail {
+
+/// Refuses an adapter of another base or placement, or with sizes that its values do not have: a
+/// hostile description must not make a model large. Completes the selection.
+template <class BaseType>
+void check_adapter(AdapterDescription& a, const std::string& placement, const BaseType& base,
+                   const TensorFile& values) {
+  const MambaDimensions& m = base.dimensions();
   const auto refuse = [&](const char* field, const std::string& what) {
     throw FileError(a.path, field, what);
   };
-  const std::string placement = describe<typename Model::placement_type>();
   if (a.placement != placement) {
     refuse("placement", "expected \"" + placement + "\", found \"" + a.placement +
                             "\"; load it into a model of the placement that it was trained with");
@@ -186,48 +204,72 @@ Model load_adapter(std::shared_ptr<const typename Model::base_type> base,
   compare("n_layer", m.n_layer, a.dimensions.n_layer);
   compare("vocab_size", m.vocab_size, a.dimensions.vocab_size);
   compare("dt_rank", m.dt_rank, a.dimensions.dt_rank);
-  if (const std::uint64_t found = fingerprint(*base); found != a.base) {
-    refuse("base_fingerprint", "expected " + detail::hexadecimal(a.base) + ", but the base given has " +
-                                   detail::hexadecimal(found) +
+  if (const std::uint64_t found = fingerprint(base); found != a.base) {
+    refuse("base_fingerprint", "expected " + fingerprint_text(a.base) + ", but the base given has " +
+                                   fingerprint_text(found) +
                                    ": its weights differ; give the base that the adapter was trained on");
   }
-  const std::string values_path = (directory / detail::adapter_values_file).string();
-  const TensorFile file = TensorFile::open(values_path);
-  // A hostile description must not make the model large: the sizes are bounded by the values there are.
   std::size_t stored = 0;
-  for (const std::string& name : file.names()) stored += file.info(name).elements();
+  for (const std::string& name : values.names()) stored += values.info(name).elements();
   const AdapterSizes sizes = adapter_sizes(a.options, m);
   if (sizes.rank > stored || sizes.channels > m.d_inner || sizes.states > m.d_state ||
-      sizes.prompt_length > (1U << 20)) {
-    refuse("rank", "sizes larger than " + values_path +
-                       " holds values for; the two files belong to different adapters");
+      sizes.prompt_length > std::max<std::size_t>(stored, AdapterOptions{}.prompt_length)) {
+    refuse("rank", "sizes larger than " + values.path() +
+                       " holds values for; save the adapter again");
   }
   if (!a.selection.layers.empty()) {
     a.selection.d_inner = m.d_inner;
     a.selection.d_state = m.d_state;
   }
+}
+
+/// Fills what learns from the file, which must hold just that.
+template <class T>
+void read_adapter_values(const TensorFile& file, ParameterStore<T>& store) {
+  for (const ParameterInfo& entry : store.entries()) {
+    file.require_shape(entry.name, std::vector<std::size_t>{entry.rows, entry.cols});
+    file.read(entry.name, store.values(entry));
+  }
+  if (file.size() != store.entries().size()) {
+    throw FileError(file.path(), "",
+                    "expected " + std::to_string(store.entries().size()) + " tensors, found " +
+                        std::to_string(file.size()) + "; save the adapter again");
+  }
+}
+
+}  // namespace detail
+
+/// Reads an adapter directory into the model that `make(selection, options)` builds on `base`, for a
+/// placement known by its text only. Throws FileError where the placement, the base, or any tensor
+/// is another.
+template <class BaseType, class Make>
+auto load_adapter_with(const BaseType& base, const std::string& placement,
+                       const std::filesystem::path& directory, const Make& make) {
+  const TensorFile file = TensorFile::open(directory / detail::adapter_file);
+  AdapterDescription a = detail::describe_adapter(file);
+  detail::check_adapter(a, placement, base, file);
   try {
-    Model model = [&] {
-      if constexpr (Model::placement_type::selects) {
-        return Model(std::move(base), a.selection, a.options);
-      } else {
-        return Model(std::move(base), a.options);
-      }
-    }();
-    for (const ParameterInfo& entry : model.parameters().entries()) {
-      file.require_shape(entry.name, std::vector<std::size_t>{entry.rows, entry.cols});
-      file.read(entry.name, model.parameters().values(entry));
+    auto model = make(a.selection, a.options);
+    if constexpr (requires { model->parameters(); }) {
+      detail::read_adapter_values(file, model->parameters());
+    } else {
+      detail::read_adapter_values(file, model.parameters());
     }
-    if (file.size() != model.parameters().entries().size()) {
-      throw FileError(values_path, "",
-                      "expected " + std::to_string(model.parameters().entries().size()) + " tensors, found " +
-                          std::to_string(file.size()) + "; the two files belong to different adapters");
-    }
-    static_assert(std::is_floating_point_v<T>);
     return model;
   } catch (const ArgumentError& error) {
     throw FileError(a.path, "selection and options", error.what());
   }
+}
+
+/// The model of an adapter directory, on the base that it was trained on.
+template <class Model>
+Model load_adapter(std::shared_ptr<const typename Model::base_type> base,
+                   const std::filesystem::path& directory) {
+  using P = typename Model::placement_type;
+  return load_adapter_with(*base, describe<P>(), directory,
+                           [&](const Selection& selection, const AdapterOptions& options) {
+                             return Model(base, P::selects ? selection : Selection{}, options);
+                           });
 }
 
 }  // namespace sdlora

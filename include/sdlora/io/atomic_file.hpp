@@ -145,6 +145,18 @@ inline void write_file(const std::filesystem::path& path, std::string_view text)
   file.commit();
 }
 
+/// Makes a directory, and those above it, where missing. Throws FileError.
+inline void make_directories(const std::filesystem::path& path) {
+  std::error_code failed;
+  std::filesystem::create_directories(detail::without_trailing_slash(path), failed);
+  if (failed || !std::filesystem::is_directory(path, failed)) {
+    throw FileError(path.string(), "",
+                    "cannot be made a directory: " +
+                        (failed ? failed.message() : std::string("something else has the name")) +
+                        "; choose another");
+  }
+}
+
 struct AtomicDirectoryOptions {
   /// Whether a directory that already stands under the name, with everything in it, makes way for
   /// the new one. Only for directories that the program itself has made.

@@ -1,0 +1,2 @@
+#define SDLORA_EXAMPLES_INSTANCE template
+#include "instances.hpp"
