@@ -1,0 +1,66 @@
+#include <sdlora/model/mamba_state.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace sdlora;
+
+namespace {
+
+constexpr MambaDimensions m{
+    .d_model = 2, .n_layer = 3, .vocab_size = 5, .dt_rank = 1, .d_inner = 4, .d_state = 16, .d_conv = 4};
+constexpr std::size_t window = 3 * 4, h = 4 * 16;
+
+/// Sequence s of layer l holds 100·l + s in its window and 1000 more in its state.
+MambaState<double> numbered(std::size_t sequences) {
+  MambaState<double> state(m, sequences);
+  for (std::size_t l = 0; l < 3; ++l) {
+    const BlockState<double> layer = state.layer(l);
+    for (std::size_t s = 0; s < sequences; ++s) {
+      std::fill_n(layer.window + s * window, window, static_cast<double>(100 * l + s));
+      std::fill_n(layer.h + s * h, h, static_cast<double>(1000 + 100 * l + s));
+    }
+  }
+  return state;
+}
+
+void check_sequence(MambaState<double>& state, std::size_t s, std::size_t number) {
+  for (std::size_t l = 0; l < 3; ++l) {
+    const BlockState<double> layer = state.layer(l);
+    for (std::size_t i = 0; i < window; ++i)
+      REQUIRE(layer.window[s * window + i] == static_cast<double>(100 * l + number));
+    for (std::size_t i = 0; i < h; ++i)
+      REQUIRE(layer.h[s * h + i] == static_cast<double>(1000 + 100 * l + number));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("mamba_state: begins at zero, a window and a state for each layer and sequence") {
+  const MambaState<float> state(m, 5);
+  CHECK(state.sequences() == 5);
+  CHECK(state.values().size() == 3 * 5 * (window + h));
+  for (const float v : state.values()) REQUIRE(v == 0.0F);
+  CHECK(MambaState<float>(m, 0).values().empty());
+}
+
+TEST_CASE("mamba_state: one sequence repeated, several gathered") {
+  const MambaState<double> from = numbered(4);
+  MambaState<double> three(m, 3);
+  three.repeat(from, 2);
+  for (std::size_t s = 0; s < 3; ++s) check_sequence(three, s, 2);
+  three.gather(from, std::vector<std::size_t>{3, 0, 3});
+  check_sequence(three, 0, 3);
+  check_sequence(three, 1, 0);
+  check_sequence(three, 2, 3);
+}
+
+TEST_CASE("mamba_state: sequences that are not there") {
+  const MambaState<double> from = numbered(2);
+  MambaState<double> three(m, 3);
+  CHECK_THROWS_WITH_AS(three.repeat(from, 2), doctest::Contains("a sequence below 2, found 2"),
+                       ArgumentError);
+  CHECK_THROWS_WITH_AS(three.gather(from, std::vector<std::size_t>{0, 1, 7}),
+                       doctest::Contains("below 2, found 7"), ArgumentError);
+  CHECK_THROWS_WITH_AS(three.gather(from, std::vector<std::size_t>{0, 1}),
+                       doctest::Contains("for each of 3, found 2"), ShapeError);
+}
