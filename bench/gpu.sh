@@ -68,7 +68,7 @@ compile() {  # OBJECT SOURCE [OPTIONS…]
 for source in tests/cuda/*.cu; do
   object=$work/$(basename "$source" .cu).o
   objects+=("$object")
-  compile "$object" "$source"
+  compile "$object" "$source" -DSDLORA_TEST_ALL_STATES
 done
 objects+=("$work/main.o")
 compile "$work/main.o" -x cu tests/main.cpp

@@ -13,8 +13,18 @@ if(SDLORA_CUDA STREQUAL "ON" OR (SDLORA_CUDA STREQUAL "AUTO" AND PROJECT_IS_TOP_
       set(ENV{CUDACXX} "${SDLORA_NVCC}")
     endif()
   endif()
+  # What this machine has; where it has none, one architecture shows that all compiles, and tests/checks/registers.sh
+  # compiles the kernels for the others.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "CUDA architectures")
+    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+                    OUTPUT_VARIABLE sdlora_capabilities RESULT_VARIABLE sdlora_no_device ERROR_QUIET)
+    set(sdlora_architectures 90)
+    if(sdlora_no_device EQUAL 0 AND sdlora_capabilities MATCHES "[0-9]+\\.[0-9]+")
+      string(REGEX MATCHALL "[0-9]+\\.[0-9]+" sdlora_architectures "${sdlora_capabilities}")
+      string(REPLACE "." "" sdlora_architectures "${sdlora_architectures}")
+      list(REMOVE_DUPLICATES sdlora_architectures)
+    endif()
+    set(CMAKE_CUDA_ARCHITECTURES "${sdlora_architectures}" CACHE STRING "CUDA architectures")
   endif()
   if(SDLORA_CUDA STREQUAL "ON")
     enable_language(CUDA)

@@ -3,3 +3,8 @@
 // All that needs nvcc.
 #include "scan/cuda/linear_scan.cuh"
 #include "scan/cuda/selective_scan.cuh"
+#include "tensor/cuda/copy.cuh"
+#include "tensor/cuda/evaluate.cuh"
+#include "tensor/cuda/launch.cuh"
+#include "tensor/cuda/storage.cuh"
+#include "tensor/cuda/stream.cuh"

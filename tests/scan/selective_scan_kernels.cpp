@@ -5,6 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <utility>
+#include <vector>
+
 using namespace sdlora;
 using namespace sdlora_test;
 
@@ -91,6 +94,24 @@ TEST_CASE("scan kernels: only the gradients asked for") {
   check_scan_kernels<float, true, 16, Bit::A | Bit::B>(device, c);
   check_scan_kernels<float, true, 16, Bit::dt | Bit::z | Bit::D>(device, c);
   check_scan_kernels<float, true, 16, Bit::dt_bias | Bit::initial>(device, c);
+}
+
+TEST_CASE("scan kernels: A's gradient of selected channels") {
+  using Bit = KernelScanGradient;
+  EmulatedDevice device(9);
+  const auto check = [&](std::vector<int> selected, int channels, std::int64_t segment) {
+    check_scan_kernels<float, true, 5, Bit::A_selected>(device, {.lengths = {11, 18},
+                                                                 .channels = channels,
+                                                                 .states = 5,
+                                                                 .segment_length = segment,
+                                                                 .selected = std::move(selected)});
+  };
+  check({0, 3, 8}, 9, 0);
+  check({8}, 9, 8);
+  check({0, 1, 65, 66}, 67, 0);
+  check({}, 3, 0);
+  check_scan_kernels<BFloat16, true, 16, Bit::A_selected | Bit::u | Bit::B>(
+      device, {.lengths = {21}, .channels = 6, .states = 16, .selected = {1, 2, 5}});
 }
 
 TEST_CASE("scan kernels: the order of threads changes nothing") {

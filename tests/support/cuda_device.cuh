@@ -16,8 +16,8 @@ inline bool has_cuda_device() {
 }
 
 /// The GPU as the cases of scan kernels see it.
-struct CudaDevice : sdlora::detail::StreamLauncher {
-  using StreamLauncher::StreamLauncher;
+struct CudaDevice : sdlora::detail::ScanLauncher {
+  using ScanLauncher::ScanLauncher;
 
   template <class T>
   class Buffer {

@@ -27,9 +27,10 @@ struct ScanCase {
   int states = 1;
   int interval = 8;
   std::int64_t segment_length = 0;
-  bool with_states = true;   // initial state and a gradient of the final one
-  bool with_vectors = true;  // D and dt_bias
-  int padding = 3;           // columns beside each matrix, NaN
+  bool with_states = true;         // initial state and a gradient of the final one
+  bool with_vectors = true;        // D and dt_bias
+  int padding = 3;                 // columns beside each matrix, NaN
+  std::vector<int> selected = {};  // channels, for A_selected
 };
 
 inline std::string describe(const ScanCase& c) {
@@ -180,6 +181,11 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   SelectiveScanGradients wanted = SelectiveScanGradients::all();
   wanted.z = Gate;
   wanted.D = c.with_vectors;
+  const std::vector<std::size_t> selected(c.selected.begin(), c.selected.end());
+  if constexpr ((Mask & Bit::A_selected) != 0) {
+    wanted.A = AGradient::SelectedChannels;
+    dA.resize(selected.size() * N);
+  }
   SelectiveScanGradientOutputs<double> expected;
   expected.u = {du.data(), M, E};
   expected.dt = {ddt.data(), M, E};
@@ -187,6 +193,7 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   expected.B = {dB.data(), M, N};
   expected.C = {dC.data(), M, N};
   expected.A = dA.data();
+  expected.channels = selected;
   expected.D = dD.data();
   expected.dt_bias = dbias.data();
   expected.initial_state = dinitial.data();
@@ -233,9 +240,10 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   // Backward.
   Values device_du(wide.values), device_ddt(wide.values), device_dz(wide.values), device_dB(narrow.values),
       device_dC(narrow.values);
-  Floats device_dA(poisoned(E * N)), device_dD(poisoned(E)), device_dbias(poisoned(E)),
+  Floats device_dA(poisoned(dA.size())), device_dD(poisoned(E)), device_dbias(poisoned(E)),
       device_dinitial(poisoned(S * E * N)),
-      backward_workspace(poisoned(plan.backward_workspace_floats(Mask)));
+      backward_workspace(poisoned(plan.backward_workspace_floats(Mask, static_cast<int>(c.selected.size()))));
+  typename Device::template Buffer<int> device_selected(c.selected);
   KernelScanGradients<IO> gradients;
   gradients.d_u = {device_du.data(), M, E, wide.stride};
   gradients.d_dt = {device_ddt.data(), M, E, wide.stride};
@@ -246,6 +254,8 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   gradients.d_D = device_dD.data();
   gradients.d_dt_bias = device_dbias.data();
   gradients.d_initial = device_dinitial.data();
+  gradients.selected = device_selected.data();
+  gradients.selected_count = static_cast<int>(c.selected.size());
   detail::run_scan_backward<IO, FixedStates, Gate, true, Mask>(
       device, plan, in, checkpoints.data(), {device_d_out.data(), M, E, d_out.stride},
       c.with_states ? device_d_final.data() : nullptr, gradients, backward_workspace.data());
@@ -268,7 +278,7 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   if (Gate) compare(Bit::z, "dz", wide.take(device_dz.read()), dz, tolerance);
   compare(Bit::B, "dB", narrow.take(device_dB.read()), dB, tolerance);
   compare(Bit::C, "dC", narrow.take(device_dC.read()), dC, tolerance);
-  compare(Bit::A, "dA", device_dA.read(), dA, sum_tolerance);
+  compare(Bit::A | Bit::A_selected, "dA", device_dA.read(), dA, sum_tolerance);
   if (c.with_vectors) compare(Bit::D, "dD", device_dD.read(), dD, sum_tolerance);
   compare(Bit::dt_bias, "d dt_bias", device_dbias.read(), dbias, sum_tolerance);
   compare(Bit::initial, "dh0", device_dinitial.read(), dinitial, sum_tolerance);

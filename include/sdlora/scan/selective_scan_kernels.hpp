@@ -64,13 +64,18 @@ struct KernelScanGradients {
   MatrixView<IO> d_z;          ///< (M, E)
   MatrixView<IO> d_B;          ///< (M, N)
   MatrixView<IO> d_C;          ///< (M, N)
-  float* d_A = nullptr;        ///< (E, N)
+  float* d_A = nullptr;        ///< (E, N), or (selected_count, N) with the bit A_selected
   float* d_D = nullptr;        ///< (E)
   float* d_dt_bias = nullptr;  ///< (E)
   float* d_initial = nullptr;  ///< (S, E, N)
+  /// With A_selected: ascending channels, in device memory as all else, and how many.
+  const int* selected = nullptr;
+  int selected_count = 0;
 };
 
 /// Which gradients a backward computes: a type, so that the others cost nothing.
+/// `A_selected`, in the place of `A`, gives A's gradient of listed channels only: memory in proportion to
+/// the list.
 struct KernelScanGradient : detail::GradientBit {
   static constexpr unsigned all = 511;
 };
@@ -117,13 +122,15 @@ struct KernelScanPlan {
   }
   /// Floats of scratch memory of a forward.
   std::size_t forward_workspace_floats() const { return split() ? carry_floats() + slot_floats() : 0; }
-  /// Floats of scratch memory of a backward with the gradients of `mask`.
-  std::size_t backward_workspace_floats(unsigned mask = KernelScanGradient::all) const {
+  /// Floats of scratch memory of a backward with the gradients of `mask`; `selected` channels with
+  /// A_selected.
+  std::size_t backward_workspace_floats(unsigned mask = KernelScanGradient::all, int selected = 0) const {
     std::size_t floats = split() ? carry_floats() + slot_floats() : 0;
     for (const unsigned bit : {KernelScanGradient::B, KernelScanGradient::C}) {
       if (mask & bit) floats += partial_floats();
     }
     if (mask & KernelScanGradient::A) floats += carry_floats();
+    if (mask & KernelScanGradient::A_selected) floats += a_floats(selected);
     for (const unsigned bit : {KernelScanGradient::D, KernelScanGradient::dt_bias}) {
       if (mask & bit) floats += slot_floats();
     }
@@ -133,6 +140,10 @@ struct KernelScanPlan {
   std::size_t slots() const { return static_cast<std::size_t>(shape.sequences * segments); }
   std::size_t slot_floats() const { return slots() * static_cast<std::size_t>(shape.channels); }
   std::size_t carry_floats() const { return slot_floats() * static_cast<std::size_t>(shape.states); }
+  /// Partial sums of A's gradient in `columns` channels.
+  std::size_t a_floats(int columns) const {
+    return slots() * static_cast<std::size_t>(columns) * static_cast<std::size_t>(shape.states);
+  }
   int backward_groups() const {
     const int channels = 128 / backward_lanes();
     return (shape.channels + channels - 1) / channels;
@@ -277,7 +288,12 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
   backward.d_initial = gradients.d_initial;
   if constexpr ((Mask & Bit::B) != 0) backward.d_B_partials = take(plan.partial_floats());
   if constexpr ((Mask & Bit::C) != 0) backward.d_C_partials = take(plan.partial_floats());
-  if constexpr ((Mask & Bit::A) != 0) backward.d_A_partials = take(plan.carry_floats());
+  constexpr bool selects = (Mask & Bit::A_selected) != 0;
+  backward.a_columns = selects ? gradients.selected_count : shape.channels;
+  if constexpr ((Mask & (Bit::A | Bit::A_selected)) != 0) {
+    backward.d_A_partials = take(plan.a_floats(backward.a_columns));
+  }
+  if constexpr (selects) backward.selected = gradients.selected;
   if constexpr ((Mask & Bit::D) != 0) backward.d_D_partials = take(plan.slot_floats());
   if constexpr ((Mask & Bit::dt_bias) != 0) backward.d_bias_partials = take(plan.slot_floats());
   if (plan.split()) {
@@ -320,8 +336,8 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
     sum(backward.d_C_partials, gradients.d_C.data, groups, shape.rows, shape.states,
         static_cast<Position>(gradients.d_C.stride), false);
   }
-  if constexpr ((Mask & Bit::A) != 0) {
-    sum(backward.d_A_partials, gradients.d_A, slots, shape.channels, shape.states, shape.states, true);
+  if constexpr ((Mask & (Bit::A | Bit::A_selected)) != 0) {
+    sum(backward.d_A_partials, gradients.d_A, slots, backward.a_columns, shape.states, shape.states, true);
   }
   if constexpr ((Mask & Bit::D) != 0) {
     sum(backward.d_D_partials, gradients.d_D, slots, 1, shape.channels, shape.channels, false);

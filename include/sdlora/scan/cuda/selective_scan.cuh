@@ -18,7 +18,7 @@ template <int States = 0, class IO>
 void cuda_selective_scan_forward(cudaStream_t stream, const KernelScanPlan& plan,
                                  const KernelScanInputs<IO>& x, const KernelScanOutputs<IO>& y,
                                  float* workspace) {
-  detail::StreamLauncher launcher(stream);
+  detail::ScanLauncher launcher(stream);
   if (x.z) {
     detail::run_scan_forward<IO, States, true, true>(launcher, plan, x, y, workspace);
   } else {
@@ -35,7 +35,7 @@ void cuda_selective_scan_backward(cudaStream_t stream, const KernelScanPlan& pla
                                   const KernelScanInputs<IO>& x, const float* checkpoints,
                                   MatrixView<const IO> d_out, const float* d_final,
                                   const KernelScanGradients<IO>& gradients, float* workspace) {
-  detail::StreamLauncher launcher(stream);
+  detail::ScanLauncher launcher(stream);
   if (x.z) {
     detail::run_scan_backward<IO, States, true, true, Mask>(launcher, plan, x, checkpoints, d_out, d_final,
                                                             gradients, workspace);

@@ -72,10 +72,12 @@ struct BackwardArguments {
   MatrixView<IO> d_z;                // (M, E)
   float* d_B_partials = nullptr;     // (channel groups, M, N)
   float* d_C_partials = nullptr;     // (channel groups, M, N)
-  float* d_A_partials = nullptr;     // (S·segments, N, E)
+  float* d_A_partials = nullptr;     // (S·segments, N, a_columns)
   float* d_D_partials = nullptr;     // (S·segments, E)
   float* d_bias_partials = nullptr;  // (S·segments, E)
   float* d_initial = nullptr;        // (S, E, N)
+  const int* selected = nullptr;     // (a_columns) ascending channels, or null: all
+  int a_columns = 0;                 // channels that A's gradient is wanted of
 };
 
 /// Sums `parts` partial results in their order.

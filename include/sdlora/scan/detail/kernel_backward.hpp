@@ -10,6 +10,8 @@ namespace sdlora::detail {
 /// The gradients that a backward may be asked for, as bits of its `Mask`.
 struct GradientBit {
   static constexpr unsigned u = 1, dt = 2, z = 4, B = 8, C = 16, A = 32, D = 64, dt_bias = 128, initial = 256;
+  /// In the place of `A`: that of listed channels only.
+  static constexpr unsigned A_selected = 512;
 };
 
 /// Backward over the segments of all sequences, `chunk` time steps at a time, last chunk first.
@@ -32,7 +34,11 @@ struct BackwardKernel {
   static constexpr bool wants_dz = Gate && wants(GradientBit::z);
   static constexpr bool wants_delta = wants(GradientBit::dt | GradientBit::dt_bias);
   static constexpr bool wants_product = wants(GradientBit::u) || wants_delta;  // Σ g·B
-  static constexpr bool wants_decay = wants(GradientBit::A) || wants_delta;    // g·a·h
+  static constexpr bool wants_A = wants(GradientBit::A | GradientBit::A_selected);
+  static constexpr bool wants_decay = wants_A || wants_delta;  // g·a·h
+  static_assert(
+      !(wants(GradientBit::A) && wants(GradientBit::A_selected)),
+      "sdlora: a backward gives the gradient of A for all channels or for listed ones; ask for one");
 
   static constexpr int threads = 128;
   static constexpr int warps = threads / 32;
@@ -396,7 +402,7 @@ struct BackwardKernel {
             carry[j] = block.exp2(p[0] * a2[j]) * g;
             if constexpr (wants_decay) {
               const float q = carry[j] * before[t][j];
-              if constexpr (wants(GradientBit::A)) d_a[j] += p[0] * q;
+              if constexpr (wants_A) d_a[j] += p[0] * q;
               if constexpr (wants_delta) decay += a2[j] * q;
             }
           });
@@ -431,7 +437,8 @@ struct BackwardKernel {
             [[maybe_unused]] const int at_position = step * warp_channels + prepared_place;
             float p[4];
             prepared.template load_vector<4>(at_position * 4, p);
-            [[maybe_unused]] const float product = wants_product ? sums.load(warp_positions + at_position) : 0.0F;
+            [[maybe_unused]] const float product =
+                wants_product ? sums.load(warp_positions + at_position) : 0.0F;
             if constexpr (wants(GradientBit::u))
               *d_u = block.template narrow<IO>(p[0] * product + skip * p[2]);
             if constexpr (wants_delta) {
@@ -461,11 +468,17 @@ struct BackwardKernel {
       if (has_partials) add_up_partials(buffer ^ 1, partials_row);
     }
 
+    [[maybe_unused]] int a_column = channel;
+    [[maybe_unused]] bool keeps_a = active;
+    if constexpr (wants(GradientBit::A_selected)) {
+      a_column = place_among(x.selected, x.a_columns, channel);
+      keeps_a = active && a_column < x.a_columns && x.selected[a_column] == channel;
+    }
     unroll<States>([&](auto j) {
       const int n = first_state + (j ^ order);
       if (active && n < in.states) {
-        if constexpr (wants(GradientBit::A)) {
-          x.d_A_partials[(segment.slot * in.states + n) * in.channels + channel] = d_a[j];
+        if constexpr (wants_A) {
+          if (keeps_a) x.d_A_partials[(segment.slot * in.states + n) * x.a_columns + a_column] = d_a[j];
         }
         if constexpr (wants(GradientBit::initial)) {
           if (segment.head) {
@@ -488,6 +501,21 @@ struct BackwardKernel {
   }
 
  private:
+  /// The first place in an ascending list whose value is not below `channel`.
+  static constexpr int place_among(const int* list, int count, int channel) {
+    int first = 0;
+    while (count > 0) {
+      const int half = count / 2;
+      if (list[first + half] < channel) {
+        first += half + 1;
+        count -= half + 1;
+      } else {
+        count = half;
+      }
+    }
+    return first;
+  }
+
   template <class Block, class Shared>
   static constexpr void reduce_over_channels(const Block& block, Shared partials, int t, int part, int place,
                                              int order, float (&d_b)[States], float (&d_c)[States]) {

@@ -1,109 +1,17 @@
 #pragma once
 
+#include "../../../tensor/cuda/launch.cuh"
 #include "../../bfloat16.hpp"
 
 #include <cuda_bf16.h>
-#include <cstddef>
-#include <cstdint>
+#include <type_traits>
 
 namespace sdlora::detail {
 
-/// Shared memory of a block as kernels see it: floats at an offset.
-struct CudaShared {
-  float* base;
-
-  __host__ __device__ CudaShared from(int floats) const { return {base + floats}; }
-  __host__ __device__ float load(int i) const { return base[i]; }
-  __host__ __device__ void store(int i, float value) const { base[i] = value; }
-
-  template <int Width>
-  __host__ __device__ void load_vector(int i, float* out) const {
-    if constexpr (Width == 4) {
-      const float4 v = *reinterpret_cast<const float4*>(base + i);
-      out[0] = v.x;
-      out[1] = v.y;
-      out[2] = v.z;
-      out[3] = v.w;
-    } else if constexpr (Width == 2) {
-      const float2 v = *reinterpret_cast<const float2*>(base + i);
-      out[0] = v.x;
-      out[1] = v.y;
-    } else {
-      out[0] = base[i];
-    }
-  }
-  template <int Width>
-  __host__ __device__ void store_vector(int i, const float* values) const {
-    if constexpr (Width == 4) {
-      *reinterpret_cast<float4*>(base + i) = make_float4(values[0], values[1], values[2], values[3]);
-    } else if constexpr (Width == 2) {
-      *reinterpret_cast<float2*>(base + i) = make_float2(values[0], values[1]);
-    } else {
-      base[i] = values[0];
-    }
-  }
-};
-
-/// The block policy on a GPU; `EmulatedBlock` (emulator.hpp) has the same members. Bodies of members
-/// exist in device code only: kernels are host/device templates, and nvcc compiles both sides.
-class CudaBlock {
+/// The block policy of scan kernels on a GPU; `EmulatedBlock` (emulator.hpp) has the same members.
+class CudaScanBlock : public CudaBlock {
  public:
-  __host__ __device__ explicit CudaBlock(float* shared) : shared_(shared) {}
-
-  __host__ __device__ int thread() const {
-#if defined(__CUDA_ARCH__)
-    return static_cast<int>(threadIdx.x);
-#else
-    return 0;
-#endif
-  }
-  __host__ __device__ std::int64_t index() const {
-#if defined(__CUDA_ARCH__)
-    return static_cast<std::int64_t>(blockIdx.x);
-#else
-    return 0;
-#endif
-  }
-  __host__ __device__ CudaShared shared() const { return {shared_}; }
-
-  __host__ __device__ void sync() const {
-#if defined(__CUDA_ARCH__)
-    __syncthreads();
-#endif
-  }
-  __host__ __device__ void sync_warp() const {
-#if defined(__CUDA_ARCH__)
-    __syncwarp();
-#endif
-  }
-  __host__ __device__ float shuffle_xor(float value, [[maybe_unused]] int mask) const {
-#if defined(__CUDA_ARCH__)
-    return __shfl_xor_sync(0xffff'ffffU, value, mask);
-#else
-    return value;
-#endif
-  }
-
-  /// One instruction; relative error 2^-22, values below 2^-126 become 0.
-  __host__ __device__ float exp2(float x) const {
-#if defined(__CUDA_ARCH__)
-    float result;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-#else
-    return x;
-#endif
-  }
-  /// One instruction; relative error 2^-23.
-  __host__ __device__ float reciprocal(float x) const {
-#if defined(__CUDA_ARCH__)
-    float result;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-#else
-    return x;
-#endif
-  }
+  using CudaBlock::CudaBlock;
 
   template <class IO>
   __host__ __device__ IO narrow(float x) const {
@@ -119,13 +27,6 @@ class CudaBlock {
     return IO(x);
 #endif
   }
-  template <int Width>
-  __host__ __device__ void store_vector(float* to, const float* values) const {
-    CudaShared{to}.template store_vector<Width>(0, values);
-  }
-
- private:
-  float* shared_;
 };
 
 }  // namespace sdlora::detail

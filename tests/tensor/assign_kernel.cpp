@@ -1,0 +1,77 @@
+#include <sdlora/scan/emulator.hpp>
+#include <sdlora/tensor/detail/assign_kernel.hpp>
+
+#include "support/expression_cases.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+/// A device whose kernels run in the emulator and whose memory is the host's.
+struct EmulatedGpu {};
+Emulator emulator(3);
+
+}  // namespace
+
+namespace sdlora {
+
+template <class T>
+class Storage<T, EmulatedGpu> : public Storage<T, Cpu> {
+ public:
+  using Storage<T, Cpu>::Storage;
+};
+
+namespace detail {
+template <>
+struct Evaluator<EmulatedGpu> {
+  template <class E, class Node>
+  static E shape(const Node& node) {
+    return taken_shape<E>(node);
+  }
+  template <AssignMode Mode, class T, class E, class Node>
+  static void assign(const TensorView<T, E, EmulatedGpu>& destination, const Node& node) {
+    assign_by_kernel<Mode, EmulatedGpu>(emulator, destination.data(), destination.extents(), node);
+  }
+};
+}  // namespace detail
+
+}  // namespace sdlora
+
+namespace {
+
+template <class To>
+struct CopyThrough {
+  using Device = To;
+  template <class T, class E>
+  Tensor<T, E, To> put(const Tensor<T, E>& tensor) const {
+    Tensor<T, E, To> result(tensor.extents(), uninitialized);
+    Storage<T, Cpu>::copy(result.data(), tensor.data(), tensor.size());
+    return result;
+  }
+  template <class T, class E>
+  Tensor<T, E> get(const Tensor<T, E, To>& tensor) const {
+    Tensor<T, E> result(tensor.extents(), uninitialized);
+    Storage<T, Cpu>::copy(result.data(), tensor.data(), tensor.size());
+    return result;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("assignment kernels in the emulator: float") {
+  check_expressions<float>(CopyThrough<EmulatedGpu>{},
+                           {{1, 1}, {5, 1}, {1, 31}, {7, 33}, {129, 3}, {2, 1029}});
+}
+
+TEST_CASE("assignment kernels in the emulator: double") {
+  check_expressions<double>(CopyThrough<EmulatedGpu>{}, {{3, 65}, {1, 1024}});
+}
+
+TEST_CASE("the same cases on the host") {
+  check_expressions<float>(CopyThrough<Cpu>{}, {{1, 1}, {5, 1}, {7, 33}, {2, 1029}});
+}
