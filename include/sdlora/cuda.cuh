@@ -3,6 +3,7 @@
 // All that needs nvcc.
 #include "scan/cuda/linear_scan.cuh"
 #include "scan/cuda/selective_scan.cuh"
+#include "scan/cuda/thrust_host.cuh"
 #include "tensor/cuda/copy.cuh"
 #include "tensor/cuda/evaluate.cuh"
 #include "tensor/cuda/launch.cuh"

@@ -64,10 +64,10 @@ struct CumsumRatio {
       if constexpr (Write) {
         detail::store_lanes<false>(x.exclusive ? before : V(product * sum), h);
       } else {
-        const V size = detail::absolute(product);
+        const V size = detail::greater(product, V(-product));
         good = detail::choose(size >= smallest, good, zero);
         good = detail::choose(size <= largest, good, zero);
-        good = detail::choose(detail::absolute(sum) < infinity, good, zero);
+        good = detail::choose(detail::greater(sum, V(-sum)) < infinity, good, zero);
       }
       a += x.a_step;
       b += x.b_step;

@@ -55,7 +55,7 @@ struct Heinsen {
         log_product[i] = log_product[i] + log(detail::load_lanes<V>(a + i * lanes));
         const V term = log(detail::load_lanes<V>(b + i * lanes)) - log_product[i];
         const V high = detail::greater(log_sum[i], term), low = detail::lesser(log_sum[i], term);
-        const V sum = high + detail::log1p_unit(exp(V(low - high)));
+        const V sum = high + log1p(exp(V(low - high)));
         log_sum[i] = detail::choose(high == nothing, nothing, sum);
         state[i] = exp(V(log_product[i] + log_sum[i]));
         detail::store_lanes<false>(x.exclusive ? before : state[i], h + i * lanes);
@@ -89,7 +89,7 @@ struct Heinsen {
         demand(vb >= zero);
         demand(vb < infinity);
         log_product = log_product + log(va);
-        demand(detail::absolute(log_product) <= V(limit<T>));
+        demand(detail::greater(log_product, V(-log_product)) <= V(limit<T>));
         a += x.a_step;
         b += x.b_step;
       }

@@ -1,0 +1,53 @@
+#include <sdlora/scan/cumsum_ratio.hpp>
+
+#include "support/scan_checks.hpp"
+
+using namespace sdlora;
+using scan_checks::ColumnProblem;
+
+TEST_CASE("CumsumRatio: agrees on its domain") {
+  const auto mild = [](std::mt19937& g) { return scan_checks::uniform(g, 0.6, 1.0); };
+  for (const std::size_t length : {0U, 1U, 2U, 61U, 120U}) {
+    for (const std::size_t columns : {1U, 7U, 16U, 37U}) {
+      scan_checks::check_columns(CumsumRatio{},
+                                 ColumnProblem<float>(length, columns, mild, scan_checks::inputs), 2e-5);
+      scan_checks::check_columns(CumsumRatio{},
+                                 ColumnProblem<double>(length, columns, mild, scan_checks::inputs), 1e-13);
+    }
+  }
+  const auto either_sign = [](std::mt19937& g) {
+    return (g() % 2 == 0 ? -1 : 1) * scan_checks::uniform(g, 0.5, 1.0);
+  };
+  scan_checks::check_columns(CumsumRatio{}, ColumnProblem<float>(60, 9, either_sign, scan_checks::inputs),
+                             1e-5);
+}
+
+TEST_CASE("CumsumRatio: gradients") {
+  scan_checks::check_columns(CumsumRatio{},
+                             ColumnProblem<double>(60, 9, scan_checks::decay, scan_checks::inputs), 1e-13);
+  const ColumnProblem<double> p(60, 9, scan_checks::decay, scan_checks::inputs, {}, 0);
+  std::vector<double> expected_a(p.a.size()), expected_b(p.a.size()), grad_a(p.a.size()), grad_b(p.a.size());
+  scan_backward(Sequential{}, p.view(p.a), p.view(p.b), p.view(p.b), p.view(expected_a), p.view(expected_b));
+  scan_backward(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(p.b), p.view(grad_a), p.view(grad_b));
+  for (std::size_t i = 0; i < grad_a.size(); ++i) {
+    CHECK(grad_a[i] == doctest::Approx(expected_a[i]).epsilon(1e-9));
+    CHECK(grad_b[i] == doctest::Approx(expected_b[i]).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("CumsumRatio: refuses what is outside of its domain, and writes nothing") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              infinity = std::numeric_limits<float>::infinity();
+  for (const float a : {0.0F, nan, infinity})
+    scan_checks::check_refusal(CumsumRatio{}, a, 1, 0, "running product");
+  for (const float b : {nan, infinity})
+    scan_checks::check_refusal(CumsumRatio{}, 0.5F, b, 0, "the sum overflowed");
+  scan_checks::check_refusal(CumsumRatio{}, 0.5F, 1, nan, "the sum overflowed");
+}
+
+TEST_CASE("CumsumRatio: refuses running products near the end of the range") {
+  const auto decay = [](std::mt19937&) { return 0.8; };
+  const ColumnProblem<float> p(400, 1, decay, scan_checks::positive);  // 0.8^400 = 2^−129
+  std::vector<float> h(p.a.size());
+  CHECK_THROWS_AS(scan(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(h)), ArgumentError);
+}
