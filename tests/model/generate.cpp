@@ -112,7 +112,8 @@ TEST_CASE("a text goes on from a carried state") {
   const Ids text = generate(model, prompt, {.max_tokens = 9});
   auto state = model.initial_state(1);
   std::vector<double> logits(19);
-  for (const std::int32_t token : prompt) model.step({&token, 1}, state, MatrixView<double>{logits.data(), 1, 19});
+  for (const std::int32_t token : prompt)
+    model.step({&token, 1}, state, MatrixView<double>{logits.data(), 1, 19});
   const Ids first = generate(model, state, logits, {.max_tokens = 4});
   model.step({&first.back(), 1}, state, MatrixView<double>{logits.data(), 1, 19});
   Ids whole = first;
@@ -126,7 +127,8 @@ TEST_CASE("temperature, top-k and top-p give the probabilities that they should"
   const auto softmax = [&](double temperature, const std::vector<std::int32_t>& kept) {
     std::map<std::int32_t, double> p;
     double total = 0.0;
-    for (const std::int32_t i : kept) total += std::exp(static_cast<double>(logits[static_cast<std::size_t>(i)]) / temperature);
+    for (const std::int32_t i : kept)
+      total += std::exp(static_cast<double>(logits[static_cast<std::size_t>(i)]) / temperature);
     for (const std::int32_t i : kept) {
       p[i] = std::exp(static_cast<double>(logits[static_cast<std::size_t>(i)]) / temperature) / total;
     }
@@ -161,5 +163,6 @@ TEST_CASE("what makes no sense is refused") {
   test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.top_p = 1.5}); }, {"top_p"});
   test::check_error<ArgumentError>([&] { generate(model, Ids{19}, {}); }, {"19"});
   auto two = model.initial_state(2);
-  test::check_error<ArgumentError>([&] { generate(model, two, std::vector<double>(19), {}); }, {"1 sequence"});
+  test::check_error<ArgumentError>([&] { generate(model, two, std::vector<double>(19), {}); },
+                                   {"1 sequence"});
 }

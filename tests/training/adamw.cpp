@@ -32,9 +32,10 @@ Batch batch_of(const TensorFile& file, std::size_t step) {
   const std::size_t rows = shape[1];
   const std::size_t size = rows * shape[2];
   std::vector<std::size_t> of_step;
-  for (std::size_t s = 0; s < rows; ++s) of_step.push_back(static_cast<std::size_t>(lengths[step * rows + s]));
-  return Batch::from_padded(std::span(ids).subspan(step * size, size), std::span(labels).subspan(step * size, size),
-                            of_step);
+  for (std::size_t s = 0; s < rows; ++s)
+    of_step.push_back(static_cast<std::size_t>(lengths[step * rows + s]));
+  return Batch::from_padded(std::span(ids).subspan(step * size, size),
+                            std::span(labels).subspan(step * size, size), of_step);
 }
 
 template <class T>
@@ -79,13 +80,15 @@ void full_training(double tolerance) {
   });
   base->finish();
   MambaModel<C, presets::FullFineTune, T> model(base);
-  replay(file, model.parameters(), {.peak = 1e-2, .steps = 5, .warm_up = 2}, tolerance, [&](const Batch& batch) {
-    return model.accumulate_gradients(batch, 1.0 / static_cast<double>(batch.loss_tokens())).mean();
-  });
+  replay(file, model.parameters(), {.peak = 1e-2, .steps = 5, .warm_up = 2}, tolerance,
+         [&](const Batch& batch) {
+           return model.accumulate_gradients(batch, 1.0 / static_cast<double>(batch.loss_tokens())).mean();
+         });
   model.merged()->visit([&](const std::string& name, MatrixView<const T> values, const auto&) {
     CAPTURE(name);
     const auto expected = file.read<double>("final." + name);
-    CHECK(largest_difference(std::span<const T>(values.data, values.rows * values.cols), expected) < tolerance);
+    CHECK(largest_difference(std::span<const T>(values.data, values.rows * values.cols), expected) <
+          tolerance);
   });
 }
 
@@ -179,7 +182,8 @@ TEST_CASE("five steps of LoRA training are those of peft and PyTorch") {
 }
 
 TEST_CASE("AdamW against its definition, at sizes around vectors and blocks") {
-  for (const std::size_t size : {std::size_t{1}, std::size_t{7}, std::size_t{16}, std::size_t{37}, std::size_t{40001}}) {
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{7}, std::size_t{16}, std::size_t{37}, std::size_t{40001}}) {
     CAPTURE(size);
     ParameterStore<double> store(size + 3);
     store.add("a", "out_proj", 1, size, true);
@@ -187,7 +191,10 @@ TEST_CASE("AdamW against its definition, at sizes around vectors and blocks") {
     const RandomStream random(1, size);
     std::vector<double> value(size + 3), first(size + 3), second(size + 3);
     for (std::size_t i = 0; i < value.size(); ++i) store.values()[i] = value[i] = random.normal(i);
-    AdamW<double> optimizer(store, {.beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.3,
+    AdamW<double> optimizer(store, {.beta1 = 0.8,
+                                    .beta2 = 0.95,
+                                    .epsilon = 1e-6,
+                                    .weight_decay = 0.3,
                                     .groups = {{.site = "D", .rate_factor = 4.0, .weight_decay = 0.2}}});
     for (std::size_t step = 1; step <= 3; ++step) {
       for (std::size_t i = 0; i < value.size(); ++i) store.gradients()[i] = random.normal(step * 1000003 + i);
@@ -218,7 +225,8 @@ TEST_CASE("parameters without decay keep it off; groups name sites that learn") 
   optimizer.step(store, 0.1);  // gradients are zero: only decay acts
   CHECK(store.values()[0] == doctest::Approx(0.95));
   CHECK(store.values()[1] == 1.0F);
-  test::check_error<ArgumentError>([&] { AdamW<float>(store, {.groups = {{.site = "A_lgo"}}}); }, {"A_lgo", "check"});
+  test::check_error<ArgumentError>([&] { AdamW<float>(store, {.groups = {{.site = "A_lgo"}}}); },
+                                   {"A_lgo", "check"});
   const std::vector<float> three(3);
   test::check_error<ShapeError>([&] { optimizer.restore(three, three, 1); }, {"2 values", "found 3"});
 }

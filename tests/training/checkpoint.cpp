@@ -142,7 +142,8 @@ TEST_CASE("a checkpoint of another run is refused, and says why") {
                           const std::string& part) {
     other.resume = true;
     const auto before = values_of(model);
-    test::check_error<FileError>([&] { Trainer(model, other).fit(examples); }, {"checkpoint.safetensors", part});
+    test::check_error<FileError>([&] { Trainer(model, other).fit(examples); },
+                                 {"checkpoint.safetensors", part});
     CHECK(values_of(model) == before);
   };
   Model model = new_model();
@@ -167,7 +168,8 @@ TEST_CASE("a checkpoint of another run is refused, and says why") {
   refuse(elsewhere, options, data, "base");
   Selection selection = some_selection(tiny_dimensions, 3, 2);
   std::swap(selection.layers[0], selection.layers[1]);
-  Model unselected(rough_base<Tiny, float>(tiny_dimensions), selection, AdapterOptions{.dropout = 0.3, .seed = 5});
+  Model unselected(rough_base<Tiny, float>(tiny_dimensions), selection,
+                   AdapterOptions{.dropout = 0.3, .seed = 5});
   refuse(unselected, options, data, "selection");
   MambaModel<Tiny, presets::LoRALinear<2>, float> placed(rough_base<Tiny, float>(tiny_dimensions),
                                                          AdapterOptions{.dropout = 0.3, .seed = 5});
@@ -218,8 +220,10 @@ TEST_CASE("a damaged checkpoint is refused and changes nothing") {
     CHECK_THROWS_AS(load_checkpoint(path, untouched, unmoved, identity), FileError);
   }
   folder.write("checkpoint.safetensors", bytes);
-  test::check_error<FileError>([&] { load_checkpoint(path, untouched, unmoved, {{"base", "y"}}); }, {"base = x", "y"});
-  test::check_error<FileError>([&] { load_checkpoint(path, untouched, unmoved, {{"new", "y"}}); }, {"run.new"});
+  test::check_error<FileError>([&] { load_checkpoint(path, untouched, unmoved, {{"base", "y"}}); },
+                               {"base = x", "y"});
+  test::check_error<FileError>([&] { load_checkpoint(path, untouched, unmoved, {{"new", "y"}}); },
+                               {"run.new"});
   ParameterStore<double> shaped(5);
   shaped.add("a", "out_proj", 3, 1, true);
   shaped.add("b", "D", 2, 1, false);

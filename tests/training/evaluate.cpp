@@ -64,15 +64,18 @@ void candidates_by_brute_force(Model& model) {
         scores.push_back(per_token ? sum / static_cast<double>(candidate.size()) : sum);
       }
       expected.insert(expected.end(), scores.begin(), scores.end());
-      best.push_back(static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin()));
+      best.push_back(
+          static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin()));
     }
     CHECK(std::adjacent_find(best.begin(), best.end(), std::not_equal_to<>()) != best.end());
     // One prompt and one state at a time, a few, and all at once.
-    for (const auto& [tokens, bytes] : {std::pair<std::size_t, std::size_t>{1, 1}, {7, 20000}, {4096, 1 << 26}}) {
+    for (const auto& [tokens, bytes] :
+         {std::pair<std::size_t, std::size_t>{1, 1}, {7, 20000}, {4096, 1 << 26}}) {
       CandidateScorer<Model> scorer(model, candidates, {per_token, tokens, bytes});
       const std::vector<double> scores = scorer.scores(prompts);
       REQUIRE(scores.size() == expected.size());
-      for (std::size_t i = 0; i < scores.size(); ++i) CHECK(scores[i] == doctest::Approx(expected[i]).epsilon(1e-11));
+      for (std::size_t i = 0; i < scores.size(); ++i)
+        CHECK(scores[i] == doctest::Approx(expected[i]).epsilon(1e-11));
       CHECK(scorer.best(prompts) == best);
     }
     ChoiceTask task{prompts, candidates, best};
@@ -181,5 +184,6 @@ TEST_CASE("unusable candidates, prompts and tasks are refused") {
   test::check_error<ArgumentError>([&] { scorer.best(empty); }, {"prompt 1"});
   CHECK(scorer.best(none).empty());
   test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{}); }, {"0 prompts"});
-  test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{good, good, {}}); }, {"0 answers"});
+  test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{good, good, {}}); },
+                                   {"0 answers"});
 }

@@ -21,7 +21,8 @@ TEST_CASE("durations") {
 TEST_CASE("plain lines every few seconds where there is no terminal") {
   std::ostringstream out;
   Progress progress(out, "training", 100, 0);
-  for (std::size_t step = 1; step <= 100; ++step) progress.update(step, 2.0, 50, 0.2 * static_cast<double>(step));
+  for (std::size_t step = 1; step <= 100; ++step)
+    progress.update(step, 2.0, 50, 0.2 * static_cast<double>(step));
   const std::string text = out.str();
   CHECK(text.starts_with("training 1/100  loss 2.0000  250 tokens/s  20 s left\n"));
   CHECK(text.find("training 26/100  loss 2.0000  250 tokens/s  15 s left\n") != std::string::npos);

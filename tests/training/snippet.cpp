@@ -20,15 +20,16 @@ TEST_CASE("the design's snippet: two phases of SDLoRA, trained and saved") {
   using namespace sdlora;
   const test::Folder folder;
   save_base(Base<Small>::random(dimensions(Small::config), 1), folder / "base", {.tokenizer = "byte"});
-  folder.write("train.jsonl", "{\"prompt\": \"one \", \"completion\": \"two\"}\n"
-                              "{\"prompt\": \"three \", \"completion\": \"four\"}\n"
-                              "{\"text\": \"five six\"}\n");
+  folder.write("train.jsonl",
+               "{\"prompt\": \"one \", \"completion\": \"two\"}\n"
+               "{\"prompt\": \"three \", \"completion\": \"four\"}\n"
+               "{\"text\": \"five six\"}\n");
   std::ostringstream shown;
 
-  using Placement = Place<On<site::OutProj, LoRA<2>>,                   // linear projections: low rank
-                          On<site::ALog, SelectedDimensions<3, 4>>,     // SSM: 3 channels, 4 states of each
-                          On<site::XProjB, SelectedDimensions<3>>,      //      the same channels
-                          On<site::XProjC, SelectedDimensions<3>>>;     // == presets::SDLoRA<2, 3, 4>
+  using Placement = Place<On<site::OutProj, LoRA<2>>,                // linear projections: low rank
+                          On<site::ALog, SelectedDimensions<3, 4>>,  // SSM: 3 channels, 4 states of each
+                          On<site::XProjB, SelectedDimensions<3>>,   //      the same channels
+                          On<site::XProjC, SelectedDimensions<3>>>;  // == presets::SDLoRA<2, 3, 4>
   using Model = MambaModel<Small, Placement>;
   static_assert(Model::trainable_parameters == 2 * (2 * (16 + 32) + 3 * 4 + 2 * 16 * 3));
   static_assert(MambaModel<presets::Mamba130m, presets::SDLoRA<8, 15, 4>>::trainable_parameters == 455'328);

@@ -187,7 +187,8 @@ TEST_CASE("options and data that make no sense are refused") {
   refuse({.checkpoint_every = 3}, "directory");
   refuse({.resume = true}, "directory");
   refuse({.beta2 = 1.0}, "betas");
-  test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(std::vector<Example>{}); }, {"found none"});
+  test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(std::vector<Example>{}); },
+                                   {"found none"});
   const std::vector<Example> mute{{{1, 2}, {1, ignored_label}}};
   test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(mute); }, {"label"});
 }

@@ -24,7 +24,8 @@ struct GenerateOptions {
   double top_p = 1.0;        ///< only the likeliest tokens that reach this probability together
   std::uint64_t seed = 0;
   std::optional<std::int32_t> stop_token = {};  ///< ends the text and is not part of it
-  std::size_t vocabulary = 0;  ///< only ids below it; 0: all. For a vocabulary padded with ids that mean nothing
+  std::size_t vocabulary =
+      0;  ///< only ids below it; 0: all. For a vocabulary padded with ids that mean nothing
   std::function<bool(std::int32_t)> on_token = {};  ///< called with every token at once; false ends the text
 };
 
@@ -54,7 +55,8 @@ class TokenSampler {
     const auto highest = static_cast<double>(logits[static_cast<std::size_t>(top)]);
     weights_.resize(logits.size());
     for (std::size_t i = 0; i < logits.size(); ++i) {
-      weights_[i] = {std::exp((static_cast<double>(logits[i]) - highest) / temperature_), static_cast<std::int32_t>(i)};
+      weights_[i] = {std::exp((static_cast<double>(logits[i]) - highest) / temperature_),
+                     static_cast<std::int32_t>(i)};
     }
     const std::size_t kept = filter();
     double total = 0.0;
@@ -98,7 +100,8 @@ class TokenSampler {
 /// the first token to choose. The state moves on past all returned tokens but the last.
 template <class Model>
 std::vector<std::int32_t> generate(Model& model, typename Model::state_type& state,
-                                   std::vector<typename Model::value_type> logits, const GenerateOptions& options) {
+                                   std::vector<typename Model::value_type> logits,
+                                   const GenerateOptions& options) {
   using T = typename Model::value_type;
   if (state.sequences() != 1 || logits.size() != model.dimensions().vocab_size) {
     throw ArgumentError("generate: expected the state of 1 sequence and " +
@@ -127,8 +130,9 @@ std::vector<std::int32_t> generate(Model& model, std::span<const std::int32_t> p
                                    const GenerateOptions& options = {}) {
   using T = typename Model::value_type;
   if (prompt.empty()) {
-    throw ArgumentError("generate: expected a prompt of at least one token, found none; begin with the end-of-text "
-                        "token for a text from nothing");
+    throw ArgumentError(
+        "generate: expected a prompt of at least one token, found none; begin with the end-of-text "
+        "token for a text from nothing");
   }
   auto state = model.initial_state(1);
   std::vector<T> logits(model.dimensions().vocab_size);
