@@ -329,10 +329,14 @@ struct BackwardKernel {
       block.sync();
 
       const Item next = next_item(item, segment.begin, segment.end, interval);
-      if (next.valid) {
-        load_raw(next, raw);
-        load_tile(next, staged);
-      }
+      // Loads run ahead from where half of the states that are walked back through are done with: their
+      // registers are free then.
+      const auto load_next = [&] {
+        if (next.valid) {
+          load_raw(next, raw);
+          load_tile(next, staged);
+        }
+      };
       if (has_partials) add_up_partials(buffer ^ 1, partials_row);
       const auto tile = shared.from(tiles_at + buffer * tile_floats + copy * padded_states + first_state);
       auto load_row = [&](int t, int which, float(&values)[States]) {
@@ -350,6 +354,7 @@ struct BackwardKernel {
       }
 
       if (item.light) {
+        load_next();
         for (int t = 0; t < chunk; ++t) {
           float p[2];
           prepared.template load_vector<2>((t * warp_channels + place) * 4, p);
@@ -376,6 +381,7 @@ struct BackwardKernel {
         const auto partials = shared.from(partials_at + buffer * partial_floats + warp * tile_values);
         unroll<chunk>([&](auto reversed) {
           constexpr int t = chunk - 1 - decltype(reversed)::value;
+          if constexpr (t == chunk / 2 - 1) load_next();
           float p[4];  // delta, delta·u, dy, u
           prepared.template load_vector<4>((t * warp_channels + place) * 4, p);
           float b[States];
