@@ -14,13 +14,12 @@ static_assert(PrefixTuning<5>::count({1, 48}, {}) == 240 && !PrefixTuning<>::mer
 
 TEST_CASE_TEMPLATE("prompt: rows begin small, random, the same for the same seed", Policy, PromptTuning<>,
                    PrefixTuning<>) {
-  const auto rows_of = [](std::uint64_t seed, std::size_t layer, bool active = true) {
+  const auto rows_of = [](std::uint64_t seed, const char* name, bool active = true) {
     const AdapterOptions options{.seed = seed};
     ParameterStore<double> store(1000);
     const typename Policy::template Rows<double> rows(store,
-                                                      SitePlace<double>{.name = "here",
+                                                      SitePlace<double>{.name = name,
                                                                         .site = "prompt",
-                                                                        .layer = layer,
                                                                         .active = active,
                                                                         .shape = {1, 40},
                                                                         .options = &options,
@@ -30,13 +29,13 @@ TEST_CASE_TEMPLATE("prompt: rows begin small, random, the same for the same seed
     CHECK(rows.values().data == (active ? store.values().data() : nullptr));
     return std::vector<double>(store.values().begin(), store.values().end());
   };
-  const std::vector<double> values = rows_of(1, 0);
+  const std::vector<double> values = rows_of(1, "here");
   REQUIRE(values.size() == 1000);
   double square = 0.0;
   for (const double v : values) square += v * v;
   CHECK(std::sqrt(square / 1000.0) == doctest::Approx(0.02).epsilon(0.1));
-  CHECK(rows_of(1, 0) == values);
-  CHECK(rows_of(2, 0) != values);
-  CHECK(rows_of(1, 1) != values);
-  CHECK(rows_of(1, 0, false).empty());
+  CHECK(rows_of(1, "here") == values);
+  CHECK(rows_of(2, "here") != values);
+  CHECK(rows_of(1, "there") != values);
+  CHECK(rows_of(1, "here", false).empty());
 }

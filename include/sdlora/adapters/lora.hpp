@@ -38,7 +38,7 @@ struct LoRA {
       scale_ = static_cast<T>(alpha / static_cast<double>(r));
       dropout_ = place.options->dropout;
       seed_ = place.options->seed;
-      for (const char c : place.name) stream_ = stream_ * 31 + static_cast<unsigned char>(c);
+      stream_ = detail::stream_of(place.name);
       const RandomStream random(seed_, stream_);
       const double bound = 1.0 / std::sqrt(static_cast<double>(place.shape.cols));
       for (std::size_t i = 0; i < a_.value.rows * a_.value.cols; ++i) {
@@ -59,7 +59,7 @@ struct LoRA {
       const MatrixView<const T> input = dropped(x, pass, workspace);
       const MatrixView<T> low{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};  // (M, rank)
       matmul(low, input, transposed(a_.value));
-      matmul(y, MatrixView<const T>(low), transposed(b_.value), Write::Add, scale_);
+      matmul(y, low, transposed(b_.value), Write::Add, scale_);
     }
 
     /// Adds to the gradients of A and B; and to dx (M, in) unless it is empty.
@@ -71,16 +71,16 @@ struct LoRA {
       const MatrixView<T> low{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};
       const MatrixView<T> dlow{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};
       matmul(low, input, transposed(a_.value));
-      matmul(b_.gradient, transposed(dy), MatrixView<const T>(low), Write::Add, scale_);
-      matmul(dlow, dy, MatrixView<const T>(b_.value), Write::Overwrite, scale_);
+      matmul(b_.gradient, transposed(dy), low, Write::Add, scale_);
+      matmul(dlow, dy, b_.value, Write::Overwrite, scale_);
       matmul(a_.gradient, transposed(dlow), input, Write::Add);
       if (!dx) return;
       if (!drops(pass)) {
-        matmul(dx, MatrixView<const T>(dlow), MatrixView<const T>(a_.value), Write::Add);
+        matmul(dx, dlow, a_.value, Write::Add);
         return;
       }
       const MatrixView<T> masked{workspace.take<T>(x.rows * x.cols).data(), x.rows, x.cols};
-      matmul(masked, MatrixView<const T>(dlow), MatrixView<const T>(a_.value));
+      matmul(masked, dlow, a_.value);
       apply_mask(MatrixView<const T>(masked), masked, pass);
       for (std::size_t i = 0; i < dx.rows; ++i) {
         for (std::size_t j = 0; j < dx.cols; ++j) dx(i, j) += masked(i, j);
@@ -90,8 +90,7 @@ struct LoRA {
     /// target += sign · scale · B·A: merges (sign 1) and unmerges (sign −1).
     void add_change(MatrixView<T> target, T sign) const {
       if (active()) {
-        matmul(target, MatrixView<const T>(b_.value), MatrixView<const T>(a_.value), Write::Add,
-               sign * scale_);
+        matmul(target, b_.value, a_.value, Write::Add, sign * scale_);
       }
     }
 
@@ -122,7 +121,7 @@ struct LoRA {
     T scale_ = T(1);
     double dropout_ = 0.0;
     std::uint64_t seed_ = 0;
-    std::uint64_t stream_ = 1469598103934665603U;
+    std::uint64_t stream_ = 0;
   };
 };
 

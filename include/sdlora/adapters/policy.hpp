@@ -46,6 +46,15 @@ struct SitePlace {
   const LayerSelection* selection = nullptr;  ///< of this layer, where the placement selects
 };
 
+namespace detail {
+/// A site's stream of random numbers, by its name.
+constexpr std::uint64_t stream_of(std::string_view name) {
+  std::uint64_t stream = 1469598103934665603U;
+  for (const char c : name) stream = stream * 31 + static_cast<unsigned char>(c);
+  return stream;
+}
+}  // namespace detail
+
 /// What a pass through the model is for.
 struct Pass {
   bool training = false;   ///< dropout acts

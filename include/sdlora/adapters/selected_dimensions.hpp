@@ -66,7 +66,7 @@ struct SelectedDimensions {
       if (!dx) return;
       const MatrixView<T> dcolumns{workspace.take<T>(columns.rows * columns.cols).data(), columns.rows,
                                    columns.cols};
-      matmul(dcolumns, dy, MatrixView<const T>(delta_.value));
+      matmul(dcolumns, dy, delta_.value);
       for (std::size_t i = 0; i < dx.rows; ++i) {
         for (std::size_t k = 0; k < channels_.size(); ++k) dx(i, channels_[k]) += dcolumns(i, k);
       }

@@ -107,7 +107,7 @@ Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<
         }
       }
     });
-    if (dh) matmul(dh.rows_from(first, count), MatrixView<const T>(logits), W);
+    if (dh) matmul(dh.rows_from(first, count), logits, W);
     if (dW) matmul(dW, transposed(logits), h.rows_from(first, count), Write::Add);
   }
   Loss loss{0.0, h.rows};

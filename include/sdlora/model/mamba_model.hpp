@@ -169,7 +169,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
     rms_norm_forward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), x);
-    matmul(logits, MatrixView<const T>(x), transposed(embedding_.values()));
+    matmul(logits, x, transposed(embedding_.values()));
   }
 
   /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
@@ -180,7 +180,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
     const MatrixView<T> chosen{workspace_.take<T>(rows.size() * x.cols).data(), rows.size(), x.cols};
     for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(x.row(rows[i]), x.cols, chosen.row(i));
     rms_norm_forward(MatrixView<const T>(chosen), norm_f_.values().data, epsilon(), chosen);
-    matmul(logits, MatrixView<const T>(chosen), transposed(embedding_.values()));
+    matmul(logits, chosen, transposed(embedding_.values()));
   }
 
   /// The same for one further token of each sequence: ids (S), logits (S, V).

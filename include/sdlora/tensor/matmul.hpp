@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -93,22 +94,23 @@ void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Wri
 /// out = scale · a · b, or out += scale · a · b. Shapes (M, N), (M, K), (K, N); throws ShapeError.
 /// Runs on the thread team; the result does not depend on the number of threads.
 template <class T>
-void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write = Write::Overwrite,
-            T scale = T(1)) {
+void matmul(MatrixView<T> out, std::type_identity_t<MatrixView<const T>> a,
+            std::type_identity_t<MatrixView<const T>> b, Write write = Write::Overwrite,
+            std::type_identity_t<T> scale = T(1)) {
   detail::matmul<false, false>(out, a, b, write, scale);
 }
 
 /// The same with b stored transposed, (N, K): a layer's y = x·Wᵀ.
 template <class T>
-void matmul(MatrixView<T> out, MatrixView<const T> a, Transposed<T> b, Write write = Write::Overwrite,
-            T scale = T(1)) {
+void matmul(MatrixView<T> out, std::type_identity_t<MatrixView<const T>> a, Transposed<T> b,
+            Write write = Write::Overwrite, std::type_identity_t<T> scale = T(1)) {
   detail::matmul<false, true>(out, a, b.of, write, scale);
 }
 
 /// The same with a stored transposed, (K, M): a weight's gradient dW = dyᵀ·x.
 template <class T>
-void matmul(MatrixView<T> out, Transposed<T> a, MatrixView<const T> b, Write write = Write::Overwrite,
-            T scale = T(1)) {
+void matmul(MatrixView<T> out, Transposed<T> a, std::type_identity_t<MatrixView<const T>> b,
+            Write write = Write::Overwrite, std::type_identity_t<T> scale = T(1)) {
   detail::matmul<true, false>(out, a.of, b, write, scale);
 }
 

@@ -42,7 +42,8 @@ class Workspace {
       blocks_[++current_].used = 0;
     }
     if (blocks_.empty() || blocks_[current_].used + bytes > blocks_[current_].size) {
-      const std::size_t size = std::max<std::size_t>(bytes, blocks_.empty() ? 1 << 16 : 2 * blocks_.back().size);
+      const std::size_t size =
+          std::max<std::size_t>(bytes, blocks_.empty() ? 1 << 16 : 2 * blocks_.back().size);
       blocks_.push_back({detail::allocate_aligned(size), size, 0});
       current_ = blocks_.size() - 1;
     }
