@@ -2,6 +2,7 @@
 
 // All that needs nvcc.
 #include "scan/cuda/linear_scan.cuh"
+#include "scan/cuda/scan.cuh"
 #include "scan/cuda/selective_scan.cuh"
 #include "scan/cuda/thrust_host.cuh"
 #include "tensor/cuda/copy.cuh"
