@@ -60,8 +60,11 @@ int main(int argc, char** argv) {
   app.add_option("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix")
       ->capture_default_str();
   app.add_option("--selection-steps", warm_up, "of SDLoRA's first phase")->capture_default_str();
-  auto* epochs_option = app.add_option("--epochs", epochs, "passes over the data (1 unless --steps)");
-  app.add_option("--steps", options.steps, "instead of epochs")->excludes(epochs_option);
+  auto* epochs_option = app.add_option("--epochs", epochs, "passes over the data (1 unless --steps)")
+                            ->check(CLI::PositiveNumber);
+  app.add_option("--steps", options.steps, "instead of epochs")
+      ->excludes(epochs_option)
+      ->check(CLI::PositiveNumber);
   app.add_option("--batch-size", options.batch_size)->capture_default_str();
   app.add_option("--accumulation", options.accumulation, "batches of one step")->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
@@ -80,6 +83,13 @@ int main(int argc, char** argv) {
     adapter.seed = options.seed;
     const auto& choice = examples::placement_choice(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
+    // Before anything is read or, in the first phase, written.
+    const std::filesystem::path checkpoint = out / "checkpoint" / "checkpoint.safetensors";
+    if (!options.resume && std::filesystem::exists(checkpoint)) {
+      throw FileError(
+          checkpoint.string(), "",
+          "is the checkpoint of an earlier run; go on with it by --resume, or choose another --out");
+    }
     const CheckpointConfig config = read_checkpoint_config(model_directory);
     const JsonlDataset data = open_data(data_path, config, max_length);
     std::optional<JsonlDataset> evaluation;

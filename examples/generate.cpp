@@ -46,16 +46,23 @@ int main(int argc, char** argv) {
       ids = tokenizer.encode(prompt);
       options.stop_token = ByteTokenizer::end_of_text_id;
       options.vocabulary = tokenizer.vocab_size();
-      std::printf("%s", prompt.c_str());
     } else if (config.end_of_text) {
       options.stop_token = config.end_of_text;
     }
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
     const auto model = adapter.empty() ? examples::make_model("frozen", base, {}, {})
                                        : examples::load_any_adapter(base, adapter);
+    // The prompt is printed with the first token, so that a failure prints nothing.
+    bool begun = false;
+    const auto begin = [&] {
+      if (text && !begun) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
+      begun = true;
+    };
     options.on_token = [&](std::int32_t id) {
+      begin();
       if (text) {
-        std::printf("%s", tokenizer.decode(std::vector{id}).c_str());
+        const std::string bytes = tokenizer.decode(std::vector{id});
+        std::fwrite(bytes.data(), 1, bytes.size(), stdout);
       } else {
         std::printf("%d ", static_cast<int>(id));
       }
@@ -63,6 +70,7 @@ int main(int argc, char** argv) {
       return true;
     };
     generate(*model, ids, options);
+    begin();
     std::printf("\n");
   });
 }

@@ -50,6 +50,10 @@ int main(int argc, char** argv) {
     double sum = 0.0;
     for (const double value : logprobs) sum += value;
     const double perplexity = std::exp(-sum / static_cast<double>(logprobs.size()));
+    if (!std::isfinite(perplexity)) {
+      throw Error("the log-probabilities add up to " + std::to_string(sum) +
+                  ", expected a finite number; the checkpoint's or the adapter's values are damaged");
+    }
     if (!json) {
       for (std::size_t i = 0; i < logprobs.size(); ++i) {
         std::printf("%d %.6f\n", static_cast<int>(ids[i + 1]), logprobs[i]);

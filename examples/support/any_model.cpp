@@ -70,7 +70,7 @@ std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::files
                                });
     }
   }
-  throw FileError(description.path, "placement",
+  throw FileError(description.path, "field sdlora_adapter.placement",
                   "\"" + description.placement +
                       "\" is none of the presets that the programs know; load it in a "
                       "program of your own with its placement's type");

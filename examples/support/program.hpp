@@ -21,6 +21,10 @@ int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
   }
   try {
     body();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      std::fprintf(stderr, "%s: standard output could not be written\n", app.get_name().c_str());
+      return 1;
+    }
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), error.what());

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <sdlora/adapters/selection.hpp>
+#include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/selection_file.hpp>
 #include <sdlora/layers/mamba_config.hpp>
 
@@ -13,6 +14,7 @@ Selection select_or_read(const std::filesystem::path& file, bool resume, const M
                          const Select& select) {
   if (resume && std::filesystem::exists(file)) return read_selection(file, m.d_inner, m.d_state);
   const Selection selection = select();
+  make_directories(file.parent_path());
   write_selection(file, selection);
   return selection;
 }

@@ -14,7 +14,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -121,78 +123,114 @@ inline AdapterDescription describe_adapter(const TensorFile& file) {
   return parse_adapter(document, file.path());
 }
 
-/// `size` where all parameters whose name or site `belongs` accepts have one number of rows: that
-/// number. A type's static sizes are not among its options.
+/// The number of rows of the parameters that `belongs` accepts. Where they have several: `size` if it
+/// is one of them (a type may mix static and dynamic sizes), else the largest; without any, `none`.
 template <class T, class Belongs>
-void take_rows(const ParameterStore<T>& store, const Belongs& belongs, std::size_t& size) {
-  std::size_t found = 0;
+std::size_t learned_rows(const ParameterStore<T>& store, std::size_t size, std::size_t none,
+                         const Belongs& belongs) {
+  std::size_t largest = 0;
   for (const ParameterInfo& entry : store.entries()) {
     if (!belongs(entry)) continue;
-    if (found != 0 && found != entry.rows) return;
-    found = entry.rows;
+    if (entry.rows == size) return size;
+    largest = std::max(largest, entry.rows);
   }
-  if (found != 0) size = found;
+  return largest == 0 ? none : largest;
 }
 
 }  // namespace detail
 
-/// Writes what a model has learned into `directory`, which is made where missing, as one file,
-/// adapter.safetensors: the values, and in its metadata placement, options, selection and the base's
-/// identity. It appears complete or not at all. Throws FileError.
+/// Writes what a model has learned into `directory`, which is made where missing, as one file:
+/// adapter.safetensors, the values as tensors, and in its metadata placement, options, selection and
+/// the base's identity as JSON. It replaces an adapter that stands there, completely or not at all.
+/// Throws FileError; Error where a value is not finite, and then leaves the file as it was.
 template <class Model>
 void save_adapter(const Model& model, const std::filesystem::path& directory) {
   static_assert(Model::placement_type::learns,
                 "sdlora::save_adapter: this placement trains nothing, so there is nothing to save");
   using T = typename Model::value_type;
-  make_directories(directory);
   const auto& store = model.parameters();
   AdapterDescription a;
   a.placement = model.placement();
   a.options = model.options();
-  // The sizes as they are, not as the options left them open.
-  const AdapterSizes sizes = adapter_sizes(a.options, model.dimensions());
   a.selection = model.selection();
-  const bool selects = !a.selection.layers.empty();
-  a.options.channels = selects ? a.selection.layers[0].channels.size() : sizes.channels;
-  a.options.states = selects ? a.selection.layers[0].states_per_channel() : sizes.states;
-  detail::take_rows(
-      store, [](const ParameterInfo& e) { return e.name.ends_with(".lora_A"); }, a.options.rank);
-  detail::take_rows(
-      store,
-      [](const ParameterInfo& e) { return e.site == site::Prompt::name || e.site == site::Prefix::name; },
-      a.options.prompt_length);
   a.base = fingerprint(*model.base());
   a.dimensions = model.dimensions();
+  // The sizes as they are, not as the options left them open; those of nothing are the defaults.
+  const AdapterOptions none;
+  const bool selects = !a.selection.layers.empty();
+  a.options.channels = selects ? a.selection.layers[0].channels.size() : none.channels;
+  a.options.states = selects ? a.selection.layers[0].states_per_channel() : none.states;
+  a.options.rank = detail::learned_rows(store, a.options.rank, none.rank, [](const ParameterInfo& entry) {
+    return entry.name.ends_with(".lora_A");
+  });
+  a.options.prompt_length = detail::learned_rows(
+      store, a.options.prompt_length, none.prompt_length, [](const ParameterInfo& entry) {
+        return entry.site == site::Prompt::name || entry.site == site::Prefix::name;
+      });
 
   SafetensorsWriter writer;
   writer.set_metadata("format", "pt");
   writer.set_metadata(detail::adapter_key, detail::adapter_text(a));
   for (const ParameterInfo& entry : store.entries()) {
-    writer.add(entry.name, sizeof(T) == 8 ? Dtype::F64 : Dtype::F32, {entry.rows, entry.cols},
-               store.values(entry));
+    const std::span<const T> values = store.values(entry);
+    if (const std::size_t i = detail::find_not_finite(values); i != values.size()) {
+      throw Error("save_adapter: " + entry.name + " is not finite at element " + std::to_string(i) +
+                  "; nothing was written to " + directory.string() +
+                  ": go back to an earlier checkpoint and lower the learning rate");
+    }
+    writer.add(entry.name, sizeof(T) == 8 ? Dtype::F64 : Dtype::F32, {entry.rows, entry.cols}, values);
   }
+  make_directories(directory);
   writer.save(directory / detail::adapter_file);
 }
 
-/// What the adapter in a directory says of itself. Throws FileError.
+/// Reads what the file of an adapter directory says besides its values. Throws FileError.
 inline AdapterDescription read_adapter_description(const std::filesystem::path& directory) {
   return detail::describe_adapter(TensorFile::open(directory / detail::adapter_file));
 }
 
 namespace detail {
 
+/// About how many values the sizes of a description ask for, beside those that are bounded by the
+/// base: at most that, and exactly for a placement without static sizes.
+inline double requested_values(const AdapterDescription& a, const MambaDimensions& m) {
+  const std::string entries = " " + a.placement + " ";
+  double sum = 0.0;
+  const auto add = [&]<class S>(S, std::size_t layers) {
+    const SiteShape shape = site_shape<S>(m);
+    const auto placed = [&](std::string_view policy) {
+      return entries.find(" " + std::string(S::name) + "=" + std::string(policy) + " ") != std::string::npos;
+    };
+    double count = 0.0;
+    if (placed("lora")) {
+      count = static_cast<double>(a.options.rank) * static_cast<double>(shape.rows + shape.cols);
+    } else if (placed("prompt_tuning") || placed("prefix_tuning")) {
+      count = static_cast<double>(a.options.prompt_length) * static_cast<double>(shape.cols);
+    }
+    sum += count * static_cast<double>(layers);
+  };
+  const auto active = [&](std::string_view site) {
+    std::size_t layers = 0;
+    for (std::size_t l = 0; l < m.n_layer; ++l) layers += a.options.active(site, l) ? 1U : 0U;
+    return layers;
+  };
+  [&]<class... S>(SiteList<S...>) { (add(S{}, active(S::name)), ...); }(MambaLayerSites{});
+  [&]<class... S>(SiteList<S...>) { (add(S{}, 1), ...); }(MambaModelSites{});
+  return sum;
+}
+
 /// Refuses an adapter of another base or placement, or with sizes that its values do not have: a
 /// hostile description must not make a model large. Completes the selection.
 template <class BaseType>
 void check_adapter(AdapterDescription& a, const std::string& placement, const BaseType& base,
-                   const TensorFile& values) {
+                   const TensorFile& file) {
   const MambaDimensions& m = base.dimensions();
-  const auto refuse = [&](const char* field, const std::string& what) {
-    throw FileError(a.path, field, what);
+  const auto refuse = [&](const std::string& field, const std::string& what) {
+    throw FileError(a.path, std::string("field ") + adapter_key + "." + field, what);
   };
   if (a.placement != placement) {
-    refuse("placement", "expected \"" + placement + "\", found \"" + a.placement +
-                            "\"; load it into a model of the placement that it was trained with");
+    refuse("placement", "expected \"" + placement + "\", found " + in_quotes(a.placement) +
+                            "; load it into a model of the placement that it was trained with");
   }
   const auto compare = [&](const char* field, std::size_t expected, std::size_t found) {
     if (expected != found) {
@@ -205,21 +243,47 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
   compare("vocab_size", m.vocab_size, a.dimensions.vocab_size);
   compare("dt_rank", m.dt_rank, a.dimensions.dt_rank);
   if (const std::uint64_t found = fingerprint(base); found != a.base) {
-    refuse("base_fingerprint", "expected " + fingerprint_text(a.base) + ", but the base given has " +
-                                   fingerprint_text(found) +
+    refuse("base_fingerprint", "the adapter was trained on the base " + fingerprint_text(a.base) +
+                                   ", the one given is " + fingerprint_text(found) +
                                    ": its weights differ; give the base that the adapter was trained on");
   }
+  const auto bound = [&](const char* field, std::size_t size, std::size_t most, const char* what) {
+    if (size > most) {
+      refuse(field, "expected at most " + std::to_string(most) + ", the " + what + " of the base, found " +
+                        std::to_string(size) + "; the file is damaged: save the adapter again");
+    }
+  };
+  bound("channels", a.options.channels, m.d_inner, "channels");
+  bound("states", a.options.states, m.d_state, "states");
   std::size_t stored = 0;
-  for (const std::string& name : values.names()) stored += values.info(name).elements();
-  const AdapterSizes sizes = adapter_sizes(a.options, m);
-  if (sizes.rank > stored || sizes.channels > m.d_inner || sizes.states > m.d_state ||
-      sizes.prompt_length > std::max<std::size_t>(stored, AdapterOptions{}.prompt_length)) {
-    refuse("rank", "sizes larger than " + values.path() +
-                       " holds values for; save the adapter again");
+  for (const std::string& name : file.names()) stored += file.info(name).elements();
+  // The factor is for placements that mix ranks.
+  const double most = 8.0 * static_cast<double>(stored) + static_cast<double>(total_parameters(m));
+  if (!(requested_values(a, m) <= most)) {
+    refuse(a.options.rank > a.options.prompt_length ? "rank" : "prompt_length",
+           "rank " + std::to_string(a.options.rank) + " and prompt length " +
+               std::to_string(a.options.prompt_length) + " need far more values than the " +
+               std::to_string(stored) + " of the file; it is damaged: save the adapter again");
   }
   if (!a.selection.layers.empty()) {
+    if (placement.find("=selected_dimensions") == std::string::npos) {
+      refuse("selection", "expected none, as the placement selects no dimensions, found " +
+                              std::to_string(a.selection.layers.size()) + " layers; save the adapter again");
+    }
     a.selection.d_inner = m.d_inner;
     a.selection.d_state = m.d_state;
+    for (std::size_t l = 0; l < a.selection.layers.size(); ++l) {
+      const LayerSelection& layer = a.selection.layers[l];
+      if (layer.channels.size() == a.options.channels &&
+          layer.states.size() == a.options.channels * a.options.states) {
+        continue;
+      }
+      refuse("selection[" + std::to_string(l) + "]",
+             "expected " + std::to_string(a.options.channels) + " channels with " +
+                 std::to_string(a.options.states) + " states each, found " +
+                 std::to_string(layer.channels.size()) + " channels and " +
+                 std::to_string(layer.states.size()) + " states; save the adapter again");
+    }
   }
 }
 
@@ -230,10 +294,11 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T>& store) {
     file.require_shape(entry.name, std::vector<std::size_t>{entry.rows, entry.cols});
     file.read(entry.name, store.values(entry));
   }
-  if (file.size() != store.entries().size()) {
-    throw FileError(file.path(), "",
-                    "expected " + std::to_string(store.entries().size()) + " tensors, found " +
-                        std::to_string(file.size()) + "; save the adapter again");
+  for (const std::string& name : file.names()) {
+    if (store.find(name) != nullptr) continue;
+    throw FileError(file.path(), tensor_place(name),
+                    "expected only the " + std::to_string(store.entries().size()) +
+                        " tensors of the placement, found this one besides; save the adapter again");
   }
 }
 
@@ -241,7 +306,7 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T>& store) {
 
 /// Reads an adapter directory into the model that `make(selection, options)` builds on `base`, for a
 /// placement known by its text only. Throws FileError where the placement, the base, or any tensor
-/// is another.
+/// is another; nothing is allocated before the sizes were compared with the values that there are.
 template <class BaseType, class Make>
 auto load_adapter_with(const BaseType& base, const std::string& placement,
                        const std::filesystem::path& directory, const Make& make) {
@@ -257,11 +322,14 @@ auto load_adapter_with(const BaseType& base, const std::string& placement,
     }
     return model;
   } catch (const ArgumentError& error) {
-    throw FileError(a.path, "selection and options", error.what());
+    throw FileError(a.path, std::string("field ") + detail::adapter_key, error.what());
+  } catch (const ShapeError& error) {
+    throw FileError(a.path, std::string("field ") + detail::adapter_key, error.what());
   }
 }
 
-/// The model of an adapter directory, on the base that it was trained on.
+/// The model of an adapter directory, on the base that it was trained on. Throws as
+/// `load_adapter_with`.
 template <class Model>
 Model load_adapter(std::shared_ptr<const typename Model::base_type> base,
                    const std::filesystem::path& directory) {

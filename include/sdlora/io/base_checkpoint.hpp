@@ -1,7 +1,10 @@
 #pragma once
 
 #include "../model/base.hpp"
+#include "atomic_file.hpp"
+#include "json.hpp"
 #include "model_config.hpp"
+#include "safetensors.hpp"
 #include "safetensors_writer.hpp"
 #include "tensor_source.hpp"
 
@@ -10,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,8 +58,15 @@ std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directo
   const TensorSource source = TensorSource::open(directory);
   const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
                                                                              : "backbone.embeddings.weight";
-  // Shapes are checked before anything of their size is allocated.
+  // Nothing of a size is allocated before the file was found to hold values for it.
   source.require_shape(embedding, std::vector<std::size_t>{config.vocab_size, config.d_model});
+  for (std::size_t l = 0; l < config.n_layer; ++l) {
+    const std::string mixer = "backbone.layers." + std::to_string(l) + ".mixer.";
+    source.require_shape(mixer + "in_proj.weight",
+                         std::vector<std::size_t>{2 * config.d_inner(), config.d_model});
+    source.require_shape(mixer + "dt_proj.weight",
+                         std::vector<std::size_t>{config.d_inner(), config.dt_rank});
+  }
   const auto base = std::make_shared<Base<C, T>>(detail::dimensions_of(config));
   std::set<std::string> known{"lm_head.weight", embedding};
   base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
@@ -89,18 +100,16 @@ template <Config C, class T>
 void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
                const SaveBaseOptions& options = {}) {
   const MambaDimensions& m = base.dimensions();
-  std::error_code failed;
-  std::filesystem::create_directories(directory, failed);
-  if (failed) {
-    throw FileError(directory.string(), "",
-                    "cannot be made a directory: " + failed.message() + "; choose another");
-  }
   SafetensorsWriter writer;
   writer.set_metadata("format", "pt");
   base.visit([&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
-    writer.add(name, options.dtype, shape, std::span<const T>(values.data, values.rows * values.cols));
+    const std::span<const T> span(values.data, values.rows * values.cols);
+    if (const std::size_t i = detail::find_not_finite(span); i != span.size()) {
+      throw Error("save_base: " + name + " is not finite at element " + std::to_string(i) +
+                  "; nothing was written to " + directory.string());
+    }
+    writer.add(name, options.dtype, shape, span);
   });
-  writer.save(directory / "model.safetensors");
   CheckpointConfig config;
   config.d_model = m.d_model;
   config.n_layer = m.n_layer;
@@ -112,7 +121,16 @@ void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
   config.norm_epsilon = m.norm_epsilon;
   config.tokenizer = options.tokenizer;
   config.end_of_text = options.end_of_text;
-  write_checkpoint_config(directory / "config.json", config);
+  const std::filesystem::path config_path = directory / "config.json";
+  make_directories(directory);
+  // Never new weights beside the config.json of other ones.
+  std::error_code none;
+  if (std::filesystem::exists(config_path, none) &&
+      read_text_file(config_path, std::size_t{1} << 30) != checkpoint_config_text(config)) {
+    std::filesystem::remove(config_path, none);
+  }
+  writer.save(directory / "model.safetensors");
+  write_checkpoint_config(config_path, config);
 }
 
 }  // namespace sdlora
