@@ -11,7 +11,8 @@ function(sdlora_set_warnings target)
   # Nor does it see that `"text" + string` cannot overlap (PR 105651).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(
-      ${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-Wno-restrict,-Wno-maybe-uninitialized>")
+      ${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>
+                        "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-Wno-restrict,-Wno-maybe-uninitialized>")
   endif()
   # -Wpedantic and -Wconversion trip over what nvcc generates for the host compiler.
   target_compile_options(

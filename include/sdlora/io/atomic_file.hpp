@@ -37,7 +37,9 @@ inline std::filesystem::path folder_of(const std::filesystem::path& path) {
 
 /// What every temporary name for `path` begins with; hidden, and in the same folder.
 inline std::string temporary_prefix(const std::filesystem::path& path) {
-  return "." + path.filename().string() + ".tmp-";
+  std::string prefix = ".";  // appended to: GCC 12 warns of "." + string (bug 105651)
+  prefix += path.filename().string();
+  return prefix += ".tmp-";
 }
 
 /// The n-th temporary name of this process for `path`.
