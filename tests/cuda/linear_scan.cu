@@ -14,8 +14,7 @@ using namespace sdlora;
 using namespace sdlora_test;
 
 TEST_CASE("linear scans on the GPU agree with the sequential one") {
-  if (skip_without_device(has_cuda_device()))
-    return;
+  if (skip_without_device(has_cuda_device())) return;
   std::mt19937 random(3);
   const auto draw = [&](float low, float high) {
     return low + (high - low) * static_cast<float>(random() >> 8) * 0x1p-24F;
@@ -23,14 +22,12 @@ TEST_CASE("linear scans on the GPU agree with the sequential one") {
   for (const std::int64_t length : {1, 31, 33, 1024, 1025, 5003}) {
     for (const std::int64_t columns : {1, 7, 130}) {
       const auto size = static_cast<std::size_t>(length * columns);
-      std::vector<float> a(size), b(size),
-          initial(static_cast<std::size_t>(columns)), expected(size);
+      std::vector<float> a(size), b(size), initial(static_cast<std::size_t>(columns)), expected(size);
       for (std::size_t i = 0; i < size; ++i) {
         a[i] = i % 97 == 5 ? 0.0F : draw(0.5F, 1.0F);
         b[i] = draw(-1, 1);
       }
-      for (auto &value : initial)
-        value = draw(-1, 1);
+      for (auto& value : initial) value = draw(-1, 1);
       for (std::size_t c = 0; c < static_cast<std::size_t>(columns); ++c) {
         double state = static_cast<double>(initial[c]);
         for (std::size_t t = 0; t < static_cast<std::size_t>(length); ++t) {
@@ -39,8 +36,7 @@ TEST_CASE("linear scans on the GPU agree with the sequential one") {
           expected[i] = static_cast<float>(state);
         }
       }
-      CudaDevice::Buffer<float> device_a(a), device_b(b),
-          device_initial(initial);
+      CudaDevice::Buffer<float> device_a(a), device_b(b), device_initial(initial);
       for_each_cuda_scan([&](auto policy) {
         CudaDevice::Buffer<float> h(std::vector<float>(size, NAN));
         const CudaLinearScan x{.a = device_a.data(),
@@ -59,11 +55,9 @@ TEST_CASE("linear scans on the GPU agree with the sequential one") {
         bool finite = true;
         for (std::size_t i = 0; i < size; ++i) {
           finite = finite && std::isfinite(found[i]);
-          worst = std::max(
-              worst, static_cast<double>(std::fabs(found[i] - expected[i])));
+          worst = std::max(worst, static_cast<double>(std::fabs(found[i] - expected[i])));
         }
-        const std::string title = std::string(policy.name) + ", L " +
-                                  std::to_string(length) + ", columns " +
+        const std::string title = std::string(policy.name) + ", L " + std::to_string(length) + ", columns " +
                                   std::to_string(columns);
         INFO(title);
         CHECK(finite);
@@ -80,8 +74,8 @@ TEST_CASE("concatenated columns: layouts, reverse, exclusive") {
     for (const bool reverse : {false, true}) {
       for (const bool exclusive : {false, true}) {
         for (const bool with_initial : {false, true}) {
-          std::vector<float> a(length * columns), b(length * columns),
-              h(length * columns, NAN), initial{0.5F, -1, 2};
+          std::vector<float> a(length * columns), b(length * columns), h(length * columns, NAN),
+              initial{0.5F, -1, 2};
           for (std::size_t i = 0; i < a.size(); ++i) {
             a[i] = 0.5F + 0.25F * static_cast<float>(i % 3);
             b[i] = static_cast<float>(i) - 4;
@@ -93,8 +87,7 @@ TEST_CASE("concatenated columns: layouts, reverse, exclusive") {
                            .initial = with_initial ? initial.data() : nullptr,
                            .exclusive = exclusive};
           const std::int64_t first = reverse ? (length - 1) * x.time_stride : 0;
-          if (reverse)
-            x.time_stride = -x.time_stride;
+          if (reverse) x.time_stride = -x.time_stride;
           x.a = a.data() + first;
           x.b = b.data() + first;
           x.h = h.data() + first;
@@ -107,16 +100,13 @@ TEST_CASE("concatenated columns: layouts, reverse, exclusive") {
           }
           bool right = true;
           for (std::int64_t c = 0; c < columns; ++c) {
-            float state =
-                with_initial ? initial[static_cast<std::size_t>(c)] : 0;
+            float state = with_initial ? initial[static_cast<std::size_t>(c)] : 0;
             for (std::int64_t t = 0; t < length; ++t) {
               const std::int64_t at = detail::place_of(x, t, c);
               const float before = state;
               state = x.a[at] * state + x.b[at];
-              if (exclusive && t == 0)
-                continue; // of another kernel
-              right = right &&
-                      std::fabs(x.h[at] - (exclusive ? before : state)) < 1e-5F;
+              if (exclusive && t == 0) continue;  // of another kernel
+              right = right && std::fabs(x.h[at] - (exclusive ? before : state)) < 1e-5F;
             }
           }
           CHECK(right);
