@@ -111,7 +111,7 @@ struct Problem {
         const V delta = V::load_unaligned(&dt[t * E + e]);
         const V input = delta * V::load_unaligned(&u[t * E + e]);
         V y(0.0F);
-        sdlora::detail::unrolled<States>([&](std::size_t n) __attribute__((always_inline)) {
+        sdlora::detail::unrolled<States>([&](std::size_t n) SDLORA_INLINED {
           const V decay = sdlora::exp2(V(delta * V::load_unaligned(a2 + n * width)));
           h[n] = sdlora::fma(decay, h[n], V(input * V(B[t * States + n])));
           y = sdlora::fma(h[n], V(C[t * States + n]), y);

@@ -48,6 +48,13 @@
 #define SDLORA_SIMD_TAG simd_other
 #endif
 
+// On a function or behind the parameters of a lambda: part of a kernel's loop, never a call.
+#if defined(__GNUC__)
+#define SDLORA_INLINED __attribute__((always_inline))
+#else
+#define SDLORA_INLINED
+#endif
+
 namespace sdlora {
 inline namespace SDLORA_SIMD_TAG {
 
@@ -82,7 +89,7 @@ template <class V>
 using SimdBits = typename SimdTraits<V>::Bits;
 
 template <class V>
-inline V fused_multiply_add(V a, V b, V c) {
+SDLORA_INLINED inline V fused_multiply_add(V a, V b, V c) {
   if constexpr (std::is_floating_point_v<V>) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(FP_FAST_FMA)
     return std::fma(a, b, c);
@@ -106,7 +113,7 @@ inline V fused_multiply_add(V a, V b, V c) {
 
 // The smaller (larger) of a and b; b where either is not a number.
 template <class V>
-inline V lesser(V a, V b) {
+SDLORA_INLINED inline V lesser(V a, V b) {
   if constexpr (std::is_floating_point_v<V>) {
     return a < b ? a : b;
   } else {
@@ -114,7 +121,7 @@ inline V lesser(V a, V b) {
   }
 }
 template <class V>
-inline V greater(V a, V b) {
+SDLORA_INLINED inline V greater(V a, V b) {
   if constexpr (std::is_floating_point_v<V>) {
     return a > b ? a : b;
   } else {
@@ -122,7 +129,7 @@ inline V greater(V a, V b) {
   }
 }
 template <class V, class Condition>
-inline V choose(Condition condition, V yes, V no) {
+SDLORA_INLINED inline V choose(Condition condition, V yes, V no) {
   if constexpr (std::is_floating_point_v<V>) {
     return condition ? yes : no;
   } else {
@@ -130,16 +137,24 @@ inline V choose(Condition condition, V yes, V no) {
   }
 }
 template <class V>
-inline V absolute(V x) {
+SDLORA_INLINED inline V absolute(V x) {
   if constexpr (std::is_floating_point_v<V>) {
     return std::fabs(x);
   } else {
     return xsimd::abs(x);
   }
 }
+template <class V>
+SDLORA_INLINED inline V negative_absolute(V x) {
+  if constexpr (std::is_floating_point_v<V>) {
+    return -std::fabs(x);
+  } else {
+    return x | V(SimdValue<V>(-0.0));
+  }
+}
 
 template <class V, class... Coefficients>
-inline V horner(V x, SimdValue<V> last, Coefficients... descending) {
+SDLORA_INLINED inline V horner(V x, SimdValue<V> last, Coefficients... descending) {
   V result(last);
   ((result = fused_multiply_add(result, x, V(descending))), ...);
   return result;
@@ -178,7 +193,7 @@ struct FloatFormat<double> {
 // 2^r for |r| ≤ 1/2. Minimax in the relative error with the first coefficient held at 1 (so that
 // integer powers are exact): 2.6e-9 for float, 1.8e-17 for double, before rounding.
 template <class V>
-inline V exp2_unit(V r) {
+SDLORA_INLINED inline V exp2_unit(V r) {
   if constexpr (sizeof(SimdValue<V>) == 4) {
     return horner(r, 0.000155946770151F, 0.00134066438475F, 0.00961769297614F, 0.0555031055121F,
                   0.240226527829F, 0.693147214968F, 1.0F);
@@ -192,14 +207,14 @@ inline V exp2_unit(V r) {
 
 // p · 2^n where `shifted` is n + round_to_integer: its low bits are n, added to p's exponent.
 template <class V>
-inline V scale_by_power(V p, V shifted) {
+SDLORA_INLINED inline V scale_by_power(V p, V shifted) {
   using Format = FloatFormat<SimdValue<V>>;
   const auto n = std::bit_cast<SimdBits<V>>(shifted) << Format::mantissa_bits;
   return std::bit_cast<V>(SimdBits<V>(std::bit_cast<SimdBits<V>>(p) + n));
 }
 
 template <class V>
-inline V exp2_generic(V x) {
+SDLORA_INLINED inline V exp2_generic(V x) {
   using T = SimdValue<V>;
   using Format = FloatFormat<T>;
   // At the lower limit 2^n loses its last exponent bit and the result is 0; at the upper it is infinity.
@@ -211,7 +226,7 @@ inline V exp2_generic(V x) {
 
 // e^x for x below log_max. log2(e) is taken in two parts: one alone would cost |x| roundings.
 template <class V>
-inline V exp_below_overflow(V x) {
+SDLORA_INLINED inline V exp_below_overflow(V x) {
   using T = SimdValue<V>;
   using Format = FloatFormat<T>;
   const V shifted = fused_multiply_add(x, V(Format::log2e), V(Format::round_to_integer));
@@ -222,7 +237,7 @@ inline V exp_below_overflow(V x) {
 }
 
 template <class V>
-inline V exp_generic(V x) {
+SDLORA_INLINED inline V exp_generic(V x) {
   using T = SimdValue<V>;
   const V limit(FloatFormat<T>::log_max);
   return choose(x > limit, V(std::numeric_limits<T>::infinity()), exp_below_overflow(lesser(limit, x)));
@@ -231,7 +246,7 @@ inline V exp_generic(V x) {
 // log(m · 2^k) of u = 1 + f' for u > 0, normal, plus a correction c ≪ 1; the method and the
 // coefficients are those of fdlibm.
 template <class V>
-inline V log_corrected(V u, V exponent_shift, V c) {
+SDLORA_INLINED inline V log_corrected(V u, V exponent_shift, V c) {
   using T = SimdValue<V>;
   using Bits = SimdBits<V>;
   using Format = FloatFormat<T>;
@@ -257,7 +272,7 @@ inline V log_corrected(V u, V exponent_shift, V c) {
 
 // The values of a logarithm outside of its regular domain, by its argument u (1 + x for log1p).
 template <class V>
-inline V log_special(V u, V result) {
+SDLORA_INLINED inline V log_special(V u, V result) {
   using Limits = std::numeric_limits<SimdValue<V>>;
   const V zero(SimdValue<V>(0)), infinity(Limits::infinity());
   result = choose(u == infinity, infinity, result);
@@ -267,7 +282,7 @@ inline V log_special(V u, V result) {
 }
 
 template <class V>
-inline V log_generic(V x) {
+SDLORA_INLINED inline V log_generic(V x) {
   using T = SimdValue<V>;
   using Format = FloatFormat<T>;
   const auto subnormal = x < V(std::numeric_limits<T>::min());
@@ -277,7 +292,7 @@ inline V log_generic(V x) {
 }
 
 template <class V>
-inline V log1p_generic(V x) {
+SDLORA_INLINED inline V log1p_generic(V x) {
   using T = SimdValue<V>;
   const V one(T(1));
   const V u = one + x;
@@ -288,7 +303,7 @@ inline V log1p_generic(V x) {
 
 // log(1 + e) for 0 ≤ e ≤ 1.
 template <class V>
-inline V log1p_unit(V e) {
+SDLORA_INLINED inline V log1p_unit(V e) {
   if constexpr (sizeof(SimdValue<V>) == 4) {
     // Minimax in the relative error, 5.1e-9 before rounding: no division, no splitting.
     const V p =
@@ -303,16 +318,16 @@ inline V log1p_unit(V e) {
 }
 
 template <class V>
-inline V sigmoid_generic(V x) {
+SDLORA_INLINED inline V sigmoid_generic(V x) {
   using T = SimdValue<V>;
-  const V e = exp_below_overflow(V(-absolute(x)));
+  const V e = exp_below_overflow(negative_absolute(x));
   return choose(x < V(T(0)), e, V(T(1))) / (V(T(1)) + e);
 }
 
 template <class V>
-inline V softplus_generic(V x) {
+SDLORA_INLINED inline V softplus_generic(V x) {
   using T = SimdValue<V>;
-  return greater(V(T(0)), x) + log1p_unit(exp_below_overflow(V(-absolute(x))));
+  return greater(V(T(0)), x) + log1p_unit(exp_below_overflow(negative_absolute(x)));
 }
 
 }  // namespace SDLORA_SIMD_TAG
@@ -321,11 +336,15 @@ inline V softplus_generic(V x) {
 inline namespace SDLORA_SIMD_TAG {
 
 // Functions of one value and of a batch: the same arithmetic, so a tail of scalars has the same bits
-// as the batches before it. Plain overloads, because templates would tie with xsimd's of the same name.
+// as the batches before it. Those of batches are plain overloads, because templates would tie with
+// xsimd's of the same name; those of values are templates, so that beside `using namespace sdlora` the
+// C library's functions are still chosen without a doubt.
 
 /// a·b + c with one rounding where the machine has the instruction.
-inline float fma(float a, float b, float c) { return detail::fused_multiply_add(a, b, c); }
-inline double fma(double a, double b, double c) { return detail::fused_multiply_add(a, b, c); }
+template <std::floating_point T>
+inline T fma(T a, T b, T c) {
+  return detail::fused_multiply_add(a, b, c);
+}
 inline Simd<float> fma(Simd<float> a, Simd<float> b, Simd<float> c) {
   return detail::fused_multiply_add(a, b, c);
 }
@@ -336,44 +355,58 @@ inline Simd<double> fma(Simd<double> a, Simd<double> b, Simd<double> c) {
 /// 2^x within 2 ulp of the exact power of the (rounded) argument, exact at integers. Where the result would
 /// be subnormal it falls monotonically to 0 at one below the least exponent (an absolute error of at most
 /// half the smallest normal number); infinity from the end of the range.
-inline float exp2(float x) { return detail::exp2_generic(x); }
-inline double exp2(double x) { return detail::exp2_generic(x); }
+template <std::floating_point T>
+inline T exp2(T x) {
+  return detail::exp2_generic(x);
+}
 inline Simd<float> exp2(Simd<float> x) { return detail::exp2_generic(x); }
 inline Simd<double> exp2(Simd<double> x) { return detail::exp2_generic(x); }
 
 /// e^x within 2 ulp; 0 where the result would be subnormal.
-inline float exp(float x) { return detail::exp_generic(x); }
-inline double exp(double x) { return detail::exp_generic(x); }
+template <std::floating_point T>
+inline T exp(T x) {
+  return detail::exp_generic(x);
+}
 inline Simd<float> exp(Simd<float> x) { return detail::exp_generic(x); }
 inline Simd<double> exp(Simd<double> x) { return detail::exp_generic(x); }
 
 /// The natural logarithm within 2 ulp, of subnormal arguments too.
-inline float log(float x) { return detail::log_generic(x); }
-inline double log(double x) { return detail::log_generic(x); }
+template <std::floating_point T>
+inline T log(T x) {
+  return detail::log_generic(x);
+}
 inline Simd<float> log(Simd<float> x) { return detail::log_generic(x); }
 inline Simd<double> log(Simd<double> x) { return detail::log_generic(x); }
 
 /// log(1 + x), accurate near 0.
-inline float log1p(float x) { return detail::log1p_generic(x); }
-inline double log1p(double x) { return detail::log1p_generic(x); }
+template <std::floating_point T>
+inline T log1p(T x) {
+  return detail::log1p_generic(x);
+}
 inline Simd<float> log1p(Simd<float> x) { return detail::log1p_generic(x); }
 inline Simd<double> log1p(Simd<double> x) { return detail::log1p_generic(x); }
 
 /// 1 / (1 + e^−x), accurate relative to the result in both directions.
-inline float sigmoid(float x) { return detail::sigmoid_generic(x); }
-inline double sigmoid(double x) { return detail::sigmoid_generic(x); }
+template <std::floating_point T>
+inline T sigmoid(T x) {
+  return detail::sigmoid_generic(x);
+}
 inline Simd<float> sigmoid(Simd<float> x) { return detail::sigmoid_generic(x); }
 inline Simd<double> sigmoid(Simd<double> x) { return detail::sigmoid_generic(x); }
 
 /// x · sigmoid(x).
-inline float silu(float x) { return x * sigmoid(x); }
-inline double silu(double x) { return x * sigmoid(x); }
+template <std::floating_point T>
+inline T silu(T x) {
+  return x * sigmoid(x);
+}
 inline Simd<float> silu(Simd<float> x) { return x * sigmoid(x); }
 inline Simd<double> silu(Simd<double> x) { return x * sigmoid(x); }
 
 /// log(1 + e^x), without a threshold: accurate relative to the result down to the underflow.
-inline float softplus(float x) { return detail::softplus_generic(x); }
-inline double softplus(double x) { return detail::softplus_generic(x); }
+template <std::floating_point T>
+inline T softplus(T x) {
+  return detail::softplus_generic(x);
+}
 inline Simd<float> softplus(Simd<float> x) { return detail::softplus_generic(x); }
 inline Simd<double> softplus(Simd<double> x) { return detail::softplus_generic(x); }
 

@@ -213,7 +213,7 @@ void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
       const Rows one(T(1)), zero(T(0));
       const Rows raw = Rows::each(
           [&](std::size_t i) SDLORA_INLINED { return V(V::load_unaligned(dt_rows.row(row(i)) + v) + bias); });
-      const Rows e = exp_below_overflow(Rows(-absolute(raw)));
+      const Rows e = exp_below_overflow(negative_absolute(raw));
       const Rows delta = greater(zero, raw) + log1p_unit(e);
       unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
         const std::size_t at = row(i) * P + v;

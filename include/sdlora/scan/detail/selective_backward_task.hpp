@@ -103,7 +103,7 @@ class BackwardTask {
         load_states(line_[i].carry, d_final, states, (first_line_ + i) * P, E, states);
       }
       for (std::size_t c = ceil_div(length, scan_chunk); c-- > 0;) {
-        chunk(plan_.chunk_begin[s] + c, in_.sequences.first(s) + c * scan_chunk,
+        chunk(plan_.chunk_begin[s] + c, c > 0, in_.sequences.first(s) + c * scan_chunk,
               std::min(scan_chunk, length - c * scan_chunk));
       }
       if constexpr (Wanted.initial_state) {
@@ -113,7 +113,7 @@ class BackwardTask {
   }
 
  private:
-  void chunk(std::size_t index, std::size_t first_row, std::size_t rows) {
+  void chunk(std::size_t index, bool another, std::size_t first_row, std::size_t rows) {
     const std::size_t states = in_.states();
     copy_rows(B_, in_.B, first_row, rows);
     copy_rows(C_, in_.C, first_row, rows);
@@ -121,6 +121,9 @@ class BackwardTask {
       if (!line_[i].active) continue;
       prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
                                   staging_);
+    }
+    for (std::size_t i = 0; i < lines_; ++i) {
+      if (line_[i].active) prefetch(i, another, first_row, rows);
     }
     if constexpr (work.reverse() || work.states()) {
       const T* saved =
@@ -134,6 +137,20 @@ class BackwardTask {
       finish_backward_line<Wanted>(in_, out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
                                    line_[i].dD, line_[i].d_bias, staging_);
     }
+  }
+
+  // What this chunk writes, and what the one before it reads, of one line.
+  void prefetch(std::size_t i, bool another, std::size_t first_row, std::size_t rows) const {
+    const std::size_t channel = (first_line_ + i) * P;
+    if constexpr (Wanted.u) prefetch_rows<2>(out_.u, first_row, rows, channel);
+    if constexpr (Wanted.dt) prefetch_rows<2>(out_.dt, first_row, rows, channel);
+    if constexpr (Wanted.z) prefetch_rows<2>(out_.z, first_row, rows, channel);
+    if (!another) return;
+    const std::size_t before = first_row - scan_chunk;
+    prefetch_rows<2>(in_.u, before, scan_chunk, channel);
+    prefetch_rows<2>(in_.dt, before, scan_chunk, channel);
+    prefetch_rows<2>(d_out_, before, scan_chunk, channel);
+    if (in_.z) prefetch_rows<2>(in_.z, before, scan_chunk, channel);
   }
 
   // States [n, n + States) of all lines of the group.

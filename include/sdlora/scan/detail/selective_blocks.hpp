@@ -232,13 +232,15 @@ struct LineRowsOut {
 };
 
 /// Asks for `length` rows of one line of a matrix ahead of their use: rows are far apart, which the
-/// hardware does not foresee.
-template <class T>
+/// hardware does not foresee. `Locality` 3 brings them into the first-level cache, 2 into the second.
+template <int Locality, class T>
 inline void prefetch_rows(const MatrixView<T>& matrix, std::size_t first_row, std::size_t length,
                           std::size_t first_channel) {
 #if defined(__GNUC__)
   const char* address = reinterpret_cast<const char*>(matrix.row(first_row) + first_channel);
-  for (std::size_t t = 0; t < length; ++t, address += matrix.stride * sizeof(T)) __builtin_prefetch(address);
+  for (std::size_t t = 0; t < length; ++t, address += matrix.stride * sizeof(T)) {
+    __builtin_prefetch(address, 0, Locality);
+  }
 #endif
 }
 

@@ -89,10 +89,10 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
   }
 
   if (ahead.length > 0) {
-    prefetch_rows(in.u, ahead.first_row, ahead.length, ahead.line * P);
-    prefetch_rows(in.dt, ahead.first_row, ahead.length, ahead.line * P);
-    if (gated) prefetch_rows(in.z, ahead.first_row, ahead.length, ahead.line * P);
-    prefetch_rows(out, ahead.first_row, ahead.length, ahead.line * P);
+    prefetch_rows<3>(in.u, ahead.first_row, ahead.length, ahead.line * P);
+    prefetch_rows<3>(in.dt, ahead.first_row, ahead.length, ahead.line * P);
+    if (gated) prefetch_rows<3>(in.z, ahead.first_row, ahead.length, ahead.line * P);
+    prefetch_rows<3>(out, ahead.first_row, ahead.length, ahead.line * P);
   }
 
   const T* A2 = parameters.A2.data() + line * P * states;
