@@ -41,12 +41,13 @@ JsonlDataset windows(const std::filesystem::path& path, std::size_t length) {
 
 int main(int argc, char** argv) {
   std::filesystem::path train, heldout, out;
-  MambaDimensions m{.d_model = 192, .n_layer = 8, .vocab_size = 264, .d_state = 16, .d_conv = 4};
+  MambaDimensions m{.d_model = 160, .n_layer = 8, .vocab_size = 264, .d_state = 16, .d_conv = 4};
   std::size_t length = 512;
   std::size_t threads = 0;
   TrainerOptions options{.epochs = 1,
+                         .steps = 4000,
                          .learning_rate = 3e-3,
-                         .batch_size = 16,
+                         .batch_size = 8,
                          .weight_decay = 0.1,
                          .warm_up_steps = 100,
                          .decay = Decay::Cosine,
@@ -60,7 +61,7 @@ int main(int argc, char** argv) {
   app.add_option("--layers", m.n_layer)->capture_default_str();
   app.add_option("--length", length, "bytes of a training sequence")->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "sequences of a step")->capture_default_str();
-  app.add_option("--epochs", options.epochs)->capture_default_str();
+  app.add_option("--epochs", options.epochs, "where --steps is 0")->capture_default_str();
   app.add_option("--steps", options.steps, "instead of epochs")->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
   app.add_option("--seed", options.seed)->capture_default_str();
