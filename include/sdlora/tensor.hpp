@@ -7,6 +7,7 @@
 #include "tensor/expression.hpp"
 #include "tensor/extents.hpp"
 #include "tensor/functions.hpp"
+#include "tensor/instruction_set.hpp"
 #include "tensor/matmul.hpp"
 #include "tensor/matmul_eigen.hpp"
 #include "tensor/matrix_view.hpp"

@@ -1,0 +1,48 @@
+#pragma once
+
+// g++ before 13 takes the deliberately undefined operands of its own AVX-512 header for mistakes.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#if defined(__FAST_MATH__)
+#error "sdlora: the rounding steps of exp and log need IEEE arithmetic; compile without -ffast-math"
+#endif
+
+// The name of the instruction set that this translation unit is compiled for. Everything whose code
+// depends on it sits in an inline namespace of this name, so that translation units with different
+// flags can be linked together and never share a symbol.
+#if XSIMD_WITH_AVX512BW
+#define SDLORA_SIMD_TAG simd_avx512bw
+#elif XSIMD_WITH_AVX512F
+#define SDLORA_SIMD_TAG simd_avx512f
+#elif XSIMD_WITH_FMA3_AVX2
+#define SDLORA_SIMD_TAG simd_avx2_fma
+#elif XSIMD_WITH_AVX2
+#define SDLORA_SIMD_TAG simd_avx2
+#elif XSIMD_WITH_FMA3_AVX
+#define SDLORA_SIMD_TAG simd_avx_fma
+#elif XSIMD_WITH_AVX
+#define SDLORA_SIMD_TAG simd_avx
+#elif XSIMD_WITH_SSE4_2
+#define SDLORA_SIMD_TAG simd_sse42
+#elif XSIMD_WITH_SSE2
+#define SDLORA_SIMD_TAG simd_sse2
+#elif XSIMD_WITH_NEON64
+#define SDLORA_SIMD_TAG simd_neon64
+#else
+#define SDLORA_SIMD_TAG simd_other
+#endif
+
+// On a function or behind the parameters of a lambda: part of a kernel's loop, never a call.
+#if defined(__GNUC__)
+#define SDLORA_INLINED __attribute__((always_inline))
+#else
+#define SDLORA_INLINED
+#endif
