@@ -80,7 +80,7 @@ double time_of(const std::function<void()>& run, int most = 15) {
 }
 
 __global__ void exp_kernel(float* out, int rounds) {
-  const detail::CudaBlock block(nullptr);
+  const detail::CudaScanBlock block(nullptr);
   float x[8];
   for (int i = 0; i < 8; ++i) x[i] = -static_cast<float>(threadIdx.x + static_cast<unsigned>(i)) * 1e-3F;
   for (int r = 0; r < rounds; ++r) {
@@ -246,7 +246,7 @@ void bench_selective(std::int64_t S, std::int64_t L, int E, const KernelScanOpti
 /// y = Σ_n C·h from the states of all (channel, state) recurrences laid out one after another.
 template <class IO>
 __global__ void prepare_kernel(KernelScanInputs<IO> x, int E, int N, std::int64_t L, float* a, float* b) {
-  const detail::CudaBlock block(nullptr);
+  const detail::CudaScanBlock block(nullptr);
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= L * E * N) return;
   const std::int64_t t = i % L, n = i / L % N, e = i / L / N;
@@ -257,7 +257,7 @@ __global__ void prepare_kernel(KernelScanInputs<IO> x, int E, int N, std::int64_
 }
 template <class IO>
 __global__ void finish_kernel(KernelScanInputs<IO> x, int E, int N, std::int64_t L, const float* h, IO* out) {
-  const detail::CudaBlock block(nullptr);
+  const detail::CudaScanBlock block(nullptr);
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= L * E) return;
   const std::int64_t t = i % L, e = i / L;

@@ -72,9 +72,18 @@ TEST_CASE("device storage: zero, copies that overlap, moves, memory comes back")
   CHECK(b.data() == place);
   a = std::move(b);
   CHECK(a.data() == place);
+  const auto reserved = [] {
+    std::uint64_t bytes = 0;
+    detail::check_cuda(
+        cudaMemPoolGetAttribute(detail::cuda_pool(), cudaMemPoolAttrReservedMemCurrent, &bytes), "pool");
+    return bytes;
+  };
+  const std::uint64_t before = reserved();
+  CHECK(before >= 4000);
+  for (int i = 0; i < 100; ++i) a = Ints(1000);
   a = Ints();
-  const Ints again(1000);
-  CHECK(again.data() == place);
+  detail::check_cuda(cudaDeviceSynchronize(), "pool");
+  CHECK(reserved() == before);
 }
 
 TEST_CASE("device storage: more than there is") {
