@@ -57,7 +57,7 @@ else
 fi
 
 # The other benchmarks print tables of their own.
-others=(selective_scan expression)
+others=(selective_scan expression train_step)
 for name in "${others[@]}"; do
   [[ -x $programs/$name ]] || continue
   say "== $name"
