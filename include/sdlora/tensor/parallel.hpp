@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -33,8 +32,9 @@ class ThreadTeam {
 
   void resize(std::size_t count) {
     stop();
-    stopping_ = false;
-    for (std::size_t i = 1; i < count; ++i) threads_.emplace_back([this, seen = generation_] { work(seen); });
+    stopping_.store(false, std::memory_order_relaxed);
+    const std::uint64_t now = generation_.load(std::memory_order_relaxed);
+    for (std::size_t i = 1; i < count; ++i) threads_.emplace_back([this, now] { work(now); });
   }
 
   using Task = void (*)(const void* context, std::size_t index);
@@ -46,20 +46,18 @@ class ThreadTeam {
       return;
     }
     const std::lock_guard exclusive(one_job_);
-    {
-      const std::lock_guard lock(mutex_);
-      task_ = task;
-      context_ = context;
-      count_ = count;
-      next_.store(0, std::memory_order_relaxed);
-      busy_ = threads_.size();
-      error_ = nullptr;
-      ++generation_;
-    }
-    wake_.notify_all();
+    task_ = task;
+    context_ = context;
+    count_ = count;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(threads_.size(), std::memory_order_relaxed);
+    error_ = nullptr;
+    begin();
     drain();
-    std::unique_lock lock(mutex_);
-    finished_.wait(lock, [this] { return busy_ == 0; });
+    await([this] { return busy_.load(std::memory_order_acquire) == 0; },
+          [this] {
+            if (const std::size_t busy = busy_.load(std::memory_order_acquire); busy != 0) busy_.wait(busy);
+          });
     if (error_) std::rethrow_exception(error_);
   }
 
@@ -67,13 +65,35 @@ class ThreadTeam {
   ThreadTeam() { resize(std::max(1U, std::thread::hardware_concurrency())); }
 
   void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
+    stopping_.store(true, std::memory_order_relaxed);
+    begin();
     for (auto& thread : threads_) thread.join();
     threads_.clear();
+  }
+
+  /// Lets the threads see what has been set before.
+  void begin() {
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+  }
+
+  /// Looks for a while before it sleeps: loops follow each other closely, and waking a thread takes as
+  /// long as many of them.
+  template <class Done, class Sleep>
+  static void await(const Done& done, const Sleep& sleep) {
+    for (int i = 0; i < 2000; ++i) {
+      if (done()) return;
+      relax();
+    }
+    while (!done()) sleep();
+  }
+
+  static void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
   }
 
   void drain() {
@@ -85,7 +105,7 @@ class ThreadTeam {
         task_(context_, i);
       } catch (...) {
         // Of several, that of the lowest task: the one that a single thread would meet first.
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(error_mutex_);
         if (!error_ || i < failed_) {
           error_ = std::current_exception();
           failed_ = i;
@@ -97,18 +117,13 @@ class ThreadTeam {
 
   void work(std::uint64_t seen) {
     for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
-        if (stopping_) return;
-        seen = generation_;
-      }
+      await([&] { return generation_.load(std::memory_order_acquire) != seen; },
+            [&] { generation_.wait(seen, std::memory_order_acquire); });
+      if (stopping_.load(std::memory_order_relaxed)) return;
+      // The next job cannot begin before this thread has taken part in this one.
+      ++seen;
       drain();
-      {
-        const std::lock_guard lock(mutex_);
-        --busy_;
-      }
-      finished_.notify_one();
+      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
     }
   }
 
@@ -116,18 +131,16 @@ class ThreadTeam {
 
   std::vector<std::thread> threads_;
   std::mutex one_job_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable finished_;
+  std::mutex error_mutex_;
+  std::atomic<std::uint64_t> generation_{0};
   std::atomic<std::size_t> next_{0};
+  std::atomic<std::size_t> busy_{0};
+  std::atomic<bool> stopping_{false};
   Task task_ = nullptr;
   const void* context_ = nullptr;
   std::size_t count_ = 0;
-  std::size_t busy_ = 0;
-  std::uint64_t generation_ = 0;
   std::exception_ptr error_;
   std::size_t failed_ = 0;
-  bool stopping_ = false;
 };
 
 }  // namespace detail
