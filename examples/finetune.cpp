@@ -1,5 +1,6 @@
 // Fine-tunes any Mamba checkpoint on JSONL data and writes the adapter.
 #include <sdlora/io/adapter.hpp>
+#include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/tensor/parallel.hpp>
@@ -24,7 +25,6 @@ JsonlDataset open_data(const std::filesystem::path& path, const CheckpointConfig
   const JsonlDataset data = config.tokenizer == std::optional<std::string>("byte")
                                 ? JsonlDataset::open(path, ByteTokenizer{}, options)
                                 : JsonlDataset::open(path, options);
-  std::fprintf(stderr, "%s\n", data.report().c_str());
   return data;
 }
 
@@ -95,6 +95,11 @@ int main(int argc, char** argv) {
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty()) evaluation = open_data(evaluation_path, config, max_length);
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    std::fprintf(stderr, "%s\n", data.report().c_str());
+    if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
+    // What a killed run left half-written beside the names that it writes.
+    for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/selection.json"})
+      remove_leftovers(out / name);
 
     Selection selection;
     if (choice.selects) {

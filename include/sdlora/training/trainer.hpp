@@ -97,7 +97,9 @@ class Trainer {
     };
     const TrainerOptions& o = options_;
     require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1");
-    require(o.batch_size > 0 && o.accumulation > 0, "a batch size and an accumulation of at least 1");
+    constexpr std::size_t most = std::size_t{1} << 24;
+    require(o.batch_size > 0 && o.batch_size <= most && o.accumulation > 0 && o.accumulation <= most,
+            "a batch size and an accumulation of 1 to 2^24");
     require(std::isfinite(o.learning_rate) && o.learning_rate > 0.0, "a learning rate above 0");
     require(std::isfinite(o.weight_decay) && o.weight_decay >= 0.0, "a weight decay of at least 0");
     require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)");

@@ -1,0 +1,262 @@
+#include "safetensors_support.hpp"
+#include "support.hpp"
+#include "support/reference_file.hpp"
+#include "support/tiny_models.hpp"
+
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/model/fingerprint.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace sdlora;
+using namespace sdlora_test;
+using test::check_error;
+
+namespace {
+
+/// A tiny checkpoint on disk, to be changed and written again.
+struct Checkpoint {
+  test::Folder folder;
+  std::map<std::string, std::pair<std::vector<std::size_t>, std::vector<float>>> tensors;
+
+  Checkpoint() {
+    save_base(*rough_base<TinyAny, float>(tiny_dimensions), folder.path());
+    const TensorFile file = TensorFile::open(folder / "model.safetensors");
+    for (const std::string& name : file.names())
+      tensors[name] = {file.info(name).shape, file.read<float>(name)};
+  }
+  void write() const {
+    SafetensorsWriter writer;
+    for (const auto& [name, tensor] : tensors)
+      writer.add(name, Dtype::F32, tensor.first, std::span<const float>(tensor.second));
+    writer.save(folder / "model.safetensors");
+  }
+  /// config.json with one field of another value.
+  template <class Value>
+  void set(const char* key, const Value& value) const {
+    nlohmann::json config = nlohmann::json::parse(test::content(folder / "config.json"));
+    config[key] = value;
+    folder.write("config.json", config.dump());
+  }
+  auto load() const { return load_base<TinyAny>(folder.path()); }
+  void check_refused(const char* file, std::initializer_list<std::string> parts) const {
+    check_error<FileError>([&] { load(); }, {(folder / file).string()});
+    check_error<FileError>([&] { load(); }, parts);
+  }
+};
+
+/// Tiny, but wider.
+struct Wide {
+  static constexpr MambaConfig config{.d_model = 12, .n_layer = 2, .vocab_size = 19, .dt_rank = 3};
+};
+
+/// Largest relative difference of any value.
+template <class A, class B>
+double difference(const A& a, const B& b) {
+  std::map<std::string, std::vector<double>> values;
+  a.visit([&](const std::string& name, auto view, const auto&) {
+    for (std::size_t i = 0; i < view.rows * view.cols; ++i)
+      values[name].push_back(static_cast<double>(view.data[i]));
+  });
+  double largest = 0.0;
+  b.visit([&](const std::string& name, auto view, const auto&) {
+    REQUIRE(values.at(name).size() == view.rows * view.cols);
+    for (std::size_t i = 0; i < view.rows * view.cols; ++i) {
+      const double x = values.at(name)[i], y = static_cast<double>(view.data[i]);
+      largest = std::max(largest, std::abs(x - y) / std::max(1e-30, std::abs(x)));
+    }
+  });
+  return largest;
+}
+
+std::filesystem::path reference(const char* name) { return ReferenceFile::path_of(name); }
+
+}  // namespace
+
+TEST_CASE("base checkpoint: F32 comes back bit for bit, in any type and precision") {
+  const test::Folder folder;
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  save_base(*base, folder / "a" / "b", {.tokenizer = "byte", .end_of_text = 7});
+  const auto again = load_base<TinyAny>(folder / "a" / "b");
+  CHECK(again->dimensions() == tiny_dimensions);
+  CHECK(fingerprint(*again) == fingerprint(*base));
+  CHECK(again->A(1)(3, 4) == base->A(1)(3, 4));
+  CHECK(difference(*base, *load_base<Tiny>(folder / "a" / "b")) == 0.0);
+  CHECK(difference(*base, *load_base<Tiny, double>(folder / "a" / "b")) == 0.0);
+  const CheckpointConfig config = read_checkpoint_config(folder / "a" / "b");
+  CHECK(config.tokenizer == "byte");
+  CHECK(config.end_of_text == 7);
+  CHECK(config.norm_epsilon == tiny_dimensions.norm_epsilon);
+}
+
+TEST_CASE("base checkpoint: narrow dtypes round to nearest") {
+  const test::Folder folder;
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  for (const auto& [dtype, ulp] : {std::pair{Dtype::BF16, 0x1p-8}, std::pair{Dtype::F16, 0x1p-11}}) {
+    save_base(*base, folder.path(), {.dtype = dtype});
+    CHECK(TensorFile::open(folder / "model.safetensors").info("backbone.norm_f.weight").dtype == dtype);
+    const auto again = load_base<TinyAny>(folder.path());
+    const double largest = difference(*base, *again);
+    CHECK(largest <= (dtype == Dtype::F16 ? 4.0 * ulp : ulp));  // F16: some are subnormal
+    CHECK(largest > ulp / 8.0);
+    save_base(*again, folder.path(), {.dtype = dtype});
+    CHECK(fingerprint(*load_base<TinyAny>(folder.path())) == fingerprint(*again));
+  }
+  auto wide = rough_base<TinyAny, float>(tiny_dimensions);
+  wide->layer(0).D.data[0] = 1e6F;
+  const std::string before = test::content(folder / "model.safetensors");
+  check_error<ArgumentError>([&] { save_base(*wide, folder.path(), {.dtype = Dtype::F16}); },
+                             {"mixer.D", "F16"});
+  wide->layer(0).D.data[0] = std::numeric_limits<float>::quiet_NaN();
+  check_error<Error>([&] { save_base(*wide, folder.path()); }, {"mixer.D", "not finite", "element 0"});
+  CHECK(test::content(folder / "model.safetensors") == before);
+  CHECK(folder.entries() == 2);
+}
+
+TEST_CASE("base checkpoint: new weights never stand beside the config.json of other ones") {
+  const test::Folder folder;
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  save_base(*base, folder.path(), {.tokenizer = "byte"});
+  // A directory under the weights' name: they cannot be written, and the run ends there.
+  std::filesystem::remove(folder / "model.safetensors");
+  std::filesystem::create_directory(folder / "model.safetensors");
+  CHECK_THROWS_AS(save_base(*base, folder.path(), {.tokenizer = "byte"}), FileError);
+  CHECK(std::filesystem::exists(folder / "config.json"));
+  CHECK_THROWS_AS(save_base(*base, folder.path()), FileError);
+  CHECK(!std::filesystem::exists(folder / "config.json"));
+
+  folder.write("file", "");
+  check_error<FileError>([&] { save_base(*base, folder / "file"); },
+                         {(folder / "file").string(), "directory"});
+}
+
+TEST_CASE("base checkpoint: what save_pretrained writes loads, and the state-spaces style") {
+  const auto one = load_base<presets::AnyMamba>(reference("one_layer"));
+  CHECK(one->dimensions().d_model == 8);
+  CHECK(one->dimensions().dt_rank == 1);  // "auto"
+  const auto two = load_base<presets::AnyMamba>(reference("two_layers"));
+  CHECK(two->dimensions().d_model == 13);
+  CHECK(two->dimensions().n_layer == 2);
+  CHECK(two->dimensions().dt_rank == 3);
+  CHECK(two->dimensions().vocab_size == 37);
+  const auto three = load_base<presets::AnyMamba>(reference("three_layers"));
+  CHECK(three->dimensions().n_layer == 3);
+  const TensorFile file = TensorFile::open(reference("three_layers") / "model.safetensors");
+  const auto x_proj = file.read<float>("backbone.layers.2.mixer.x_proj.weight");
+  CHECK(three->layer(2).x_proj(1, 2) == x_proj[1 * 36 + 2]);
+  CHECK(three->A(2)(5, 3) == -std::exp(file.read<float>("backbone.layers.2.mixer.A_log")[5 * 16 + 3]));
+
+  const auto original = load_base<presets::AnyMamba>(reference("original_keys"));
+  CHECK(original->dimensions().vocab_size == 32);  // 29, padded
+  const test::Folder folder;
+  save_base(*original, folder.path());  // in the other style
+  CHECK(fingerprint(*load_base<presets::AnyMamba>(folder.path())) == fingerprint(*original));
+}
+
+TEST_CASE("base checkpoint: a stored head must be the embedding") {
+  Checkpoint c;
+  const std::string embedding = "backbone.embeddings.weight";
+  c.tensors["lm_head.weight"] = c.tensors.at(embedding);
+  c.write();
+  CHECK(difference(*c.load(), *rough_base<TinyAny, float>(tiny_dimensions)) == 0.0);
+  c.tensors["lm_head.weight"].second[18 * 10 + 9] += 1.0F;
+  c.write();
+  c.check_refused("model.safetensors", {"lm_head.weight", "tied", "row 18", "not supported"});
+  c.tensors["lm_head.weight"] = {{1, 10}, std::vector<float>(10)};
+  c.write();
+  c.check_refused("model.safetensors", {"lm_head.weight", "[19, 10]", "[1, 10]"});
+}
+
+TEST_CASE("base checkpoint: tensors that are missing, too many, misshapen or not finite") {
+  const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const auto& [name, tensor] : Checkpoint().tensors) all.push_back(name);
+    return all;
+  }();
+  CHECK(names.size() == 22);
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    Checkpoint c;
+    const auto kept = c.tensors.at(name);
+    c.tensors.erase(name);
+    c.write();
+    c.check_refused("model.safetensors", {name, "missing"});
+    c.tensors[name] = {{kept.second.size(), 1, 1, 1}, kept.second};
+    c.write();
+    c.check_refused("model.safetensors",
+                    {name, "expected shape", "found [" + std::to_string(kept.second.size())});
+    c.tensors[name] = kept;
+    c.tensors[name].second.back() = -std::numeric_limits<float>::infinity();
+    c.write();
+    c.check_refused("model.safetensors",
+                    {name, "element " + std::to_string(kept.second.size() - 1), "-infinity"});
+  }
+  Checkpoint c;
+  c.tensors["backbone.layers.2.norm.weight"] = c.tensors.at("backbone.layers.1.norm.weight");
+  c.write();
+  c.check_refused("model.safetensors", {"backbone.layers.2.norm.weight", "2 layers", "besides"});
+}
+
+TEST_CASE("base checkpoint: a config.json that contradicts the weights, however large") {
+  for (const std::uint64_t size : {std::uint64_t{9}, std::uint64_t{1} << 24, std::uint64_t{1} << 63}) {
+    for (const char* key : {"hidden_size", "num_hidden_layers", "vocab_size", "time_step_rank"}) {
+      CAPTURE(key);
+      CAPTURE(size);
+      const Checkpoint c;
+      c.set(key, size);
+      if (std::string(key) == "hidden_size") c.set("intermediate_size", 2 * size);
+      const std::string text = test::error_of<FileError>([&] { c.load(); });
+      CHECK(text.find(c.folder.path().string()) != std::string::npos);
+    }
+  }
+  const auto field = [](const char* key, auto value, std::initializer_list<std::string> parts) {
+    const Checkpoint c;
+    c.set(key, value);
+    c.check_refused("config.json", {std::string("field ") + key});
+    c.check_refused("config.json", parts);
+  };
+  field("state_size", 8, {"expected 16", "found 8"});
+  field("conv_kernel", 3, {"expected 4", "found 3"});
+  field("use_bias", true, {"expected false", "found true"});
+  field("use_conv_bias", false, {"expected true", "found false"});
+  field("hidden_act", "gelu", {"\"silu\"", "\"gelu\""});
+  field("tie_word_embeddings", false, {"expected true", "found false"});
+  field("intermediate_size", 21, {"20", "21"});
+  field("num_hidden_layers", -1, {"-1"});
+  const Checkpoint c;
+  c.set("expand", 4);
+  c.set("intermediate_size", 40);
+  c.check_refused("config.json", {"field expand", "expected 2", "found 4"});
+}
+
+TEST_CASE("base checkpoint: a type of other sizes than the checkpoint's is refused") {
+  const Checkpoint c;
+  check_error<ArgumentError>([&] { load_base<Wide>(c.folder.path()); }, {"d_model", "12", "10", "AnyMamba"});
+}
+
+TEST_CASE("base checkpoint: files that are missing or cut short") {
+  const test::Folder none;
+  check_error<FileError>([&] { load_base<TinyAny>(none / "absent"); }, {(none / "absent").string()});
+  check_error<FileError>([&] { load_base<TinyAny>(none.path()); }, {"config.json"});
+  Checkpoint c;
+  const std::string whole = test::content(c.folder / "model.safetensors");
+  for (std::size_t size = 0; size < whole.size(); size += 997) {
+    c.folder.write("model.safetensors", whole.substr(0, size));
+    c.check_refused("model.safetensors", {});
+  }
+  std::filesystem::remove(c.folder / "model.safetensors");
+  check_error<FileError>([&] { c.load(); }, {c.folder.path().string(), "model.safetensors"});
+  // A layer too many in config.json, with tensors of no values where it is looked for.
+  const Checkpoint d;
+  d.set("num_hidden_layers", 3);
+  d.check_refused("model.safetensors", {"backbone.layers.2.mixer.in_proj.weight", "missing"});
+}

@@ -1,0 +1,141 @@
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+using namespace programs;
+
+TEST_CASE("programs: every placement trains, scores, generates, and merges or says why not") {
+  const Workplace at;
+  const Arguments text{"--model", at.at("base"), "--text", "3 and one is 4"};
+  const Scores base = score(text);
+  for (const std::string placement : {"sdlora", "lora-linear", "lora-ssm", "lora-all", "bitfit", "prompt",
+                                      "prefix", "initial-state", "full"}) {
+    CAPTURE(placement);
+    const std::string out = at.at(placement);
+    const Result trained =
+        run("finetune", with(at.finetune(placement, placement), {"--eval", at.at("dev.jsonl")}));
+    CAPTURE(trained.err);
+    REQUIRE(trained.status == 0);
+    CHECK(trained.out.empty());
+    CHECK(trained.err.find(placement) != std::string::npos);
+    CHECK(trained.err.find("evaluation after step 3") != std::string::npos);
+    CHECK(names_in(out) == std::vector<std::string>{"adapter.safetensors", "checkpoint", "metrics.jsonl"});
+    const std::vector<std::string> kept = names_in(out + "/checkpoint");
+    CHECK(kept == (placement == "sdlora"
+                       ? std::vector<std::string>{"checkpoint.safetensors", "selection.json"}
+                       : std::vector<std::string>{"checkpoint.safetensors"}));
+
+    const Scores adapted = score(with(text, {"--adapter", out}));
+    CHECK(largest_difference(base, adapted) > 1e-4);
+    const std::string generated = run_well(
+        "generate", {"--model", at.at("base"), "--adapter", out, "--prompt", "3 and", "--max-tokens", "5"});
+    CHECK(generated.starts_with("3 and"));
+
+    const Arguments merge{"--model", at.at("base"), "--adapter", out, "--out", out + "-merged"};
+    if (placement == "prompt" || placement == "prefix" || placement == "initial-state") {
+      check_fails("merge", merge, {placement, "cannot be merged", "keep it as an adapter"});
+      CHECK(!std::filesystem::exists(out + "-merged"));
+      continue;
+    }
+    CHECK(run_well("merge", merge).empty());
+    CHECK(names_in(out + "-merged") == std::vector<std::string>{"config.json", "model.safetensors"});
+    const Scores merged = score({"--model", out + "-merged", "--text", "3 and one is 4"});
+    CHECK(largest_difference(adapted, merged) < 2e-5);
+    // An adapter belongs to its base, not to what it was merged into.
+    check_fails("score", {"--model", out + "-merged", "--adapter", out, "--text", "abc"},
+                {"base_fingerprint", "adapter.safetensors"});
+  }
+}
+
+TEST_CASE("programs: finetune on token ids, on a checkpoint whose tokens are not bytes") {
+  const Workplace at;
+  const Arguments arguments{"--model", at.at("ids_base"), "--data",       at.at("ids.jsonl"), "--placement",
+                            "bitfit",  "--out",           at.at("tuned"), "--epochs",         "2"};
+  CHECK(run_well("finetune", arguments).empty());
+  const Arguments ids{"--model", at.at("ids_base"), "--ids", "1,5,6,7"};
+  CHECK(largest_difference(score(ids), score(with(ids, {"--adapter", at.at("tuned")}))) > 1e-5);
+  const std::string log = test::content(at / "tuned/metrics.jsonl");
+  CHECK(std::count(log.begin(), log.end(), '\n') == 6);  // 10 examples in batches of 4, twice
+}
+
+TEST_CASE("programs: finetune refuses to begin over an earlier run, and leaves it as it was") {
+  const Workplace at;
+  run_well("finetune", at.finetune("sdlora", "out"));
+  const std::string selection = test::content(at / "out/checkpoint/selection.json");
+  Arguments again = with(at.finetune("sdlora", "out"), {"--seed", "7"});
+  check_fails("finetune", again, {"checkpoint.safetensors", "--resume"});
+  CHECK(test::content(at / "out/checkpoint/selection.json") == selection);
+  // Resuming with other settings is no resuming.
+  const Result other = run("finetune", with(again, {"--resume"}));
+  CHECK(other.status == 1);
+  CHECK(other.err.find("seed") != std::string::npos);
+}
+
+TEST_CASE("programs: finetune says what is wrong") {
+  const Workplace at;
+  const auto fails = [&](const Arguments& more, std::initializer_list<std::string> parts) {
+    check_fails("finetune", more, parts);
+    CHECK(!std::filesystem::exists(at / "out/adapter.safetensors"));
+  };
+  const auto changed = [&](const std::string& option, const std::string& value) {
+    Arguments arguments = at.finetune("lora-linear", "out");
+    for (std::size_t i = 0; i + 1 < arguments.size(); i += 2) {
+      if (arguments[i] == option) {
+        arguments[i + 1] = value;
+        return arguments;
+      }
+    }
+    return with(arguments, {option, value});
+  };
+  fails({}, {"--model"});
+  fails({"--model", at.at("base")}, {"required"});
+  fails(changed("--nonsense", "1"), {"--nonsense"});
+  fails(changed("--rank", "0"), {"--rank"});
+  fails(changed("--rank", "-2"), {"--rank"});
+  fails(changed("--rank", "two"), {"--rank"});
+  fails(changed("--steps", "0"), {"--steps"});
+  fails(changed("--epochs", "2"), {"--epochs", "--steps"});
+  fails(changed("--batch-size", "-1"), {"--batch-size"});
+  fails(changed("--placement", "lora"), {"placement 'lora'", "lora-linear", "sdlora"});
+  fails(changed("--placement", "frozen"), {"trains nothing"});
+  fails(changed("--model", at.at("absent")), {at.at("absent")});
+  fails(changed("--model", at.at("train.jsonl")), {"train.jsonl"});
+  fails(changed("--data", at.at("absent.jsonl")), {"absent.jsonl"});
+  fails(changed("--eval", at.at("absent.jsonl")), {"absent.jsonl"});
+  at.write("bad.jsonl", "{\"text\": \"good\"}\n\n{\"text\": \"good\"\n");
+  fails(changed("--data", at.at("bad.jsonl")), {"bad.jsonl", "line 3"});
+  at.write("fields.jsonl", "{\"text\": \"good\"}\n{\"txt\": \"good\"}\n");
+  fails(changed("--data", at.at("fields.jsonl")), {"fields.jsonl", "line 2"});
+  at.write("utf8.jsonl", "{\"text\": \"\xff\"}\n");
+  fails(changed("--data", at.at("utf8.jsonl")), {"utf8.jsonl", "line 1"});
+  at.write("empty.jsonl", "");
+  fails(changed("--data", at.at("empty.jsonl")), {"empty.jsonl"});
+  at.write("ids_out.jsonl", "{\"input_ids\": [264, 1], \"labels\": [0, 1]}\n");
+  fails(changed("--data", at.at("ids_out.jsonl")), {"ids_out.jsonl", "line 1", "264"});
+  // Text on a checkpoint whose tokens are not bytes.
+  fails(changed("--model", at.at("ids_base")), {"train.jsonl", "input_ids"});
+}
+
+TEST_CASE("programs: finetune says which option makes no sense before it trains") {
+  const Workplace at;
+  const auto fails = [&](const std::string& placement, const Arguments& more, const std::string& part) {
+    CAPTURE(part);
+    const Result result = run("finetune", with(at.finetune(placement, "out"), more));
+    CAPTURE(result.err);
+    CHECK(result.status > 0);
+    CHECK(result.status < 126);
+    CHECK(result.out.empty());
+    CHECK(result.err.find(part) != std::string::npos);
+    CHECK(!std::filesystem::exists(at / "out/adapter.safetensors"));
+    CHECK(!std::filesystem::exists(at / "out/checkpoint/checkpoint.safetensors"));
+  };
+  fails("lora-linear", {"--dropout", "1"}, "dropout");
+  fails("lora-linear", {"--weight-decay", "-1"}, "decay");
+  fails("lora-linear", {"--clip", "-1"}, "clipping");
+  fails("lora-linear", {"--accumulation", "0"}, "accumulation");
+  at.write("file", "");
+  fails("lora-linear", {"--eval", at.at("dev.jsonl"), "--max-length", "1"}, "1");
+}

@@ -1,0 +1,115 @@
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+using namespace programs;
+
+TEST_CASE("programs: score of ids, a text and a file") {
+  const Workplace at;
+  const std::string text = "Zebra \xc3\xa9!\n";
+  at.write("text", text);
+  std::string list;
+  for (const char c : text)
+    list += (list.empty() ? "" : ",") + std::to_string(static_cast<int>(static_cast<unsigned char>(c)));
+  const Scores ids = score({"--model", at.at("base"), "--ids", list});
+  const Scores as_text = score({"--model", at.at("base"), "--text", text});
+  const Scores file = score({"--model", at.at("base"), "--file", at.at("text"), "--threads", "1"});
+  CHECK(ids.ids.size() == text.size());
+  CHECK(largest_difference(ids, as_text) == 0.0);
+  CHECK(largest_difference(ids, file) == 0.0);
+  CHECK(ids.perplexity == file.perplexity);
+
+  std::istringstream lines(run_well("score", {"--model", at.at("base"), "--ids", list}));
+  for (std::size_t i = 0; i < ids.logprobs.size(); ++i) {
+    std::int32_t id = 0;
+    double value = 0.0;
+    REQUIRE((lines >> id >> value));
+    CHECK(id == ids.ids[i + 1]);
+    CHECK(value == doctest::Approx(ids.logprobs[i]).epsilon(1e-4));
+  }
+  std::string word;
+  double perplexity = 0.0;
+  REQUIRE((lines >> word >> perplexity));
+  CHECK(word == "perplexity");
+  CHECK(perplexity == doctest::Approx(ids.perplexity).epsilon(1e-4));
+}
+
+TEST_CASE("programs: score says what is wrong") {
+  const Workplace at;
+  const std::string base = at.at("base");
+  check_fails("score", {"--model", base}, {"--ids"});
+  check_fails("score", {"--model", base, "--ids", "1,2", "--text", "ab"}, {"--text"});
+  check_fails("score", {"--model", base, "--ids", "1"}, {"at least 2 tokens", "found 1"});
+  check_fails("score", {"--model", base, "--text", ""}, {"at least 2 tokens"});
+  check_fails("score", {"--model", base, "--ids", "1,x"}, {"--ids"});
+  check_fails("score", {"--model", base, "--ids", "1,264"}, {"264"});
+  check_fails("score", {"--model", base, "--ids", "-1,2"}, {"-1"});
+  check_fails("score", {"--model", base, "--file", at.at("absent")}, {at.at("absent")});
+  check_fails("score", {"--model", at.at("absent"), "--ids", "1,2"}, {at.at("absent")});
+  check_fails("score", {"--model", at.at("ids_base"), "--text", "abc"}, {"config.json", "byte", "--ids"});
+  check_fails("score", {"--model", base, "--adapter", at.at("absent"), "--ids", "1,2"},
+              {at.at("absent/adapter.safetensors")});
+  check_fails("score", {"--model", base, "--adapter", base, "--ids", "1,2"}, {"adapter.safetensors"});
+  run_well("finetune", at.finetune("bitfit", "tuned"));
+  check_fails("score", {"--model", at.at("other_base"), "--adapter", at.at("tuned"), "--ids", "1,2"},
+              {at.at("tuned/adapter.safetensors"), "base_fingerprint", "weights differ"});
+  check_fails("score", {"--model", at.at("ids_base"), "--adapter", at.at("tuned"), "--ids", "1,2"},
+              {at.at("tuned/adapter.safetensors"), "vocab_size", "37", "264"});
+  // The first half of the weights.
+  const std::string weights = test::content(at / "base/model.safetensors");
+  at.write("base/model.safetensors", weights.substr(0, weights.size() / 2));
+  check_fails("score", {"--model", base, "--ids", "1,2"}, {"base/model.safetensors", "cut short"});
+  at.write("base/config.json", "{\"model_type\": \"mamba2\"}");
+  check_fails("score", {"--model", base, "--ids", "1,2"}, {"base/config.json", "model_type", "mamba2"});
+}
+
+TEST_CASE("programs: generate repeats itself by seed, and is the model's likeliest without temperature") {
+  const Workplace at;
+  const Arguments text{"--model", at.at("base"), "--prompt", "abc", "--max-tokens", "30"};
+  const std::string once = run_well("generate", with(text, {"--seed", "5", "--temperature", "1"}));
+  CHECK(once.starts_with("abc"));
+  CHECK(once.ends_with("\n"));
+  CHECK(once == run_well("generate", with(text, {"--seed", "5", "--temperature", "1", "--threads", "1"})));
+  CHECK(once != run_well("generate", with(text, {"--seed", "6", "--temperature", "1"})));
+  CHECK(run_well("generate", with(text, {"--temperature", "0"})) ==
+        run_well("generate", with(text, {"--temperature", "1", "--top-k", "1"})));
+
+  std::istringstream out(run_well(
+      "generate", {"--model", at.at("ids_base"), "--ids", "3,4", "--max-tokens", "4", "--temperature", "0"}));
+  std::vector<int> ids;
+  for (int id = 0; out >> id;) ids.push_back(id);
+  REQUIRE(ids.size() == 4);
+  // No other first token scores higher.
+  const auto last = [&](int id) {
+    return score({"--model", at.at("ids_base"), "--ids", "3,4," + std::to_string(id)}).logprobs.back();
+  };
+  const double best = last(ids[0]);
+  for (const int id : {0, 5, 17, 36}) CHECK(last(id) <= best);
+}
+
+TEST_CASE("programs: generate says what is wrong, and prints no prompt first") {
+  const Workplace at;
+  const std::string base = at.at("base");
+  check_fails("generate", {"--model", base}, {"--prompt", "--ids"});
+  check_fails("generate", {"--model", base, "--prompt", "a", "--ids", "1"}, {"--ids"});
+  check_fails("generate", {"--model", base, "--ids", "999"}, {"999"});
+  check_fails("generate", {"--model", base, "--prompt", "abc", "--temperature", "-1"}, {"temperature"});
+  check_fails("generate", {"--model", base, "--prompt", "abc", "--top-p", "-1"}, {"top_p"});
+  check_fails("generate", {"--model", at.at("ids_base"), "--prompt", "abc"}, {"config.json", "byte"});
+  check_fails("generate", {"--model", base, "--prompt", "abc", "--adapter", at.at("absent")},
+              {at.at("absent/adapter.safetensors")});
+  at.write("base/model.safetensors", "short");
+  check_fails("generate", {"--model", base, "--prompt", "abc"}, {"base/model.safetensors"});
+}
+
+TEST_CASE("programs: a full disk is noticed") {
+  if (!std::filesystem::exists("/dev/full")) return;
+  const Workplace at;
+  const Result result = run("score", {"--model", at.at("base"), "--ids", "1,2"}, "/dev/full");
+  CHECK(result.status == 1);
+  CHECK(result.err.find("standard output") != std::string::npos);
+}
