@@ -1,0 +1,101 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <sdlora/scan/selective_scan_arguments.hpp>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace {
+
+using namespace sdlora;
+
+/// Arguments that fit together, for one case at a time to spoil.
+struct Fitting {
+  std::array<std::size_t, 3> offsets{0, 3, 5};
+  std::vector<float> memory = std::vector<float>(64, 0.5F);
+  SelectiveScanInputs<float> in;
+  SelectiveScanGradientOutputs<float> out;
+
+  Fitting() {
+    float* p = memory.data();
+    in.sequences = {offsets};
+    in.u = in.dt = in.z = {p, 5, 4};
+    in.B = in.C = {p, 5, 2};
+    in.A = {p, 4, 2};
+    in.D = in.dt_bias = in.initial_state = p;
+    out.u = out.dt = out.z = {p, 5, 4};
+    out.B = out.C = {p, 5, 2};
+    out.A = out.D = out.dt_bias = out.initial_state = p;
+  }
+  Fitting(const Fitting&) = delete;
+  Fitting& operator=(const Fitting&) = delete;
+
+  void check_inputs() const { detail::check_selective_scan_inputs<2>(in); }
+  void check_gradients(const SelectiveScanGradients& wanted = SelectiveScanGradients::all()) const {
+    detail::check_selective_scan_gradients<float>(in, in.u, wanted, out);
+  }
+};
+
+template <class Function>
+std::string message(const Function& f) {
+  try {
+    f();
+  } catch (const ShapeError& error) {
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+bool mentions(const std::string& text, const char* word) { return text.find(word) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("selective scan arguments: what fits is taken") {
+  static_assert(std::is_trivially_copyable_v<SelectiveScanInputs<float>>);
+  static_assert(!SelectiveScanGradients{}.u && SelectiveScanGradients::all().A == AGradient::All);
+  Fitting fitting;
+  CHECK_NOTHROW(fitting.check_inputs());
+  CHECK_NOTHROW(fitting.check_gradients());
+  fitting.in.z = {};
+  fitting.in.D = nullptr;
+  CHECK_NOTHROW(fitting.check_inputs());
+  CHECK_NOTHROW(fitting.check_gradients({.u = true, .A = AGradient::All}));
+}
+
+TEST_CASE("selective scan arguments: inputs that do not fit are named") {
+  const auto refused = [](const auto& spoil) {
+    Fitting fitting;
+    spoil(fitting.in);
+    return message([&] { fitting.check_inputs(); });
+  };
+  CHECK(mentions(refused([](auto& in) { in.u.rows = 4; }), "u is (4, 4) but must be (5, 4)"));
+  CHECK(mentions(refused([](auto& in) { in.dt.cols = 3; }), "dt is (5, 3)"));
+  CHECK(mentions(refused([](auto& in) { in.z.rows = 6; }), "z is (6, 4)"));
+  CHECK(mentions(refused([](auto& in) { in.B.cols = 1; }), "B is (5, 1)"));
+  CHECK(mentions(refused([](auto& in) { in.C.data = nullptr; }), "C has no data"));
+  CHECK(mentions(refused([](auto& in) { in.u.stride = 2; }), "overlap"));
+  CHECK(mentions(refused([](auto& in) { in.A.cols = 3; }), "compiled for 2"));
+  CHECK(mentions(refused([](auto& in) { in.initial_stride = 7; }), "distance of 7"));
+  static constexpr std::array<std::size_t, 3> descending{0, 6, 5};
+  CHECK(mentions(refused([](auto& in) { in.sequences = {descending}; }), "not descend"));
+}
+
+TEST_CASE("selective scan arguments: gradients asked for need their input and their place") {
+  const auto refused = [](const auto& spoil, const SelectiveScanGradients& wanted) {
+    Fitting fitting;
+    spoil(fitting);
+    return message([&] { fitting.check_gradients(wanted); });
+  };
+  CHECK(mentions(refused([](Fitting& f) { f.out.u = {}; }, {.u = true}), "gradient of u"));
+  CHECK(mentions(refused([](Fitting& f) { f.in.z = {}; }, {.z = true}), "gradient of z"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.A = nullptr; }, {.A = AGradient::All}), "gradient of A"));
+  CHECK(mentions(refused([](Fitting& f) { f.in.D = nullptr; }, {.D = true}), "gradient of D"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.dt_bias = nullptr; }, {.dt_bias = true}), "dt_bias"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.initial_state = nullptr; }, {.initial_state = true}),
+                 "initial state"));
+  static constexpr std::array<std::size_t, 2> twice{1, 1}, beyond{1, 4};
+  const SelectiveScanGradients selected{.A = AGradient::SelectedChannels};
+  CHECK(mentions(refused([](Fitting& f) { f.out.channels = twice; }, selected), "ascend"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.channels = beyond; }, selected), "below 4"));
+}
