@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -126,8 +127,8 @@ inline namespace SDLORA_SIMD_TAG {
 /// K − 1 inputs of each sequence (with its window before them) unless it is null; it may not
 /// overlap the window given. Throws ShapeError.
 template <std::size_t K, class T>
-void conv1d_silu_forward(const Conv1dInputs<T>& in, MatrixView<T> out, T* final_window,
-                         Workspace& workspace) {
+void conv1d_silu_forward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<T>> out,
+                         std::type_identity_t<T>* final_window, Workspace& workspace) {
   detail::require_conv_shapes(in, K, out.rows, out.cols);
   const Workspace::Scope scope(workspace);
   const detail::Conv1dRows<K, T> conv(in, workspace);
@@ -158,8 +159,9 @@ void conv1d_silu_forward(const Conv1dInputs<T>& in, MatrixView<T> out, T* final_
 
 /// Gradients of `conv1d_silu_forward` from dout (M, E) and, unless null, dfinal_window (S, K − 1, E).
 template <std::size_t K, class T>
-void conv1d_silu_backward(const Conv1dInputs<T>& in, MatrixView<const T> dout, const T* dfinal_window,
-                          const Conv1dGradients<T>& gradients, Workspace& workspace) {
+void conv1d_silu_backward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<const T>> dout,
+                          const std::type_identity_t<T>* dfinal_window, const Conv1dGradients<T>& gradients,
+                          Workspace& workspace) {
   detail::require_conv_shapes(in, K, dout.rows, dout.cols);
   const Workspace::Scope scope(workspace);
   const detail::Conv1dRows<K, T> conv(in, workspace);
