@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include "support/bare_scan.hpp"
+
 namespace {
 
 using sdlora::AGradient;
@@ -99,26 +101,10 @@ struct Problem {
                                                     to, workspace);
   }
 
-  // Loads dt, u, B and C; clamped exp2; two multiply-adds per state; stores y; nothing else.
   template <std::size_t States>
   void bare(std::size_t first_channel, std::size_t last_channel) {
-    using V = Simd<float>;
-    for (std::size_t e = first_channel; e < last_channel; e += width) {
-      const float* a2 = blocked_A.data() + e * States;
-      V h[States];
-      for (V& state : h) state = V(0.0F);
-      for (std::size_t t = 0; t < L; ++t) {
-        const V delta = V::load_unaligned(&dt[t * E + e]);
-        const V input = delta * V::load_unaligned(&u[t * E + e]);
-        V y(0.0F);
-        sdlora::detail::unrolled<States>([&](std::size_t n) SDLORA_INLINED {
-          const V decay = sdlora::exp2(V(delta * V::load_unaligned(a2 + n * width)));
-          h[n] = sdlora::fma(decay, h[n], V(input * V(B[t * States + n])));
-          y = sdlora::fma(h[n], V(C[t * States + n]), y);
-        });
-        y.store_unaligned(&out[t * E + e]);
-      }
-    }
+    bench::bare_scan<States>({dt.data(), L, E}, {u.data(), L, E}, {B.data(), L, N}, {C.data(), L, N},
+                             blocked_A.data(), {out.data(), L, E}, first_channel, last_channel);
   }
 };
 
