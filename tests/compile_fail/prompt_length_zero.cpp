@@ -1,4 +1,4 @@
-// expect: sdlora::PromptTuning: at least one row; to train nothing leave the site out
+// expect: sdlora::PromptTuning and PrefixTuning: at least one row; to train nothing leave the site out
 #include <sdlora/adapters/place.hpp>
 
 using namespace sdlora;

@@ -31,15 +31,13 @@ class LearnedRows {
   Learned<T> rows_;
 };
 
-}  // namespace detail
+/// What policies of learned rows share.
+template <std::size_t Length>
+struct RowsPolicy {
+  static_assert(
+      Length > 0,
+      "sdlora::PromptTuning and PrefixTuning: at least one row; to train nothing leave the site out");
 
-/// Prompt tuning (Lester et al., arXiv 2104.08691): `Length` learned embeddings before every
-/// sequence, (Length, d), once per model.
-template <std::size_t Length = dyn>
-struct PromptTuning {
-  static_assert(Length > 0, "sdlora::PromptTuning: at least one row; to train nothing leave the site out");
-
-  static constexpr std::string_view name = "prompt_tuning";
   static constexpr bool learns = true;
   static constexpr bool mergeable = false;
   static constexpr bool is_static = Length != dyn;
@@ -51,37 +49,28 @@ struct PromptTuning {
   }
 
   template <class T>
-  class Rows : public detail::LearnedRows<T> {
+  class Rows : public LearnedRows<T> {
    public:
     Rows(ParameterStore<T>& store, const SitePlace<T>& place)
-        : detail::LearnedRows<T>(store, place, PromptTuning::length(place.sizes), 0.02) {}
+        : LearnedRows<T>(store, place, RowsPolicy::length(place.sizes), 0.02) {}
   };
+};
+
+}  // namespace detail
+
+/// Prompt tuning (Lester et al., arXiv 2104.08691): `Length` learned embeddings before every
+/// sequence, (Length, d), once per model.
+template <std::size_t Length = dyn>
+struct PromptTuning : detail::RowsPolicy<Length> {
+  static constexpr std::string_view name = "prompt_tuning";
 };
 
 /// Prefix (affix) tuning: `Length` learned rows before the convolution of every block, (Length, E),
 /// whose outputs are dropped. Published implementations also hold rows for the gate; those act on
 /// nothing but the dropped outputs, never receive a gradient, and so are not kept here.
 template <std::size_t Length = dyn>
-struct PrefixTuning {
-  static_assert(Length > 0, "sdlora::PrefixTuning: at least one row; to train nothing leave the site out");
-
+struct PrefixTuning : detail::RowsPolicy<Length> {
   static constexpr std::string_view name = "prefix_tuning";
-  static constexpr bool learns = true;
-  static constexpr bool mergeable = false;
-  static constexpr bool is_static = Length != dyn;
-  static constexpr std::size_t length(AdapterSizes sizes) {
-    return Length == dyn ? sizes.prompt_length : Length;
-  }
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) {
-    return length(sizes) * shape.cols;
-  }
-
-  template <class T>
-  class Rows : public detail::LearnedRows<T> {
-   public:
-    Rows(ParameterStore<T>& store, const SitePlace<T>& place)
-        : detail::LearnedRows<T>(store, place, PrefixTuning::length(place.sizes), 0.02) {}
-  };
 };
 
 static_assert(AdapterPolicy<PromptTuning<8>> && AdapterPolicy<PrefixTuning<8>>);
