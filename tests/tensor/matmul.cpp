@@ -84,7 +84,8 @@ TEST_CASE("matmul: an inner extent of zero is a sum of nothing, an empty output 
   matmul(out.view, a, b);
   CHECK(out.values() == std::vector<float>(6, 0.0F));
   const Padded<float> some = random_matrix<float>(4, 3, 1);
-  matmul(out.view.rows_from(0, 0), MatrixView<const float>(nullptr, 0, 4), MatrixView<const float>(some.view));
+  matmul(out.view.rows_from(0, 0), MatrixView<const float>(nullptr, 0, 4),
+         MatrixView<const float>(some.view));
 }
 
 TEST_CASE("matmul: the number of threads changes no bit") {

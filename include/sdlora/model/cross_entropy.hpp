@@ -42,11 +42,18 @@ T log_sum_exp(const T* x, std::size_t count) {
     for (const T lane : lanes) top = std::max(top, lane);
   }
   for (; j < count; ++j) top = std::max(top, x[j]);
-  Simd<T> sums(T(0));
-  for (j = 0; j + width <= count; j += width) sums += exp(Simd<T>::load_unaligned(x + j) - Simd<T>(top));
-  T sum = xsimd::hadd(sums);
-  for (; j < count; ++j) sum += exp(x[j] - top);
-  return top + std::log(sum);
+  // In blocks, so that the last terms of a large vocabulary do not vanish beside the sum of the first.
+  constexpr std::size_t block = 64 * width;
+  double sum = 0.0;
+  for (j = 0; j + width <= count;) {
+    Simd<T> sums(T(0));
+    for (const std::size_t end = std::min(count, j + block); j + width <= end; j += width) {
+      sums += exp(Simd<T>::load_unaligned(x + j) - Simd<T>(top));
+    }
+    sum += static_cast<double>(xsimd::hadd(sums));
+  }
+  for (; j < count; ++j) sum += static_cast<double>(exp(x[j] - top));
+  return static_cast<T>(static_cast<double>(top) + std::log(sum));
 }
 
 /// x = scale · exp(x − shift).

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/matrix_view.hpp"
 #include "../tensor/random.hpp"
 
 #include <algorithm>

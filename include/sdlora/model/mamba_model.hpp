@@ -271,12 +271,16 @@ class MambaModel : public detail::TrainableCount<C, P> {
       }
       selection_.validate();
     }
-    if (options_.dropout < 0.0 || options_.dropout >= 1.0 || options_.rank == 0 ||
+    if (!(options_.dropout >= 0.0 && options_.dropout < 1.0) || options_.rank == 0 ||
         options_.prompt_length == 0) {
       throw ArgumentError(
           "MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
           std::to_string(options_.dropout) + ", " + std::to_string(options_.rank) + " and " +
           std::to_string(options_.prompt_length));
+    }
+    if (!(options_.alpha >= 0.0) || !std::isfinite(options_.alpha)) {
+      throw ArgumentError("MambaModel: expected an alpha above 0, or 0 for alpha = rank, found " +
+                          std::to_string(options_.alpha));
     }
     for (const LayerRange& range : options_.layers) {
       bool known = false;
