@@ -392,10 +392,14 @@ class Suite {
 
   /// Hands everything to Google Benchmark, equal shapes one after another; gives their number.
   std::size_t register_all() {
-    std::stable_sort(entries_.begin(), entries_.end(),
-                     [](const Entry& x, const Entry& y) { return key(x.shape) < key(y.shape); });
-    for (const Entry& entry : entries_) {
-      benchmark::RegisterBenchmark(entry.name.c_str(), entry.run)
+    std::vector<std::size_t> order(entries_.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
+      const auto a = key(entries_[x].shape), b = key(entries_[y].shape);
+      return a < b || (!(b < a) && x < y);
+    });
+    for (const std::size_t i : order) {
+      benchmark::RegisterBenchmark(entries_[i].name.c_str(), entries_[i].run)
           ->UseManualTime()
           ->Unit(benchmark::kMicrosecond);
     }

@@ -11,7 +11,7 @@ struct Nameless {
   static void inclusive(std::span<typename Op::value_type>, const Op&, Workspace&) {}
 };
 struct Idle {
-  static constexpr std::string_view name = "idle";
+  [[maybe_unused]] static constexpr std::string_view name = "idle";
 };
 struct WithState : Sequential {
   int state = 0;

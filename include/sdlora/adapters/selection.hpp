@@ -4,6 +4,7 @@
 #include "../tensor/matrix_view.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -114,9 +115,16 @@ LayerSelection select_layer(MatrixView<const T> change, std::size_t channels, st
   }
   const auto best = [](const std::vector<double>& scores, std::size_t count) {
     std::vector<std::uint32_t> order(scores.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::uint32_t a, std::uint32_t b) { return scores[a] > scores[b]; });
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      if (std::isnan(scores[i])) {
+        throw ArgumentError("select_layer: the score of entry " + std::to_string(i) +
+                            " is not a number; check the score function and the warm-up's values");
+      }
+      order[i] = static_cast<std::uint32_t>(i);
+    }
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+    });
     order.resize(count);
     std::sort(order.begin(), order.end());
     return order;
