@@ -130,11 +130,9 @@ class MambaModel : public detail::TrainableCount<C, P> {
     const MatrixView<T> dx{workspace_.take<T>(rows.x.rows * rows.x.cols).data(), rows.x.rows, rows.x.cols};
     const Loss loss = head(batch, rows, static_cast<T>(scale), dx);
     for (std::size_t l = n_layer; l-- > first_learning_;) {
-      if constexpr (below_learns) {
+      if (below_learns || l > first_learning_) {
         blocks_[l].template backward<true>(rows.sequences, kept_[l], dx, pass, workspace_);
-      } else if (l > first_learning_) {
-        blocks_[l].template backward<true>(rows.sequences, kept_[l], dx, pass, workspace_);
-      } else {
+      } else if constexpr (!below_learns) {
         blocks_[l].template backward<false>(rows.sequences, kept_[l], dx, pass, workspace_);
       }
     }

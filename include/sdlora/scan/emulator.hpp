@@ -72,8 +72,9 @@ inline void wait(EmulatorState& state, int thread, Waiting reason) {
 }
 
 inline void emulated_entry(unsigned high, unsigned low) {
-  auto& state = *reinterpret_cast<EmulatorState*>(  // makecontext passes ints only
-      (static_cast<std::uintptr_t>(high) << 32) | static_cast<std::uintptr_t>(low));
+  // makecontext passes ints only.  NOLINTNEXTLINE(performance-no-int-to-ptr)
+  auto& state = *reinterpret_cast<EmulatorState*>((static_cast<std::uintptr_t>(high) << 32) |
+                                                  static_cast<std::uintptr_t>(low));
   const int thread = state.running;
   try {
     state.body(state.body_context, state, thread);
@@ -149,7 +150,7 @@ class EmulatedShared {
   }
 
   detail::EmulatedWord& at(int i, const char* verb) const {
-    const auto word = static_cast<std::size_t>(offset_ + i);
+    const auto word = static_cast<std::size_t>(offset_) + static_cast<std::size_t>(i);
     if (offset_ + i < 0 || word >= state_->words.size()) {
       throw EmulatorError("Emulator: word " + std::to_string(offset_ + i) + " of shared memory is " + verb +
                           " but the block has " + std::to_string(state_->words.size()));

@@ -71,7 +71,7 @@ void scan(Policy, const In& in, Out&& out,
   }
   detail::check_sequences("scan", options.sequences, values.size());
   if (options.sequences.count() <= 1) {
-    detail::arrange<V, V>(values, results, options, op, [](const V& v, bool) -> const V& { return v; });
+    detail::arrange<V, V>(values, results, options, op, [](const V& v, bool) { return v; });
     Policy::inclusive(results, op, workspace);
     if (options.direction == ScanDirection::reverse) std::ranges::reverse(results);
     return;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -16,7 +17,7 @@ namespace sdlora {
 
 /// A duration for people: "7 s", "3:05", "2:00:09".
 inline std::string duration_text(double seconds) {
-  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 3.6e8) + 0.5);
+  const auto whole = std::llround(std::clamp(seconds, 0.0, 3.6e8));
   char text[40];
   if (whole < 60) {
     std::snprintf(text, sizeof text, "%lld s", whole);

@@ -157,7 +157,9 @@ template <class T>
 inline void prefetch_line(const T* p, std::ptrdiff_t step) {
 #if defined(__GNUC__)
   const auto distance = static_cast<std::uintptr_t>(rows_ahead * step) * sizeof(T);
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + distance));
+  // Arithmetic on the pointer itself would have to stay inside of its array.
+  __builtin_prefetch(  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+      reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + distance));
 #endif
 }
 
