@@ -40,8 +40,9 @@
 #define SDLORA_SIMD_TAG simd_other
 #endif
 
-// On a function or behind the parameters of a lambda: part of a kernel's loop, never a call.
-#if defined(__GNUC__)
+// On a function or behind the parameters of a lambda: part of a kernel's loop, never a call. Under a
+// sanitizer, where speed does not count, inlining everything only makes compiling take minutes.
+#if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
 #define SDLORA_INLINED __attribute__((always_inline))
 #else
 #define SDLORA_INLINED
