@@ -1,5 +1,5 @@
 # One executable per folder of tests, test_<folder>, from tests/<folder>/*.cpp; the target `tests` builds them all.
-# SDLORA_TEST_EXCLUDE leaves sources out: under the sanitizers, those whose templates take minutes to compile while
+# SDLORA_TEST_EXCLUDE leaves sources out: under the sanitizers, those that take minutes to compile or to run while
 # their loops run in other tests too.
 # Labels: unit and the folder's name; check for the scripts of tests/checks.
 include(warnings)
