@@ -123,8 +123,8 @@ void compare(Settings settings) {
   if (settings.seeds.empty())
     settings.seeds = settings.full ? std::vector<std::uint64_t>{1, 2, 3} : std::vector<std::uint64_t>{1};
   std::printf("%zu training examples per method%s, %zu test items, %zu seed%s, %zu threads\n", sizes.examples,
-              settings.full ? "" : " (the full table takes 20000: ./run results)", items,
-              settings.seeds.size(), settings.seeds.size() == 1 ? "" : "s", thread_count());
+              settings.full ? "" : " at untuned learning rates (./run results takes 20000 and tunes them)",
+              items, settings.seeds.size(), settings.seeds.size() == 1 ? "" : "s", thread_count());
   if (settings.full) {
     std::printf("tuning and training take about 4 hours on two cores; what is done is kept in %s\n",
                 (settings.out / "runs").c_str());
@@ -219,7 +219,7 @@ int main(int argc, char** argv) {
   app.add_option("--data", settings.data, "directory of train, validation and test.jsonl")
       ->capture_default_str();
   app.add_option("--out", settings.out, "directory of the results")->capture_default_str();
-  app.add_flag("--quick", settings.quick, "a tenth of the examples: in under two minutes");
+  app.add_flag("--quick", settings.quick, "a tenth of the examples");
   app.add_flag("--full", settings.full, "the full table: tuned rates, three seeds, all examples; resumes");
   app.add_option("--only", settings.only, "only these placements")->delimiter(',');
   app.add_option("--seeds", settings.seeds, "only these seeds")->delimiter(',');

@@ -20,7 +20,7 @@ struct Method {
   std::string preset;  ///< as `make_model` takes it
   std::string title;   ///< for people
   AdapterOptions adapter;
-  double rate = 0.0;          ///< tuned on the validation split (docs/results/placements.md)
+  double rate = 0.0;  ///< of the demo: a usual one for the method, not tuned; the full table tunes its own
   std::vector<double> rates;  ///< that tuning tries
 };
 
