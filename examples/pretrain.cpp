@@ -40,7 +40,7 @@ JsonlDataset windows(const std::filesystem::path& path, std::size_t length) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::filesystem::path train, heldout, out;
+  std::filesystem::path train, heldout, out, from;
   MambaDimensions m{.d_model = 160, .n_layer = 8, .vocab_size = 264, .d_state = 16, .d_conv = 4};
   std::size_t length = 512;
   std::size_t threads = 0;
@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   app.add_option("--text", train, "training text; documents separated by NUL bytes")->required();
   app.add_option("--heldout", heldout, "text to measure bits per byte on")->required();
   app.add_option("--out", out, "directory of the checkpoint to write")->required();
+  app.add_option("--base", from, "checkpoint to start from, with its sizes; else random weights");
   app.add_option("--d-model", m.d_model)->capture_default_str();
   app.add_option("--layers", m.n_layer)->capture_default_str();
   app.add_option("--length", length, "bytes of a training sequence")->capture_default_str();
@@ -73,7 +74,9 @@ int main(int argc, char** argv) {
     m.d_inner = 2 * m.d_model;
     const JsonlDataset text = windows(train, length);
     const JsonlDataset rest = windows(heldout, length);
-    const auto base = std::make_shared<const examples::AnyBase>(examples::AnyBase::random(m, options.seed));
+    const examples::AnyBasePointer base =
+        from.empty() ? std::make_shared<const examples::AnyBase>(examples::AnyBase::random(m, options.seed))
+                     : load_base<presets::AnyMamba>(from);
     const auto model = examples::make_model("full", base, {}, {});
     std::printf("%zu parameters; %zu bytes of text, %zu held out\n", model->total_parameters(), text.tokens(),
                 rest.tokens());

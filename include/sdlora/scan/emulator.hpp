@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "detail/fibre_switch.hpp"
 
 #include <ucontext.h>
 
@@ -59,22 +60,35 @@ struct EmulatorState {
   std::vector<EmulatedThread> team;
   std::vector<EmulatedWord> words;
   ucontext_t scheduler{};
+  const void* scheduler_stack = nullptr;  // known under the address sanitizer only
+  std::size_t scheduler_stack_bytes = 0;
   int running = -1;
   std::exception_ptr error;
   void (*body)(void*, EmulatorState&, int) = nullptr;
   void* body_context = nullptr;
 };
 
+/// From the scheduler into a fibre, and back when it waits or has ended.
+inline void resume(EmulatorState& state, EmulatedThread& thread) {
+  FibreSwitch fibre(thread.stack.data(), thread.stack.size());
+  swapcontext(&state.scheduler, &thread.context);
+  fibre.arrived();
+}
+
+/// From a fibre back to the scheduler, until it is resumed.
 inline void wait(EmulatorState& state, int thread, Waiting reason) {
   EmulatedThread& self = state.team[static_cast<std::size_t>(thread)];
   self.waiting = reason;
+  FibreSwitch fibre(state.scheduler_stack, state.scheduler_stack_bytes);
   swapcontext(&self.context, &state.scheduler);
+  fibre.arrived(&state.scheduler_stack, &state.scheduler_stack_bytes);
 }
 
 inline void emulated_entry(unsigned high, unsigned low) {
   // makecontext passes ints only.  NOLINTNEXTLINE(performance-no-int-to-ptr)
   auto& state = *reinterpret_cast<EmulatorState*>((static_cast<std::uintptr_t>(high) << 32) |
                                                   static_cast<std::uintptr_t>(low));
+  FibreSwitch::started(&state.scheduler_stack, &state.scheduler_stack_bytes);
   const int thread = state.running;
   try {
     state.body(state.body_context, state, thread);
@@ -265,6 +279,7 @@ class Emulator {
       thread.context.uc_stack.ss_sp = thread.stack.data();
       thread.context.uc_stack.ss_size = thread.stack.size();
       thread.context.uc_link = nullptr;
+      detail::FibreSwitch::forget(thread.stack.data(), thread.stack.size());
       makecontext(&thread.context, reinterpret_cast<void (*)()>(&detail::emulated_entry), 2,
                   static_cast<unsigned>(address >> 32), static_cast<unsigned>(address & 0xffff'ffffU));
     }
@@ -276,7 +291,7 @@ class Emulator {
         auto& self = state.team[static_cast<std::size_t>(thread)];
         if (self.waiting != detail::Waiting::no) continue;
         state.running = thread;
-        swapcontext(&state.scheduler, &self.context);
+        detail::resume(state, self);
         if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
       }
       if (!release(state)) return;
