@@ -137,7 +137,7 @@ void compare(Settings settings) {
         std::find(settings.only.begin(), settings.only.end(), method.name) == settings.only.end()) {
       continue;
     }
-    if (!settings.full && (method.name == "initial-state" || method.name == "sdlora-r8")) continue;
+    if (method.full_only && !settings.full) continue;
     Row row{method, method.rate, {}};
     if (settings.full) {
       double best = -1.0;

@@ -15,15 +15,18 @@ PlacementEntry bitfit_entry();
 PlacementEntry lora_ssm_entry();
 PlacementEntry lora_linear_entry();
 PlacementEntry lora_all_entry();
+PlacementEntry lora_out_entry();
 PlacementEntry sdlora_entry();
+PlacementEntry sdlora_linear_entry();
 PlacementEntry full_entry();
 
 namespace {
 
 const std::vector<PlacementEntry>& entries() {
-  static const std::vector<PlacementEntry> all{
-      frozen_entry(),   prompt_entry(),      prefix_entry(),   initial_state_entry(), bitfit_entry(),
-      lora_ssm_entry(), lora_linear_entry(), lora_all_entry(), sdlora_entry(),        full_entry()};
+  static const std::vector<PlacementEntry> all{frozen_entry(),        prompt_entry(),        prefix_entry(),
+                                               initial_state_entry(), bitfit_entry(),        lora_ssm_entry(),
+                                               lora_linear_entry(),   lora_all_entry(),      lora_out_entry(),
+                                               sdlora_entry(),        sdlora_linear_entry(), full_entry()};
   return all;
 }
 

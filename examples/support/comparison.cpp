@@ -2,6 +2,8 @@
 
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/json.hpp>
+#include <sdlora/model/fingerprint.hpp>
+#include <sdlora/tensor/parallel.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <algorithm>
@@ -20,7 +22,7 @@ std::vector<Method> methods() {
       {"frozen", "frozen", "frozen", {}, 0.0, {}},
       {"prompt", "prompt", "prompt tuning, 16 rows", {.prompt_length = 16}, 1e-2, {1e-2, 3e-2, 1e-1}},
       {"prefix", "prefix", "prefix tuning, 16 rows", {.prompt_length = 16}, 1e-2, few},
-      {"initial-state", "initial-state", "initial state", {}, 1e-2, few},
+      {"initial-state", "initial-state", "initial state", {}, 1e-2, few, true},
       {"bitfit", "bitfit", "BitFit", {}, 1e-2, few},
       {"lora-ssm", "lora-ssm", "LoRA on the SSM, r = 8", {.rank = 8}, 3e-3, low_rank},
       {"lora-linear", "lora-linear", "LoRA on linear projections, r = 8", {.rank = 8}, 3e-3, low_rank},
@@ -31,7 +33,21 @@ std::vector<Method> methods() {
        {.rank = 24, .states = 4},
        3e-3,
        low_rank},
-      {"sdlora-r8", "sdlora", "SDLoRA, r = 8 (as published)", {.rank = 8, .states = 4}, 3e-3, low_rank},
+      {"sdlora-r8", "sdlora", "SDLoRA, r = 8 (as published)", {.rank = 8, .states = 4}, 3e-3, low_rank, true},
+      {"lora-out",
+       "lora-out",
+       "LoRA on out_proj, r = 24 (SDLoRA less its dimensions)",
+       {.rank = 24},
+       3e-3,
+       low_rank,
+       true},
+      {"sdlora-linear",
+       "sdlora-linear",
+       "lora-linear and SDLoRA's dimensions, r = 8",
+       {.rank = 8, .states = 4},
+       3e-3,
+       low_rank,
+       true},
       {"full", "full", "full fine-tuning", {}, 1e-3, {3e-4, 1e-3, 3e-3}},
   };
 }
@@ -62,6 +78,7 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
   }
   const auto model = make_model(e.method.preset, base, selection, adapter);
   Outcome outcome;
+  outcome.threads = thread_count();
   outcome.trainable = model->parameters().size();
   outcome.percent =
       100.0 * static_cast<double>(outcome.trainable) / static_cast<double>(model->total_parameters());
@@ -96,7 +113,7 @@ Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base,
   std::snprintf(name, sizeof name, "%s-rate%g-seed%llu-n%zux%zu-w%zu-%s%zu.json", e.method.name.c_str(),
                 e.rate, static_cast<unsigned long long>(e.seed), e.examples, e.epochs, e.warm_up_steps,
                 e.validation ? "validation" : "test", e.items);
-  const std::filesystem::path path = cache / name;
+  const std::filesystem::path path = cache / fingerprint_text(fingerprint(*base)) / name;
   if (std::filesystem::exists(path)) {
     const nlohmann::json document = read_json(path);
     const JsonObject json(document, path.string());
@@ -106,17 +123,18 @@ Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base,
             .loss = json.required<double>("loss"),
             .seconds_per_step = json.required<double>("seconds_per_step"),
             .tokens_per_second = json.required<double>("tokens_per_second"),
-            .peak_activation_bytes = json.required<double>("peak_activation_bytes")};
+            .peak_activation_bytes = json.required<double>("peak_activation_bytes"),
+            .threads = json.required<std::size_t>("threads")};
   }
   const Outcome o = run_experiment(base, data, e);
   char text[512];
   std::snprintf(text, sizeof text,
                 "{\"trainable\": %zu, \"percent\": %.6f, \"accuracy\": %.6f, \"loss\": %.6f, "
                 "\"seconds_per_step\": %.6f, "
-                "\"tokens_per_second\": %.1f, \"peak_activation_bytes\": %.0f}\n",
+                "\"tokens_per_second\": %.1f, \"peak_activation_bytes\": %.0f, \"threads\": %zu}\n",
                 o.trainable, o.percent, o.accuracy, o.loss, o.seconds_per_step, o.tokens_per_second,
-                o.peak_activation_bytes);
-  std::filesystem::create_directories(cache);
+                o.peak_activation_bytes, o.threads);
+  std::filesystem::create_directories(path.parent_path());
   write_file(path, std::string(text));
   return o;
 }
@@ -140,6 +158,10 @@ double Row::sampling_error(std::size_t items) const {
   return std::sqrt(accuracy() * (1.0 - accuracy()) / static_cast<double>(items));
 }
 
+double Row::error(std::size_t items) const {
+  return std::hypot(sampling_error(items), seed_error().value_or(0.0));
+}
+
 std::vector<std::string> claims(const std::vector<Row>& rows, std::size_t items) {
   const auto find = [&](const char* name) -> const Row* {
     for (const Row& row : rows) {
@@ -154,14 +176,15 @@ std::vector<std::string> claims(const std::vector<Row>& rows, std::size_t items)
   const auto compare = [&](const char* claim, const Row* high, const Row* low) {
     if (high == nullptr || low == nullptr) return;
     const double difference = 100.0 * (high->accuracy() - low->accuracy());
-    // Both were measured on the same items, so this bounds the error of the difference from above.
-    const double error = 100.0 * std::hypot(high->sampling_error(items), low->sampling_error(items));
+    // Both were measured on the same items, so this is rather too large.
+    const double error = 100.0 * std::hypot(high->error(items), low->error(items));
     char text[400];
     std::snprintf(text, sizeof text,
-                  "%s: %s here. %s %.1f %%, %s %.1f %%: %+.1f points (standard error at most %.1f).", claim,
-                  difference > 2.0 * error ? "held"
-                  : difference > 0.0       ? "held, but within the error,"
-                                           : "not held",
+                  "%s: %s here. %s %.1f %%, %s %.1f %%: %+.1f points (standard error %.1f).", claim,
+                  difference > 2.0 * error    ? "held"
+                  : difference > 0.0          ? "held, but within the error,"
+                  : difference > -2.0 * error ? "not held, but within the error,"
+                                              : "not held",
                   high->method.name.c_str(), 100.0 * high->accuracy(), low->method.name.c_str(),
                   100.0 * low->accuracy(), difference, error);
     result.emplace_back(text);
@@ -170,6 +193,8 @@ std::vector<std::string> claims(const std::vector<Row>& rows, std::size_t items)
           better(find("prompt"), find("prefix")));
   compare("LoRA on linear projections beats LoRA on the SSM", find("lora-linear"), find("lora-ssm"));
   compare("SDLoRA beats LoRA on linear projections at equal budget", find("sdlora"), find("lora-linear"));
+  compare("SDLoRA's selected dimensions add to its LoRA on out_proj", find("sdlora"), find("lora-out"));
+  compare("They add to LoRA on all linear projections", find("sdlora-linear"), find("lora-linear"));
   return result;
 }
 

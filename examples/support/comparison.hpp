@@ -22,6 +22,7 @@ struct Method {
   AdapterOptions adapter;
   double rate = 0.0;  ///< of the demo: a usual one for the method, not tuned; the full table tunes its own
   std::vector<double> rates;  ///< that tuning tries
+  bool full_only = false;     ///< a row of the full table that the demo leaves out
 };
 
 /// The rows of the table, in order.
@@ -49,6 +50,7 @@ struct Outcome {
   double seconds_per_step = 0.0;
   double tokens_per_second = 0.0;
   double peak_activation_bytes = 0.0;
+  std::size_t threads = 0;                    ///< that it ran on
   std::vector<std::size_t> predictions = {};  ///< empty where the outcome was read from a file
 };
 
@@ -62,7 +64,8 @@ ComparisonData read_comparison(const std::filesystem::path& directory, const Byt
 /// Trains and measures.
 Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, const Experiment& experiment);
 
-/// The same, remembered in a file of `cache`: what has been run before is read instead.
+/// The same, remembered in a file below `cache`, in a folder of this base: what has been run before is
+/// read instead.
 Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base, const ComparisonData& data,
                  const Experiment& experiment);
 
@@ -77,6 +80,8 @@ struct Row {
   std::optional<double> seed_error() const;
   /// Of the accuracy as a sample of `items` test items.
   double sampling_error(std::size_t items) const;
+  /// Both together.
+  double error(std::size_t items) const;
 };
 
 /// Sentences on the paper's claims: held or not in these rows, and by how much.

@@ -54,7 +54,7 @@ while IFS= read -r header; do
       \<sdlora/*) problem "$where: within the library includes are relative: \"../folder/name.hpp\"" ;;
       \<nlohmann/*)
         [[ $folder == io || $folder == training ]] || problem "$where: JSON is for io/ alone" ;;
-      \<Eigen/* | \<xsimd/* | \<unistd.h\> | \<fcntl.h\> | \<sys/* | \<pthread.h\> | \<sched.h\> | \<dirent.h\> | \<ucontext.h\> | \<cerrno\>) ;;
+      \<Eigen/* | \<xsimd/* | \<unistd.h\> | \<fcntl.h\> | \<sys/* | \<sanitizer/* | \<pthread.h\> | \<sched.h\> | \<dirent.h\> | \<ucontext.h\> | \<cerrno\>) ;;
       \<*/*)
         if [[ $header == *.cuh && $include =~ ^\<(cub|thrust|cuda)/ ]]; then continue; fi
         problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json in io/; cub, thrust and cuda in .cuh)" ;;

@@ -9,6 +9,7 @@
 using namespace sdlora;
 using namespace sdlora_test;
 
+TEST_CASE("gradients: SDLoRALinear") { check_placement_gradients<presets::SDLoRALinear<2, 3, 2>>(); }
 TEST_CASE("gradients: SDLoRA") { check_placement_gradients<presets::SDLoRA<2, 3, 2>>(); }
 TEST_CASE("gradients: LoRA on the linear projections") {
   check_placement_gradients<presets::LoRALinear<2>>();

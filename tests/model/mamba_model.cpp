@@ -53,6 +53,7 @@ auto sdlora_model(const AdapterOptions& options) {
 TEST_CASE("mamba_model: what the store has is what the formula counts") {
   check_counts<presets::SDLoRA<2, 3, 2>, presets::SDLoRA<>>("sdlora");
   check_counts<presets::LoRALinear<2>, presets::LoRALinear<>>("lora-linear");
+  check_counts<presets::SDLoRALinear<2, 3, 2>, presets::SDLoRALinear<>>("sdlora-linear");
   check_counts<presets::LoRASsm<2>, presets::LoRASsm<>>("lora-ssm");
   check_counts<presets::LoRAAll<2>, presets::LoRAAll<>>("lora-all");
   check_counts<presets::InitialState, presets::InitialState>("initial-state");

@@ -11,8 +11,9 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
   const Workplace at;
   const Arguments text{"--model", at.at("base"), "--text", "3 and one is 4"};
   const Scores base = score(text);
-  for (const std::string placement : {"sdlora", "lora-linear", "lora-ssm", "lora-all", "bitfit", "prompt",
-                                      "prefix", "initial-state", "full"}) {
+  for (const std::string placement :
+       {"sdlora", "lora-linear", "lora-ssm", "lora-all", "lora-out", "sdlora-linear", "bitfit", "prompt",
+        "prefix", "initial-state", "full"}) {
     CAPTURE(placement);
     const std::string out = at.at(placement);
     const Result trained =
@@ -24,7 +25,7 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
     CHECK(trained.err.find("evaluation after step 3") != std::string::npos);
     CHECK(names_in(out) == std::vector<std::string>{"adapter.safetensors", "checkpoint", "metrics.jsonl"});
     const std::vector<std::string> kept = names_in(out + "/checkpoint");
-    CHECK(kept == (placement == "sdlora"
+    CHECK(kept == (placement.starts_with("sdlora")
                        ? std::vector<std::string>{"checkpoint.safetensors", "selection.json"}
                        : std::vector<std::string>{"checkpoint.safetensors"}));
 

@@ -27,6 +27,8 @@ TEST_CASE("programs: --help lists the options and succeeds") {
         "lora-linear",
         "lora-ssm",
         "lora-all",
+        "lora-out",
+        "sdlora-linear",
         "bitfit",
         "prompt",
         "prefix",

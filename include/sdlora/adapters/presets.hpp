@@ -17,6 +17,15 @@ template <std::size_t Rank = dyn>
 struct LoRALinear
     : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::OutProj, LoRA<Rank>>> {};
 
+/// LoRALinear together with SDLoRA's selected dimensions: the same idea with LoRA on every linear
+/// projection around the SSM. Its counts are not those of the paper.
+template <std::size_t Rank = dyn, std::size_t Channels = dyn, std::size_t States = dyn>
+struct SDLoRALinear
+    : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::OutProj, LoRA<Rank>>,
+            On<site::ALog, SelectedDimensions<Channels, States>>,
+            On<site::XProjB, SelectedDimensions<Channels>>, On<site::XProjC, SelectedDimensions<Channels>>> {
+};
+
 /// LoRA on the SSM module's own projections.
 template <std::size_t Rank = dyn>
 struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>,
