@@ -182,6 +182,7 @@ TEST_CASE("adapter: layer ranges and options come back") {
   REQUIRE(described.options.layers.size() == 2);
   CHECK(described.options.layers[0].last == 2);
   CHECK(described.dimensions.dt_rank == 3);
+  CHECK(described.dimensions.norm_epsilon == 1e-5);
 }
 
 TEST_CASE("adapter: sizes of which the placement takes none do not matter") {
@@ -236,6 +237,9 @@ TEST_CASE("adapter: refused on another base") {
   m.dt_rank = 1;
   on(m, {"dt_rank", "expected 1", "found 3"});
   on(tiny_with_layers(3), {"n_layer", "expected 3", "found 2"});
+  m = tiny_dimensions;
+  m.norm_epsilon = 1e-6;
+  on(m, {"field sdlora_adapter.norm_epsilon", "expected 1e-06", "found 1e-05", "give the base"});
 
   auto base = rough_base<TinyAny, float>(tiny_dimensions);
   base->layer(1).D.data[19] += 0.5F;
@@ -284,7 +288,9 @@ TEST_CASE("adapter: hostile descriptions") {
     check_refused<Linear>("/vocab_size", size, {"sdlora_adapter.vocab_size"});
     check_refused<Linear>("/dt_rank", size, {"sdlora_adapter.dt_rank"});
   }
-  check_refused<Linear>("/format", 2, {"sdlora_adapter.format", "expected 1", "found 2", "version"});
+  check_refused<Linear>("/format", 1, {"sdlora_adapter.format", "expected 2", "found 1", "version"});
+  check_refused<Linear>("/norm_epsilon", "1e-5", {"sdlora_adapter.norm_epsilon", "number"});
+  check_refused<Linear>("/norm_epsilon", 0.5, {"sdlora_adapter.norm_epsilon", "expected 1e-05", "found 0.5"});
   check_refused<Linear>("/rank", -1, {"sdlora_adapter.rank", "-1"});
   check_refused<Linear>("/rank", 2.5, {"sdlora_adapter.rank", "integer", "2.5"});
   check_refused<Linear>("/rank", "2", {"sdlora_adapter.rank", "integer"});
@@ -340,9 +346,9 @@ TEST_CASE("adapter: descriptions that are not what JSON allows") {
   check_changed<Linear>([](Parts& p) { p.text = std::string(100'000, '['); }, {"nested deeper"});
   check_changed<Linear>([](Parts& p) { replace(p.text, "\"rank\": 2", "\"rank\": 1e999"); },
                         {"sdlora_adapter, line"});
-  for (const char* field :
-       {"format", "placement", "base_fingerprint", "d_model", "n_layer", "vocab_size", "dt_rank", "rank",
-        "alpha", "dropout", "channels", "states", "prompt_length", "layers", "selection"}) {
+  for (const char* field : {"format", "placement", "base_fingerprint", "d_model", "n_layer", "vocab_size",
+                            "dt_rank", "norm_epsilon", "rank", "alpha", "dropout", "channels", "states",
+                            "prompt_length", "layers", "selection"}) {
     check_changed<Linear>(
         [&](Parts& p) {
           nlohmann::json description = nlohmann::json::parse(p.text);

@@ -50,6 +50,15 @@ TEST_CASE("every single weight is in the fingerprint") {
   CHECK(fingerprint(base) != value);
 }
 
+TEST_CASE("norm_epsilon is in the fingerprint, as float32") {
+  MambaDimensions other = small;
+  other.norm_epsilon = 1e-6;
+  CHECK(fingerprint(Base<Small>::random(other, 3)) != fingerprint(Base<Small>::random(small, 3)));
+  other.norm_epsilon = static_cast<double>(1e-5F);
+  CHECK(other.norm_epsilon != small.norm_epsilon);
+  CHECK(fingerprint(Base<Small, double>::random(other, 3)) == fingerprint(Base<Small>::random(small, 3)));
+}
+
 TEST_CASE("a fingerprint is written as 16 hexadecimal digits") {
   CHECK(fingerprint_text(0) == "0000000000000000");
   CHECK(fingerprint_text(0x0123456789abcdefU) == "0123456789abcdef");

@@ -39,7 +39,7 @@ namespace detail {
 inline constexpr const char* adapter_file = "adapter.safetensors";
 /// The metadata that holds the description, as JSON.
 inline constexpr const char* adapter_key = "sdlora_adapter";
-inline constexpr std::size_t adapter_format = 1;
+inline constexpr std::size_t adapter_format = 2;
 
 inline std::string adapter_text(const AdapterDescription& a) {
   std::string text = "{\"format\": " + std::to_string(adapter_format);
@@ -53,6 +53,7 @@ inline std::string adapter_text(const AdapterDescription& a) {
   set("n_layer", std::to_string(m.n_layer));
   set("vocab_size", std::to_string(m.vocab_size));
   set("dt_rank", std::to_string(m.dt_rank));
+  set("norm_epsilon", short_number(m.norm_epsilon));
   set("rank", std::to_string(a.options.rank));
   set("alpha", short_number(a.options.alpha));
   set("dropout", short_number(a.options.dropout));
@@ -89,6 +90,7 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
   a.dimensions.n_layer = json.required<std::size_t>("n_layer");
   a.dimensions.vocab_size = json.required<std::size_t>("vocab_size");
   a.dimensions.dt_rank = json.required<std::size_t>("dt_rank");
+  a.dimensions.norm_epsilon = json.required<double>("norm_epsilon");
   a.options.rank = json.required<std::size_t>("rank");
   a.options.alpha = json.required<double>("alpha");
   a.options.dropout = json.required<double>("dropout");
@@ -232,16 +234,22 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
     refuse("placement", "expected \"" + placement + "\", found " + in_quotes(a.placement) +
                             "; load it into a model of the placement that it was trained with");
   }
+  const auto differs = [&](const char* field, const std::string& expected, const std::string& found) {
+    refuse(field, "expected " + expected + " as in the base, found " + found +
+                      "; give the base that the adapter was trained on");
+  };
   const auto compare = [&](const char* field, std::size_t expected, std::size_t found) {
-    if (expected != found) {
-      refuse(field, "expected " + std::to_string(expected) + " as in the base, found " +
-                        std::to_string(found) + "; give the base that the adapter was trained on");
-    }
+    if (expected != found) differs(field, std::to_string(expected), std::to_string(found));
   };
   compare("d_model", m.d_model, a.dimensions.d_model);
   compare("n_layer", m.n_layer, a.dimensions.n_layer);
   compare("vocab_size", m.vocab_size, a.dimensions.vocab_size);
   compare("dt_rank", m.dt_rank, a.dimensions.dt_rank);
+  // As float32, as in the fingerprint.
+  const double epsilon = a.dimensions.norm_epsilon;
+  if (static_cast<float>(m.norm_epsilon) != static_cast<float>(epsilon)) {
+    differs("norm_epsilon", short_number(m.norm_epsilon), short_number(epsilon));
+  }
   if (const std::uint64_t found = fingerprint(base); found != a.base) {
     refuse("base_fingerprint", "the adapter was trained on the base " + fingerprint_text(a.base) +
                                    ", the one given is " + fingerprint_text(found) +

@@ -21,6 +21,10 @@ namespace sdlora {
 /// checkpoint belongs to exactly one of them.
 using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 
+namespace detail {
+inline constexpr const char* checkpoint_format = "sdlora checkpoint 2";
+}  // namespace detail
+
 /// Writes what a run needs to go on from here: the values that learn, the optimizer's moments, the
 /// number of steps and the run's identity, as one safetensors file that replaces the last one by a
 /// rename. Random numbers and the place in the data follow from the step. Throws FileError; Error
@@ -30,7 +34,7 @@ void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>&
                      const AdamW<T>& optimizer, const RunIdentity& identity) {
   constexpr Dtype dtype = sizeof(T) == 8 ? Dtype::F64 : Dtype::F32;
   SafetensorsWriter writer;
-  writer.set_metadata("format", "sdlora checkpoint 1");
+  writer.set_metadata("format", detail::checkpoint_format);
   writer.set_metadata("step", std::to_string(optimizer.steps()));
   for (const auto& [key, text] : identity) writer.set_metadata("run." + key, text);
   for (const ParameterInfo& entry : store.entries()) {
@@ -65,9 +69,10 @@ std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<
     }
     return found->second;
   };
-  if (text("format") != "sdlora checkpoint 1") {
+  if (text("format") != detail::checkpoint_format) {
     throw FileError(file.path(), "header.__metadata__.format",
-                    "expected \"sdlora checkpoint 1\", found another; remove it to begin anew");
+                    std::string("expected \"") + detail::checkpoint_format +
+                        "\", found another; remove the checkpoint to begin anew");
   }
   for (const auto& [key, expected] : identity) {
     const std::string& found = text("run." + key);
