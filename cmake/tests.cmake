@@ -22,7 +22,7 @@ function(sdlora_configure_test target)
 endfunction()
 
 add_custom_target(tests)
-add_library(test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/main.cpp")
+add_library(test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/main.cpp" "${PROJECT_SOURCE_DIR}/tests/support/instances.cpp")
 sdlora_configure_test(test_main)
 
 function(sdlora_add_test_folder folder)
@@ -47,10 +47,6 @@ function(sdlora_add_test_folder folder)
   set(timeout 600)
   if(SDLORA_SANITIZE)
     set(timeout 1800)
-    # These compile long and loop little: optimising them under the sanitizers takes twice the time and saves none.
-    if(folder MATCHES "^(tensor|adapters|io)$")
-      target_compile_options(${target} PRIVATE -O0)
-    endif()
   endif()
   # 77: nothing failed, but something was left out for want of a device (tests/support/device.hpp).
   set_tests_properties(${folder} PROPERTIES LABELS "unit;${folder}" TIMEOUT ${timeout} SKIP_RETURN_CODE 77)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "instances.hpp"
 #include "numbers.hpp"
 
 #include <sdlora/model/mamba_model.hpp>

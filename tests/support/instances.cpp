@@ -1,0 +1,2 @@
+#define SDLORA_TEST_INSTANCE template
+#include "instances.hpp"
