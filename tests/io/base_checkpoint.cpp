@@ -204,6 +204,20 @@ TEST_CASE("base checkpoint: tensors that are missing, too many, misshapen or not
   c.tensors["backbone.layers.2.norm.weight"] = c.tensors.at("backbone.layers.1.norm.weight");
   c.write();
   c.check_refused("model.safetensors", {"backbone.layers.2.norm.weight", "2 layers", "besides"});
+  // A name for no terminal, and a longer one than any message needs.
+  c.tensors.erase("backbone.layers.2.norm.weight");
+  c.tensors[std::string("a\0b\x1b[31m", 8) + std::string(100'000, 'x')] = {{1}, {1.0F}};
+  c.write();
+  try {
+    c.load();
+    FAIL("accepted");
+  } catch (const FileError& error) {
+    const std::string text = error.what();
+    CAPTURE(text);
+    CHECK(text.size() < 1000);
+    CHECK(text.find("a\\x00b\\x1b[31mxxx") != std::string::npos);
+    CHECK(text.find("besides") != std::string::npos);
+  }
 }
 
 TEST_CASE("base checkpoint: a config.json that contradicts the weights, however large") {
@@ -248,6 +262,8 @@ TEST_CASE("base checkpoint: files that are missing or cut short") {
   check_error<FileError>([&] { load_base<TinyAny>(none / "absent"); }, {(none / "absent").string()});
   check_error<FileError>([&] { load_base<TinyAny>(none.path()); }, {"config.json"});
   Checkpoint c;
+  check_error<FileError>([&] { load_base<TinyAny>(c.folder / "config.json"); },
+                         {(c.folder / "config.json").string(), "directory", "found a file"});
   const std::string whole = test::content(c.folder / "model.safetensors");
   for (std::size_t size = 0; size < whole.size(); size += 997) {
     c.folder.write("model.safetensors", whole.substr(0, size));

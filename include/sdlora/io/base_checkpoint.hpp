@@ -7,6 +7,7 @@
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
 #include "tensor_source.hpp"
+#include "utf8.hpp"
 
 #include <cstddef>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -53,6 +55,12 @@ inline void require_tied_head(const TensorSource& source, const std::string& emb
 /// not supported; ArgumentError where the sizes contradict the configuration's type.
 template <Config C, class T = float>
 std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
+  std::error_code none;
+  if (std::filesystem::is_regular_file(directory, none)) {
+    throw FileError(directory.string(), "",
+                    "expected a directory with config.json and safetensors, found a file; give the "
+                    "directory that holds it");
+  }
   const CheckpointConfig config = read_checkpoint_config(directory);
   require_supported(config);
   const TensorSource source = TensorSource::open(directory);
@@ -77,7 +85,7 @@ std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directo
   });
   for (const std::string& name : source.names()) {
     if (!known.contains(name)) {
-      throw FileError(source.path(), "tensor \"" + name + "\"",
+      throw FileError(source.path(), "tensor " + detail::in_quotes(name),
                       "expected only the tensors of a Mamba model of " + std::to_string(config.n_layer) +
                           " layers, found this one besides; check that config.json belongs to these weights");
     }
