@@ -4,6 +4,7 @@
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/tensor/parallel.hpp>
+#include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <cstdio>
@@ -105,17 +106,18 @@ int main(int argc, char** argv) {
     if (choice.selects) {
       // The first phase is not repeated when a run resumes.
       const std::filesystem::path file = out / "checkpoint" / "selection.json";
-      selection = examples::select_or_read(file, options.resume, base->dimensions(), [&] {
-        return examples::select_for(choice.name, base, data.examples(),
-                                    {.steps = warm_up,
-                                     .learning_rate = options.learning_rate,
-                                     .batch_size = options.batch_size,
-                                     .accumulation = options.accumulation,
-                                     .weight_decay = options.weight_decay,
-                                     .clip = options.clip,
-                                     .seed = options.seed,
-                                     .adapters = adapter});
-      });
+      const SelectionOptions first_phase{.steps = warm_up,
+                                         .learning_rate = options.learning_rate,
+                                         .batch_size = options.batch_size,
+                                         .accumulation = options.accumulation,
+                                         .weight_decay = options.weight_decay,
+                                         .clip = options.clip,
+                                         .seed = options.seed,
+                                         .adapters = adapter};
+      selection = examples::select_or_read(
+          file, options.resume, base->dimensions(),
+          selection_identity(*base, choice.placement, data, first_phase),
+          [&] { return examples::select_for(choice.name, base, data.examples(), first_phase); });
     }
     const auto model = examples::make_model(choice.name, base, selection, adapter);
     std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),

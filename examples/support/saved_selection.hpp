@@ -8,14 +8,15 @@
 
 namespace sdlora::examples {
 
-/// The selection in `file` if a run resumes and there is one; else what `select` gives, kept there.
+/// The selection in `file` if a run resumes and there is one, which must be of `run`; else what `select`
+/// gives, kept there.
 template <class Select>
 Selection select_or_read(const std::filesystem::path& file, bool resume, const MambaDimensions& m,
-                         const Select& select) {
-  if (resume && std::filesystem::exists(file)) return read_selection(file, m.d_inner, m.d_state);
+                         const RunIdentity& run, const Select& select) {
+  if (resume && std::filesystem::exists(file)) return read_selection(file, m.d_inner, m.d_state, run);
   const Selection selection = select();
   make_directories(file.parent_path());
-  write_selection(file, selection);
+  write_selection(file, selection, run);
   return selection;
 }
 

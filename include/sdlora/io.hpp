@@ -10,6 +10,7 @@
 #include "io/jsonl.hpp"
 #include "io/mapped_file.hpp"
 #include "io/model_config.hpp"
+#include "io/run_identity.hpp"
 #include "io/safetensors.hpp"
 #include "io/safetensors_writer.hpp"
 #include "io/selection_file.hpp"

@@ -48,6 +48,32 @@ TEST_CASE("selection file: of another base") {
   check_error<FileError>([&] { read_selection(folder / "absent.json", 20, 16); }, {"absent.json"});
 }
 
+TEST_CASE("selection file: of another run") {
+  const test::Folder folder;
+  const auto path = folder / "selection.json";
+  const RunIdentity run{{"base", "0123456789abcdef"}, {"learning_rate", "0.01"}, {"layers", "\"\\\n"}};
+  write_selection(path, some, run);
+  CHECK(read_selection(path, 20, 16, run) == some);
+  CHECK(read_selection(path, 20, 16) == some);
+  for (std::size_t i = 0; i < run.size(); ++i) {
+    RunIdentity other = run;
+    other[i].second = "0.5";
+    check_error<FileError>([&] { read_selection(path, 20, 16, other); },
+                           {path.string(), "field run." + run[i].first, "of a run with " + run[i].first,
+                            "\"0.5\"", "resume with"});
+  }
+  check_error<FileError>([&] { read_selection(path, 20, 16, {{"seed", "3"}}); },
+                         {"field run.seed", "missing"});
+  // One that says nothing of its run.
+  write_selection(path, some);
+  check_error<FileError>([&] { read_selection(path, 20, 16, run); }, {"field run.base", "missing"});
+  folder.write("selection.json", with(R"([{"channels": [1], "states": [0]}])"));
+  check_error<FileError>([&] { read_selection(path, 20, 16, run); },
+                         {path.string(), "field run", "missing", "remove the file"});
+  folder.write("selection.json", R"({"d_inner": 20, "d_state": 16, "run": {"base": 3}, "selection": []})");
+  check_error<FileError>([&] { read_selection(path, 20, 16, run); }, {"field run.base", "string"});
+}
+
 TEST_CASE("selection file: hostile ones") {
   check_refused("", {"found nothing"});
   check_refused("[]", {"object"});

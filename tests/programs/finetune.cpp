@@ -75,6 +75,40 @@ TEST_CASE("programs: finetune refuses to begin over an earlier run, and leaves i
   CHECK(other.err.find("seed") != std::string::npos);
 }
 
+TEST_CASE("programs: finetune does not go on from a selection of another base, data or settings") {
+  const Workplace at;
+  const Arguments arguments = with(at.finetune("sdlora", "out"), {"--resume"});
+  run_well("finetune", arguments);
+  // As a run that was killed between its two phases leaves it.
+  std::filesystem::remove(at / "out/checkpoint/checkpoint.safetensors");
+  std::filesystem::remove(at / "out/adapter.safetensors");
+  const std::string selection = test::content(at / "out/checkpoint/selection.json");
+  const auto refused = [&](const std::string& option, const std::string& value, const std::string& field) {
+    Arguments other = arguments;
+    for (std::size_t i = 0; i + 1 < other.size(); ++i) {
+      if (other[i] == option) other[i + 1] = value;
+    }
+    CAPTURE(option);
+    const Result result = run("finetune", other);
+    CHECK(result.status == 1);
+    for (const std::string& part : {at.at("out/checkpoint/selection.json"), "field run." + field,
+                                    std::string("of a run with " + field), std::string("resume with")}) {
+      CAPTURE(part);
+      CHECK(result.err.find(part) != std::string::npos);
+    }
+    CHECK(test::content(at / "out/checkpoint/selection.json") == selection);
+    CHECK(!std::filesystem::exists(at / "out/adapter.safetensors"));
+  };
+  at.write("other.jsonl", "{\"text\": \"other\"}\n");
+  refused("--model", at.at("other_base"), "base");
+  refused("--data", at.at("other.jsonl"), "data");
+  refused("--selection-steps", "1", "steps");
+  refused("--rank", "3", "rank");
+  run_well("finetune", arguments);
+  CHECK(test::content(at / "out/checkpoint/selection.json") == selection);
+  CHECK(std::filesystem::exists(at / "out/adapter.safetensors"));
+}
+
 TEST_CASE("programs: finetune says what is wrong") {
   const Workplace at;
   const auto fails = [&](const Arguments& more, std::initializer_list<std::string> parts) {

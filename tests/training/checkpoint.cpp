@@ -149,13 +149,13 @@ TEST_CASE("a checkpoint of another run is refused, and says why") {
   Model model = new_model();
   TrainerOptions other = options;
   other.learning_rate = 2e-2;
-  refuse(model, other, data, "learning_rate = 0.01, this one has 0.02");
+  refuse(model, other, data, "learning_rate = \"0.01\", this one has \"0.02\"");
   other = options;
   other.seed = 4;
   refuse(model, other, data, "seed");
   other = options;
   other.epochs = 4;
-  refuse(model, other, data, "steps = 9, this one has 12");
+  refuse(model, other, data, "steps = \"9\", this one has \"12\"");
   other = options;
   other.groups = {{.site = "A_log", .rate_factor = 2.0}};
   refuse(model, other, data, "groups");
@@ -221,7 +221,7 @@ TEST_CASE("a damaged checkpoint is refused and changes nothing") {
   }
   folder.write("checkpoint.safetensors", bytes);
   test::check_error<FileError>([&] { load_checkpoint(path, untouched, unmoved, {{"base", "y"}}); },
-                               {"base = x", "y"});
+                               {"base = \"x\"", "y"});
   test::check_error<FileError>([&] { load_checkpoint(path, untouched, unmoved, {{"new", "y"}}); },
                                {"run.new"});
   ParameterStore<double> shaped(5);

@@ -2,6 +2,7 @@
 
 #include "../tensor/parallel.hpp"
 #include "base.hpp"
+#include "example.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -76,6 +77,17 @@ std::uint64_t fingerprint(const Base<C, T>& base) {
     });
     for (const std::uint64_t part : parts) hash.add(part);
   });
+  return hash.value();
+}
+
+/// Which examples these are, and in which order: a hash over all ids and labels.
+inline std::uint64_t fingerprint(std::span<const Example> examples) {
+  detail::Hash hash;
+  for (const Example& example : examples) {
+    hash.add(static_cast<std::uint64_t>(example.ids.size()));
+    for (const std::int32_t id : example.ids) hash.add(static_cast<std::uint64_t>(id));
+    for (const std::int32_t label : example.labels) hash.add(static_cast<std::uint64_t>(label));
+  }
   return hash.value();
 }
 

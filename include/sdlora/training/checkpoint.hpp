@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../adapters/parameter_store.hpp"
+#include "../io/run_identity.hpp"
 #include "../io/safetensors.hpp"
 #include "../io/safetensors_writer.hpp"
 #include "adamw.hpp"
@@ -12,14 +13,9 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace sdlora {
-
-/// What a run is, as named texts: its base, placement, data, every option that decides a number. A
-/// checkpoint belongs to exactly one of them.
-using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
 inline constexpr const char* checkpoint_format = "sdlora checkpoint 2";
@@ -74,15 +70,8 @@ std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<
                     std::string("expected \"") + detail::checkpoint_format +
                         "\", found another; remove the checkpoint to begin anew");
   }
-  for (const auto& [key, expected] : identity) {
-    const std::string& found = text("run." + key);
-    if (found != expected) {
-      throw FileError(file.path(), "header.__metadata__.run." + key,
-                      "the checkpoint is of a run with " + key + " = " + found + ", this one has " +
-                          expected +
-                          "; resume with the settings of that run, or begin anew in another directory");
-    }
-  }
+  detail::require_same_run(file.path(), "header.__metadata__.run.", "checkpoint", identity,
+                           [&](const std::string& key) { return text("run." + key); });
   const std::string& digits = text("step");
   std::uint64_t step = 0;
   const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), step);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../io/json.hpp"
+#include "../io/run_identity.hpp"
 #include "../model/batch.hpp"
 #include "../model/example.hpp"
 #include "../model/fingerprint.hpp"
@@ -12,7 +14,6 @@
 #include "schedule.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -275,10 +276,7 @@ class Trainer {
   }
 
   RunIdentity identify(std::span<const Example> examples, std::uint64_t total) const {
-    const auto number = [](double value) {
-      char digits[32];
-      return std::string(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
-    };
+    const auto number = [](double value) { return detail::short_number(value); };
     const TrainerOptions& o = options_;
     const auto& adapters = model_->options();
     detail::Hash parameters;
@@ -292,12 +290,6 @@ class Trainer {
       for (const std::uint32_t c : layer.channels) selection.add(std::uint64_t{c});
       for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
     }
-    detail::Hash data;
-    for (const Example& example : examples) {
-      data.add(static_cast<std::uint64_t>(example.ids.size()));
-      for (const std::int32_t id : example.ids) data.add(static_cast<std::uint64_t>(id));
-      for (const std::int32_t label : example.labels) data.add(static_cast<std::uint64_t>(label));
-    }
     std::string groups;
     for (const ParameterGroup& group : o.groups) {
       groups += group.site + ":" + number(group.rate_factor) + ":" + number(group.weight_decay) + " ";
@@ -310,7 +302,7 @@ class Trainer {
             {"alpha", number(adapters.alpha)},
             {"dropout", number(adapters.dropout)},
             {"adapter_seed", std::to_string(adapters.seed)},
-            {"data", std::to_string(examples.size()) + " examples " + fingerprint_text(data.value())},
+            {"data", detail::data_text(examples)},
             {"steps", std::to_string(total)},
             {"batch_size", std::to_string(o.batch_size)},
             {"accumulation", std::to_string(o.accumulation)},
