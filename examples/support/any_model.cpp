@@ -1,6 +1,7 @@
 #include "any_model.hpp"
 
 #include <sdlora/io/adapter.hpp>
+#include <sdlora/io/utf8.hpp>
 
 #include "model_of.hpp"
 
@@ -74,8 +75,8 @@ std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::files
     }
   }
   throw FileError(description.path, "field sdlora_adapter.placement",
-                  "\"" + description.placement +
-                      "\" is none of the presets that the programs know; load it in a "
+                  detail::in_quotes(description.placement) +
+                      " is none of the presets that the programs know; load it in a "
                       "program of your own with its placement's type");
 }
 

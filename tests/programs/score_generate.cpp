@@ -48,6 +48,10 @@ TEST_CASE("programs: score says what is wrong") {
   check_fails("score", {"--model", base, "--ids", "1,x"}, {"--ids"});
   check_fails("score", {"--model", base, "--ids", "1,264"}, {"264"});
   check_fails("score", {"--model", base, "--ids", "-1,2"}, {"-1"});
+  for (const std::string threads : {"-1", "1.5", "0x2", "two", "18446744073709551616"}) {
+    check_fails("score", {"--model", base, "--ids", "1,2", "--threads", threads}, {"--threads", threads});
+  }
+  check_fails("score", {"--model", base, "--ids", "1,2", "--threads", "1025"}, {"--threads", "at most 1024"});
   check_fails("score", {"--model", base, "--file", at.at("absent")}, {at.at("absent")});
   check_fails("score", {"--model", at.at("absent"), "--ids", "1,2"}, {at.at("absent")});
   check_fails("score", {"--model", at.at("ids_base"), "--text", "abc"}, {"config.json", "byte", "--ids"});
@@ -59,6 +63,14 @@ TEST_CASE("programs: score says what is wrong") {
               {at.at("tuned/adapter.safetensors"), "base_fingerprint", "weights differ"});
   check_fails("score", {"--model", at.at("ids_base"), "--adapter", at.at("tuned"), "--ids", "1,2"},
               {at.at("tuned/adapter.safetensors"), "vocab_size", "37", "264"});
+  // A placement for no terminal: the header's JSON holds the adapter's JSON as a string.
+  std::string adapter = test::content(at / "tuned/adapter.safetensors");
+  const std::size_t name = adapter.find("conv_bias=");
+  REQUIRE(name != std::string::npos);
+  adapter.replace(name, 10, "\\\\u001b[1m");
+  at.write("tuned/adapter.safetensors", adapter);
+  check_fails("score", {"--model", base, "--adapter", at.at("tuned"), "--ids", "1,2"},
+              {"placement", "\\x1b[1m", "none of the presets"});
   // The first half of the weights.
   const std::string weights = test::content(at / "base/model.safetensors");
   at.write("base/model.safetensors", weights.substr(0, weights.size() / 2));
