@@ -38,9 +38,9 @@ void check_forward(double tolerance) {
       const auto x = normals.vector<double>(rows * d, 3.0), weight = normals.vector<double>(d, 1.0, 1.0);
       Padded<T> in(rows, d, 3, x), out(rows, d, 1);
       const std::vector<T> w(weight.begin(), weight.end());
-      rms_norm_forward(MatrixView<const T>(in.view), w.data(), T(epsilon), out.view);
+      rms_norm_forward(in.view, w.data(), T(epsilon), out.view);
       CHECK(relative_error(out.values(), plain(x, weight)) <= tolerance);
-      rms_norm_forward(MatrixView<const T>(in.view), w.data(), T(epsilon), in.view);  // in place
+      rms_norm_forward(in.view, w.data(), T(epsilon), in.view);  // in place
       CHECK(in.values() == out.values());
     }
   }
@@ -54,9 +54,9 @@ TEST_CASE("rms_norm: the definition, in double") { check_forward<double>(1e-14);
 TEST_CASE("rms_norm: a row of zeros stays zero, no row passes through") {
   Padded<float> x(1, 7, 0), out(1, 7, 0), none(0, 7, 0);
   const std::vector<float> weight(7, 2.0F);
-  rms_norm_forward(MatrixView<const float>(x.view), weight.data(), 1e-5F, out.view);
+  rms_norm_forward(x.view, weight.data(), 1e-5F, out.view);
   for (const float v : out.values()) CHECK(v == 0.0F);
-  rms_norm_forward(MatrixView<const float>(none.view), weight.data(), 1e-5F, none.view);
+  rms_norm_forward(none.view, weight.data(), 1e-5F, none.view);
 }
 
 TEST_CASE("rms_norm: PyTorch's values and gradients") {
@@ -67,12 +67,11 @@ TEST_CASE("rms_norm: PyTorch's values and gradients") {
     const std::size_t d = weight.size(), rows = x.size() / d;
     Padded<double> in(rows, d, 2, x), out(rows, d, 1), dout(rows, d, 5, reference.read(name + "grad_y")),
         dx(rows, d, 1);
-    rms_norm_forward(MatrixView<const double>(in.view), weight.data(), epsilon, out.view);
+    rms_norm_forward(in.view, weight.data(), epsilon, out.view);
     CHECK(relative_error(out.values(), reference.read(name + "y")) <= 1e-14);
     std::vector<double> dweight(d, 0.0);
     Workspace workspace;
-    rms_norm_backward(MatrixView<const double>(in.view), weight.data(), epsilon,
-                      MatrixView<const double>(dout.view), dx.view, dweight.data(), workspace);
+    rms_norm_backward(in.view, weight.data(), epsilon, dout.view, dx.view, dweight.data(), workspace);
     CHECK(workspace.bytes_in_use() == 0);
     // At width 1 the gradient is ε-small: a difference of nearly equal numbers.
     CHECK(relative_error(dx.values(), reference.read(name + "grad_x")) <= (d == 1 ? 1e-9 : 1e-13));
@@ -100,9 +99,8 @@ TEST_CASE("rms_norm: gradients against finite differences, added to what is ther
                       dweight.data(), workspace);
     std::vector<double> dx_alone(rows * d, 10.0), dweight_alone(d, -20.0);
     rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(dx_alone.data(), rows, d),
-                      static_cast<double*>(nullptr), workspace);
-    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(), dweight_alone.data(),
-                      workspace);
+                      nullptr, workspace);
+    rms_norm_backward(x_view, weight.data(), epsilon, g, {}, dweight_alone.data(), workspace);
     CHECK(dx == dx_alone);
     CHECK(dweight == dweight_alone);
     for (double& v : dx) v -= 10.0;

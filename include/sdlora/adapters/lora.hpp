@@ -81,7 +81,7 @@ struct LoRA {
       }
       const MatrixView<T> masked{workspace.take<T>(x.rows * x.cols).data(), x.rows, x.cols};
       matmul(masked, dlow, a_.value);
-      apply_mask(MatrixView<const T>(masked), masked, pass);
+      apply_mask(masked, masked, pass);
       for (std::size_t i = 0; i < dx.rows; ++i) {
         for (std::size_t j = 0; j < dx.cols; ++j) dx(i, j) += masked(i, j);
       }

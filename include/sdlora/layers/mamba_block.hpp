@@ -83,7 +83,7 @@ class MambaBlock {
     {
       const Workspace::Scope normed(workspace);
       const MatrixView<T> n{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};  // (M, d)
-      rms_norm_forward(MatrixView<const T>(x), norm_.values().data, epsilon(), n);
+      rms_norm_forward(x, norm_.values().data, epsilon(), n);
       in_proj_.forward(n, kept.xz, pass, workspace);
     }
     typename Ssm::Start start;
@@ -133,13 +133,12 @@ class MambaBlock {
       if constexpr (Needs::initial_state) ssm_.learned_start_backward(dstart, pass, workspace);
       if constexpr (needs.in_proj_input()) {
         const MatrixView<T> n{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};
-        rms_norm_forward(MatrixView<const T>(kept.x), norm_.values().data, epsilon(), n);
+        rms_norm_forward(kept.x, norm_.values().data, epsilon(), n);
         MatrixView<T> dn{};
         if constexpr (needs.norm_input) dn = {workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};
         in_proj_.backward(n, dxz, dn, Write::Overwrite, pass, workspace);
         if constexpr (needs.norm_input) {
-          rms_norm_backward(MatrixView<const T>(kept.x), norm_.values().data, epsilon(),
-                            MatrixView<const T>(dn), InputGradient ? dx : MatrixView<T>{},
+          rms_norm_backward(kept.x, norm_.values().data, epsilon(), dn, InputGradient ? dx : MatrixView<T>{},
                             norm_.gradient().data, workspace);
         }
       }

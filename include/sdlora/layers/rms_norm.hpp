@@ -9,21 +9,26 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 namespace sdlora {
 
 /// RMSNorm (Zhang and Sennrich, arXiv 1910.07467): out = x / √(mean(x²) + ε) · weight, per row.
 /// x, out (M, d), weight (d). out may be x. Throws ShapeError.
 template <class T>
-void rms_norm_forward(MatrixView<const T> x, const T* weight, T epsilon, MatrixView<T> out) {
+void rms_norm_forward(std::type_identity_t<MatrixView<const T>> x, const T* weight,
+                      std::type_identity_t<T> epsilon, std::type_identity_t<MatrixView<T>> out) {
   const MatrixView<const T> w(weight, 1, x.cols);
   assign<AssignMode::Set>(out, x * rsqrt(mean(square(x)) + epsilon) * w);
 }
 
-/// Gradients: dx (M, d) is added to unless it is empty; dweight (d) is added to unless it is null.
+/// Gradients from that of out, dout (M, d): dx (M, d) is added to unless it is empty; dweight (d) is
+/// added to unless it is null. Throws ShapeError.
 template <class T>
-void rms_norm_backward(MatrixView<const T> x, const T* weight, T epsilon, MatrixView<const T> dout,
-                       MatrixView<T> dx, T* dweight, Workspace& workspace) {
+void rms_norm_backward(std::type_identity_t<MatrixView<const T>> x, const T* weight,
+                       std::type_identity_t<T> epsilon, std::type_identity_t<MatrixView<const T>> dout,
+                       std::type_identity_t<MatrixView<T>> dx, std::type_identity_t<T>* dweight,
+                       Workspace& workspace) {
   const auto r = rsqrt(mean(square(x)) + epsilon);  // (M, 1)
   if (dx) {
     const MatrixView<const T> w(weight, 1, x.cols);

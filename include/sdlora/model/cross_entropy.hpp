@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -91,8 +92,10 @@ inline namespace SDLORA_SIMD_TAG {
 /// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW, which is given
 /// only with dh, unless empty. Throws ShapeError, and ArgumentError for a target outside of W's rows.
 template <class T>
-Loss head_cross_entropy(MatrixView<const T> h, MatrixView<const T> W, std::span<const std::int32_t> targets,
-                        T scale, MatrixView<T> dh, MatrixView<T> dW, Workspace& workspace) {
+Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<const T> W,
+                        std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
+                        std::type_identity_t<MatrixView<T>> dh, std::type_identity_t<MatrixView<T>> dW,
+                        Workspace& workspace) {
   const std::size_t V = W.rows;
   detail::require_targets(targets, h.rows, V);
   const Workspace::Scope scope(workspace);

@@ -166,7 +166,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
                MatrixView<T> logits) {
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
-    rms_norm_forward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), x);
+    rms_norm_forward(x, norm_f_.values().data, epsilon(), x);
     matmul(logits, x, transposed(embedding_.values()));
   }
 
@@ -177,7 +177,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
     const MatrixView<T> x = continue_with(ids, sequences, state);
     const MatrixView<T> chosen{workspace_.take<T>(rows.size() * x.cols).data(), rows.size(), x.cols};
     for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(x.row(rows[i]), x.cols, chosen.row(i));
-    rms_norm_forward(MatrixView<const T>(chosen), norm_f_.values().data, epsilon(), chosen);
+    rms_norm_forward(chosen, norm_f_.values().data, epsilon(), chosen);
     matmul(logits, chosen, transposed(embedding_.values()));
   }
 
@@ -395,15 +395,14 @@ class MambaModel : public detail::TrainableCount<C, P> {
     const MatrixView<T> x = take();
     const MatrixView<T> h = take();
     for (std::size_t i = 0; i < n; ++i) std::copy_n(rows.x.row(chosen[i]), d, x.row(i));
-    rms_norm_forward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), h);
+    rms_norm_forward(x, norm_f_.values().data, epsilon(), h);
     const MatrixView<T> dh = dx ? take() : MatrixView<T>{};
-    const Loss loss = head_cross_entropy(MatrixView<const T>(h), embedding_.values(), targets, scale, dh,
+    const Loss loss = head_cross_entropy(h, embedding_.values(), targets, scale, dh,
                                          dx ? embedding_.gradient() : MatrixView<T>{}, workspace_);
     if (dx) {
       const MatrixView<T> dsum = take();
       std::fill_n(dsum.data, n * d, T(0));
-      rms_norm_backward(MatrixView<const T>(x), norm_f_.values().data, epsilon(), MatrixView<const T>(dh),
-                        dsum, norm_f_.gradient().data, workspace_);
+      rms_norm_backward(x, norm_f_.values().data, epsilon(), dh, dsum, norm_f_.gradient().data, workspace_);
       std::fill_n(dx.data, dx.rows * dx.cols, T(0));
       for (std::size_t i = 0; i < n; ++i) std::copy_n(dsum.row(i), d, dx.row(chosen[i]));
     }
