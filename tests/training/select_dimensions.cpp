@@ -146,4 +146,15 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   CHECK(selection.layers[1].states.size() == 15);
   MambaModel<TinyAny, presets::SDLoRA<>, float> model(base, selection, options.adapters);
   CHECK(model.trainable_parameters == 2 * 2 * (10 + 20) + 5 * 3 + 16 * 5 + 2 * 16 * 5);
+
+  // More than there is: refused before the warm-up, not after it.
+  shown.str("");
+  const auto refuse = [&](std::size_t channels, std::size_t states, const std::string& part) {
+    options.adapters = {.rank = 2, .channels = channels, .states = states};
+    test::check_error<ArgumentError>(
+        [&] { select_dimensions<presets::SDLoRA<>>(base, doubling_task(9), options); }, {part});
+    CHECK(shown.str().empty());
+  };
+  refuse(21, 3, "21 of 20 channels");
+  refuse(5, 17, "17 of 16 states");
 }

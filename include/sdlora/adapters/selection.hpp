@@ -103,16 +103,25 @@ concept SelectionScore = requires(const S& score, double change) {
   { score(change) } -> std::convertible_to<double>;
 };
 
+namespace detail {
+
+/// ArgumentError where more is to be chosen than there is.
+inline void require_choice(const char* who, std::size_t channels, std::size_t of_channels, std::size_t states,
+                           std::size_t of_states) {
+  if (channels <= of_channels && states <= of_states) return;
+  throw ArgumentError(std::string(who) + ": cannot choose " + std::to_string(channels) + " of " +
+                      std::to_string(of_channels) + " channels and " + std::to_string(states) + " of " +
+                      std::to_string(of_states) + " states; ask for fewer");
+}
+
+}  // namespace detail
+
 /// Chooses the `channels` best channels of one layer, and in each its `states` best states, by
 /// scores of `change` (E, N). Ties go to the lower index.
 template <class T, SelectionScore Score = SquaredChange>
 LayerSelection select_layer(MatrixView<const T> change, std::size_t channels, std::size_t states,
                             const Score& score = {}) {
-  if (channels > change.rows || states > change.cols) {
-    throw ArgumentError("select_layer: cannot choose " + std::to_string(channels) + " of " +
-                        std::to_string(change.rows) + " channels and " + std::to_string(states) + " of " +
-                        std::to_string(change.cols) + " states; ask for fewer");
-  }
+  detail::require_choice("select_layer", channels, change.rows, states, change.cols);
   const auto best = [](const std::vector<double>& scores, std::size_t count) {
     std::vector<std::uint32_t> order(scores.size());
     for (std::size_t i = 0; i < order.size(); ++i) {

@@ -35,6 +35,9 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   using Model = MambaModel<C, WarmUp<P>, T>;
   const MambaDimensions& m = base->dimensions();
   const AdapterSizes sizes = adapter_sizes(options.adapters, m);
+  // Here and not after the warm-up.
+  detail::require_choice("select_dimensions", Policy::channels(sizes), m.d_inner, Policy::states(sizes),
+                         m.d_state);
   // A range of a site that learns in the second phase alone means nothing in the first.
   AdapterOptions adapters = options.adapters;
   std::erase_if(adapters.layers, [](const LayerRange& range) {
