@@ -178,9 +178,9 @@ TEST_CASE("options and data that make no sense are refused") {
     test::check_error<ArgumentError>([&] { Trainer(model, options).fit(data); }, {part});
   };
   refuse({.epochs = 0}, "epochs");
-  refuse({.learning_rate = -1.0}, "learning rate");
+  refuse({.learning_rate = -1.0}, "learning rate above 0, found -1");
   refuse({.learning_rate = std::nan("")}, "learning rate");
-  refuse({.batch_size = 0}, "batch size");
+  refuse({.batch_size = 0, .accumulation = 3}, "batch size and an accumulation of 1 to 2^24, found 0 and 3");
   refuse({.accumulation = 0}, "accumulation");
   refuse({.weight_decay = -0.1}, "weight decay");
   refuse({.clip = -1.0}, "clipping");

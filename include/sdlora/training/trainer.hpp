@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <iostream>
 #include <optional>
 #include <ostream>
@@ -93,19 +94,27 @@ class Trainer {
  public:
   /// The model must outlive the trainer. Throws ArgumentError where an option makes no sense.
   explicit Trainer(Model& model, TrainerOptions options = {}) : model_(&model), options_(std::move(options)) {
-    const auto require = [](bool good, const char* what) {
-      if (!good) throw ArgumentError(std::string("Trainer: expected ") + what);
+    const auto require = [](bool good, const char* what, std::initializer_list<double> found = {}) {
+      if (good) return;
+      std::ostringstream text;
+      text << "Trainer: expected " << what;
+      for (const double& value : found) text << (&value == found.begin() ? ", found " : " and ") << value;
+      throw ArgumentError(text.str());
     };
     const TrainerOptions& o = options_;
     require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1");
     constexpr std::size_t most = std::size_t{1} << 24;
     require(o.batch_size > 0 && o.batch_size <= most && o.accumulation > 0 && o.accumulation <= most,
-            "a batch size and an accumulation of 1 to 2^24");
-    require(std::isfinite(o.learning_rate) && o.learning_rate > 0.0, "a learning rate above 0");
-    require(std::isfinite(o.weight_decay) && o.weight_decay >= 0.0, "a weight decay of at least 0");
-    require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)");
+            "a batch size and an accumulation of 1 to 2^24",
+            {static_cast<double>(o.batch_size), static_cast<double>(o.accumulation)});
+    require(std::isfinite(o.learning_rate) && o.learning_rate > 0.0, "a learning rate above 0",
+            {o.learning_rate});
+    require(std::isfinite(o.weight_decay) && o.weight_decay >= 0.0, "a weight decay of at least 0",
+            {o.weight_decay});
+    require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)",
+            {o.clip});
     require(o.beta1 >= 0.0 && o.beta1 < 1.0 && o.beta2 >= 0.0 && o.beta2 < 1.0 && o.epsilon > 0.0,
-            "betas in [0, 1) and an epsilon above 0");
+            "betas in [0, 1) and an epsilon above 0", {o.beta1, o.beta2, o.epsilon});
     require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint directory to resume from");
     require(o.checkpoint_every == 0 || !o.checkpoint_directory.empty(),
             "a directory to write checkpoints to");
