@@ -29,6 +29,14 @@ JsonlDataset open_data(const std::filesystem::path& path, const CheckpointConfig
   return data;
 }
 
+/// FileError where a run's files could not be written: before the training, which may take hours.
+void require_writable(const std::filesystem::path& out) {
+  make_directories(out / "checkpoint");
+  for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/checkpoint.safetensors"}) {
+    const AtomicFile dropped(out / name);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -51,7 +59,7 @@ int main(int argc, char** argv) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
   app.add_option("--placement", placement, "what learns:" + placements)->capture_default_str();
-  app.add_option("--rank", adapter.rank, "of LoRA")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--rank", adapter.rank, "of LoRA")->capture_default_str()->check(examples::at_least_one());
   app.add_option("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank")
       ->capture_default_str();
   app.add_option("--dropout", adapter.dropout, "on LoRA's input")->capture_default_str();
@@ -60,12 +68,13 @@ int main(int argc, char** argv) {
   app.add_option("--states", adapter.states, "selected states per channel")->capture_default_str();
   app.add_option("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix")
       ->capture_default_str();
-  app.add_option("--selection-steps", warm_up, "of SDLoRA's first phase")->capture_default_str();
+  app.add_option("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data")
+      ->capture_default_str();
   auto* epochs_option = app.add_option("--epochs", epochs, "passes over the data (1 unless --steps)")
-                            ->check(CLI::PositiveNumber);
+                            ->check(examples::at_least_one());
   app.add_option("--steps", options.steps, "instead of epochs")
       ->excludes(epochs_option)
-      ->check(CLI::PositiveNumber);
+      ->check(examples::at_least_one());
   app.add_option("--batch-size", options.batch_size)->capture_default_str();
   app.add_option("--accumulation", options.accumulation, "batches of one step")->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
@@ -84,6 +93,7 @@ int main(int argc, char** argv) {
     adapter.seed = options.seed;
     const auto& choice = examples::placement_choice(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
+    if (out.empty()) throw ArgumentError("--out is empty; name a directory");
     // Before anything is read or, in the first phase, written.
     const std::filesystem::path checkpoint = out / "checkpoint" / "checkpoint.safetensors";
     if (!options.resume && std::filesystem::exists(checkpoint)) {
@@ -116,8 +126,10 @@ int main(int argc, char** argv) {
                                          .adapters = adapter};
       selection = examples::select_or_read(
           file, options.resume, base->dimensions(),
-          selection_identity(*base, choice.placement, data, first_phase),
-          [&] { return examples::select_for(choice.name, base, data.examples(), first_phase); });
+          selection_identity(*base, choice.placement, data, first_phase), [&] {
+            require_writable(out);
+            return examples::select_for(choice.name, base, data.examples(), first_phase);
+          });
     }
     const auto model = examples::make_model(choice.name, base, selection, adapter);
     std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),
@@ -127,6 +139,7 @@ int main(int argc, char** argv) {
     options.checkpoint_directory = out / "checkpoint";
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
+    require_writable(out);
     if (evaluation) {
       trainer.fit(data, *evaluation);
     } else {

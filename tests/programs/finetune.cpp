@@ -128,7 +128,8 @@ TEST_CASE("programs: finetune says what is wrong") {
   fails({}, {"--model"});
   fails({"--model", at.at("base")}, {"required"});
   fails(changed("--nonsense", "1"), {"--nonsense"});
-  fails(changed("--rank", "0"), {"--rank"});
+  fails(changed("--rank", "0"), {"--rank", "at least 1"});
+  fails(changed("--out", ""), {"--out is empty"});
   fails(changed("--rank", "-2"), {"--rank"});
   fails(changed("--rank", "two"), {"--rank"});
   fails(changed("--steps", "0"), {"--steps"});
@@ -171,6 +172,27 @@ TEST_CASE("programs: finetune says which option makes no sense before it trains"
   fails("lora-linear", {"--weight-decay", "-1"}, "decay");
   fails("lora-linear", {"--clip", "-1"}, "clipping");
   fails("lora-linear", {"--accumulation", "0"}, "accumulation");
+  fails("sdlora", {"--channels", "25"}, "25 of 24 channels");
+  fails("sdlora", {"--states", "17"}, "17 of 16 states");
   at.write("file", "");
   fails("lora-linear", {"--eval", at.at("dev.jsonl"), "--max-length", "1"}, "1");
+}
+
+TEST_CASE("programs: finetune says that its files cannot be written before it trains") {
+  const Workplace at;
+  at.write("file", "kept");
+  std::filesystem::create_directories(at / "taken/adapter.safetensors");
+  for (const std::string placement : {"sdlora", "bitfit"}) {
+    for (const std::string out : {"file", "file/below", "taken"}) {
+      CAPTURE(placement);
+      CAPTURE(out);
+      const Result result = run("finetune", at.finetune(placement, out));
+      CAPTURE(result.err);
+      CHECK(result.status == 1);
+      CHECK(result.err.find(at.at(out)) != std::string::npos);
+      CHECK(result.err.find("warm-up") == std::string::npos);
+      CHECK(result.err.find("training") == std::string::npos);
+    }
+  }
+  CHECK(test::content(at / "file") == "kept");
 }
