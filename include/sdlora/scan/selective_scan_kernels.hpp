@@ -4,6 +4,7 @@
 #include "../tensor/matrix_view.hpp"
 #include "detail/kernel_arguments.hpp"
 #include "detail/kernel_backward.hpp"
+#include "detail/kernel_backward_aggregate.hpp"
 #include "detail/kernel_carry.hpp"
 #include "detail/kernel_forward.hpp"
 

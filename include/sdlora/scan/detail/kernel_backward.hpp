@@ -2,6 +2,8 @@
 
 #include "kernel_arguments.hpp"
 #include "kernel_arithmetic.hpp"
+#include "kernel_backward_walk.hpp"
+#include "kernel_channel_sums.hpp"
 
 #include <cstddef>
 
@@ -19,7 +21,7 @@ struct GradientBit {
 /// `Lanes` neighbouring threads share a channel, each holds `States` states. A warp first prepares
 /// its channels × steps (loads, softplus, gate) spread over its threads, then recomputes the states
 /// of the chunk into registers and walks back. States between checkpoints and chunks are found by a
-/// forward pass that begins at the checkpoint ("light" items below). Steps past the end and channels
+/// forward pass that begins at the checkpoint (`BackwardWalk`). Steps past the end and channels
 /// past the last one carry zeros, which change nothing.
 ///
 /// dB and dC are sums over channels. A thread keeps its states in an order of its own, state j XOR a
@@ -30,7 +32,6 @@ template <class IO, int States, int Lanes, bool Gate, bool Softplus, unsigned Ma
 struct BackwardKernel {
   static constexpr bool wants(unsigned bits) { return (Mask & bits) != 0; }
   static constexpr bool wants_BC = wants(GradientBit::B | GradientBit::C);
-  static constexpr bool wants_both = wants(GradientBit::B) && wants(GradientBit::C);
   static constexpr bool wants_dz = Gate && wants(GradientBit::z);
   static constexpr bool wants_delta = wants(GradientBit::dt | GradientBit::dt_bias);
   static constexpr bool wants_product = wants(GradientBit::u) || wants_delta;  // Σ g·B
@@ -47,15 +48,14 @@ struct BackwardKernel {
   static constexpr int channels = warps * warp_channels;
   static constexpr int padded_states = States * Lanes;
   static constexpr int width = States < 4 ? States : 4;
-  static constexpr int channel_levels = log2_of(warp_channels);
-  static constexpr int state_levels = log2_of(States) < channel_levels ? log2_of(States) : channel_levels;
-  static constexpr int kept_states = States >> state_levels;
+  using OverChannels = ChannelSums<States, Lanes, wants(GradientBit::B), wants(GradientBit::C)>;
+  static constexpr int channel_levels = OverChannels::channel_levels;
+  static constexpr int state_levels = OverChannels::state_levels;
   // Levels that exchange within a vector need copies of the tile in the exchanged orders.
   static constexpr int vector_levels = log2_of(States) - log2_of(width);
   static constexpr int copy_levels = state_levels > vector_levels ? state_levels - vector_levels : 0;
   static constexpr int copies = 1 << copy_levels;
   static constexpr int copy_step = width >> copy_levels;
-  static constexpr bool merges = wants_both && kept_states == 1 && channel_levels > state_levels;
 
   static constexpr int warp_positions = warp_channels * chunk;
   static constexpr int positions = (warp_positions + 31) / 32;  // of one thread
@@ -80,35 +80,8 @@ struct BackwardKernel {
            static_cast<std::size_t>(checkpoint_interval / chunk - 1) * States * threads;
   }
 
-  struct Item {
-    Position base;  // first step of the checkpoint's range
-    int sub;        // chunk within it
-    bool light;
-    bool valid;
-  };
-
-  static constexpr int chunks_at(Position base, Position end, int interval) {
-    const Position length = end - base < interval ? end - base : interval;
-    return static_cast<int>((length + chunk - 1) / chunk);
-  }
-  static constexpr Item first_item(Position base, Position end, int interval) {
-    const int count = chunks_at(base, end, interval);
-    return {base, 0, count > 1, true};
-  }
-  static constexpr Item next_item(const Item& item, Position begin, Position end, int interval) {
-    Item next = item;
-    if (item.light) {
-      next.light = item.sub + 2 < chunks_at(item.base, end, interval);
-      ++next.sub;
-    } else if (item.sub > 0) {
-      --next.sub;
-    } else if (item.base > begin) {
-      next = first_item(item.base - interval, end, interval);
-    } else {
-      next.valid = false;
-    }
-    return next;
-  }
+  using Walk = BackwardWalk<chunk>;
+  using Item = typename Walk::Item;
 
   struct Raw {
     IO u[positions], dt[positions], z[positions], d_out[positions];
@@ -137,8 +110,7 @@ struct BackwardKernel {
     const int place = lane / Lanes;  // channel within the warp
     const int channel = warp_first + place;
     const bool active = channel < in.channels;
-    int order = 0;
-    unroll<state_levels>([&](auto l) { order |= ((place >> l) & 1) << (log2_of(States) - 1 - l); });
+    const int order = OverChannels::order_of(place);
     const int copy = copies == 1 ? 0 : (order & (width - 1)) / copy_step;
     const int vector_order = order & ~(width - 1);
     const int first_state = part * States;
@@ -280,7 +252,7 @@ struct BackwardKernel {
     Staged staged{};
     if (item.valid) {
       const Position ranges = (segment.end - segment.begin + interval - 1) / interval;
-      item = first_item(segment.begin + (ranges - 1) * interval, segment.end, interval);
+      item = Walk::first_item(segment.begin + (ranges - 1) * interval, segment.end, interval);
       load_raw(item, raw);
       load_tile(item, staged);
     }
@@ -328,7 +300,7 @@ struct BackwardKernel {
       });
       block.sync();
 
-      const Item next = next_item(item, segment.begin, segment.end, interval);
+      const Item next = Walk::next_item(item, segment.begin, segment.end, interval);
       // Loads run ahead from where half of the states that are walked back through are done with: their
       // registers are free then.
       const auto load_next = [&] {
@@ -349,7 +321,7 @@ struct BackwardKernel {
       // The state at the beginning of the chunk; the last chunk of a range follows a light one.
       if (item.sub == 0) {
         load_state(item.base, h);
-      } else if (!item.light && item.sub + 1 < chunks_at(item.base, segment.end, interval)) {
+      } else if (!item.light && item.sub + 1 < Walk::chunks_at(item.base, segment.end, interval)) {
         unroll<States>([&](auto j) { h[j] = starts.load(((item.sub - 1) * States + j) * threads); });
       }
 
@@ -423,7 +395,7 @@ struct BackwardKernel {
             if constexpr (wants_product) sums.store(warp_positions + at_position, product);
             if constexpr (wants_delta) sums.store(2 * warp_positions + at_position, decay * ln_2);
           }
-          if constexpr (wants_BC) reduce_over_channels(block, partials, t, part, place, order, d_b, d_c);
+          if constexpr (wants_BC) OverChannels::store(block, partials, t, part, place, order, d_b, d_c);
         });
         block.sync_warp();
 
@@ -520,129 +492,6 @@ struct BackwardKernel {
       }
     }
     return first;
-  }
-
-  template <class Block, class Shared>
-  static constexpr void reduce_over_channels(const Block& block, Shared partials, int t, int part, int place,
-                                             int order, float (&d_b)[States], float (&d_c)[States]) {
-    unroll<state_levels>([&](auto l) {
-      constexpr int half = States >> (decltype(l)::value + 1);
-      unroll<half>([&](auto j) {
-        if constexpr (wants(GradientBit::B)) d_b[j] += block.shuffle_xor(d_b[j + half], Lanes << l);
-        if constexpr (wants(GradientBit::C)) d_c[j] += block.shuffle_xor(d_c[j + half], Lanes << l);
-      });
-    });
-    const int first_state = part * States;
-    if constexpr (merges) {
-      // One value of each is left: neighbours part them, one goes on with dB, the other with dC.
-      const bool takes_c = ((place >> state_levels) & 1) != 0;
-      float kept = takes_c ? d_c[0] : d_b[0];
-      kept += block.shuffle_xor(takes_c ? d_b[0] : d_c[0], Lanes << state_levels);
-      unroll<channel_levels - state_levels - 1>(
-          [&](auto l) { kept += block.shuffle_xor(kept, Lanes << (state_levels + 1 + l)); });
-      if ((place >> (state_levels + 1)) == 0) {
-        partials.store((t * 2 + (takes_c ? 1 : 0)) * padded_states + first_state + order, kept);
-      }
-    } else {
-      unroll<channel_levels - state_levels>([&](auto l) {
-        unroll<kept_states>([&](auto j) {
-          if constexpr (wants(GradientBit::B))
-            d_b[j] += block.shuffle_xor(d_b[j], Lanes << (state_levels + l));
-          if constexpr (wants(GradientBit::C))
-            d_c[j] += block.shuffle_xor(d_c[j], Lanes << (state_levels + l));
-        });
-      });
-      if ((place >> state_levels) == 0) {
-        unroll<kept_states>([&](auto j) {
-          const int n = first_state + (j ^ order);
-          if constexpr (wants(GradientBit::B)) partials.store(t * 2 * padded_states + n, d_b[j]);
-          if constexpr (wants(GradientBit::C)) partials.store((t * 2 + 1) * padded_states + n, d_c[j]);
-        });
-      }
-    }
-  }
-};
-
-/// What each segment asks of the state before it when nothing is asked after it: the reverse
-/// counterpart of ForwardKernel's `Aggregate`. Needs no states.
-template <class IO, int States, int Lanes, bool Gate, bool Softplus>
-struct BackwardAggregateKernel {
-  static constexpr int threads = 128;
-  static constexpr int channels = threads / Lanes;
-  static constexpr int padded_states = States * Lanes;
-  static constexpr int width = States < 4 ? States : 4;
-  static constexpr int tile_steps = padded_states >= 64        ? 4
-                                    : 256 / padded_states < 16 ? 256 / padded_states
-                                                               : 16;
-  static constexpr int tile_values = tile_steps * padded_states;
-  static constexpr std::size_t shared_floats = 2 * tile_values;
-  static constexpr int resident_blocks = 4;
-
-  using Arguments = AggregateArguments<IO>;
-
-  template <class Block>
-  static constexpr void run(Block& block, const Arguments& x) {
-    const KernelInputs<IO>& in = x.in;
-    const int groups = (in.channels + channels - 1) / channels;
-    const SegmentOfBlock segment(in, block.index(), groups);
-    const int thread = block.thread();
-    const int part = thread % Lanes;
-    const int own_channel = segment.group * channels + thread / Lanes;
-    const bool active = own_channel < in.channels;
-    const auto column = static_cast<std::size_t>(active ? own_channel : in.channels - 1);
-    const int first_state = part * States;
-
-    float carry[States];
-    float a2[States];
-    unroll<States>([&](auto j) {
-      const int n = first_state + j;
-      carry[j] = 0.0F;
-      a2[j] = n < in.states
-                  ? in.A[column * static_cast<std::size_t>(in.states) + static_cast<std::size_t>(n)] * log2_e
-                  : 0.0F;
-    });
-    const float bias = in.dt_bias != nullptr ? in.dt_bias[column] : 0.0F;
-    float delta_sum = 0.0F;
-    const auto tiles = block.shared();
-    int current = 0;
-
-    for (Position tile_end = segment.end; tile_end > segment.begin; tile_end -= tile_steps) {
-      const Position left = tile_end - segment.begin;
-      const int count = left < tile_steps ? static_cast<int>(left) : tile_steps;
-      const auto tile = tiles.from(current * tile_values);
-      for (int i = thread; i < tile_values; i += threads) {
-        const int n = i % padded_states;
-        const int t = i / padded_states;
-        const bool inside = t < count && n < in.states;
-        const auto row = static_cast<std::size_t>(tile_end - 1 - t);
-        tile.store(i, inside ? static_cast<float>(in.C.data[row * in.C.stride + static_cast<std::size_t>(n)])
-                             : 0.0F);
-      }
-      block.sync();
-      for (int t = 0; t < count; ++t) {
-        const auto row = static_cast<std::size_t>(tile_end - 1 - t);
-        float delta = static_cast<float>(in.dt.data[row * in.dt.stride + column]) + bias;
-        if constexpr (Softplus) delta = softplus(block, delta);
-        float d_y = static_cast<float>(x.d_out.data[row * x.d_out.stride + column]);
-        if constexpr (Gate) {
-          const float z = static_cast<float>(in.z.data[row * in.z.stride + column]);
-          d_y *= z * sigmoid(block, z);
-        }
-        delta_sum += delta;
-        float c[States];
-        unroll<States / width>([&](auto v) {
-          tile.template load_vector<width>(t * padded_states + first_state + v * width, &c[v * width]);
-        });
-        unroll<States>([&](auto j) { carry[j] = block.exp2(delta * a2[j]) * (c[j] * d_y + carry[j]); });
-      }
-      current ^= 1;
-    }
-    unroll<States>([&](auto j) {
-      const int n = first_state + j;
-      if (active && n < in.states)
-        x.carries[(segment.slot * in.states + n) * in.channels + own_channel] = carry[j];
-    });
-    if (active && part == 0) x.delta_sums[segment.slot * in.channels + own_channel] = delta_sum;
   }
 };
 
