@@ -14,6 +14,7 @@
 #include "io/safetensors.hpp"
 #include "io/safetensors_writer.hpp"
 #include "io/selection_file.hpp"
+#include "io/tensor_info.hpp"
 #include "io/tensor_source.hpp"
 #include "io/tokenizer.hpp"
 #include "io/utf8.hpp"
