@@ -7,10 +7,10 @@
 #include "base.hpp"
 #include "batch.hpp"
 #include "cross_entropy.hpp"
+#include "detail/require_options.hpp"
 #include "mamba_state.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -70,7 +70,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
         norm_f_(store_, place<site::NormF>(base_->norm_f(), false)),
         prompt_(store_, place<site::Prompt>({}, true)) {
     const MambaDimensions& m = dimensions();
-    validate();
+    detail::require_options<P>(m, selection_, options_);
     blocks_.reserve(m.n_layer);
     first_learning_ = m.n_layer;
     for (std::size_t l = 0; l < m.n_layer; ++l) {
@@ -254,56 +254,6 @@ class MambaModel : public detail::TrainableCount<C, P> {
             .decay = decay,
             .options = &options_,
             .sizes = adapter_sizes(options_, dimensions())};
-  }
-
-  void validate() const {
-    if (P::selects) {
-      if (selection_.layers.size() != dimensions().n_layer || selection_.d_inner != dimensions().d_inner ||
-          selection_.d_state != dimensions().d_state) {
-        throw ArgumentError(
-            "MambaModel: expected a selection for " + std::to_string(dimensions().n_layer) + " layers of " +
-            std::to_string(dimensions().d_inner) + " channels and " + std::to_string(dimensions().d_state) +
-            " states, found one for " + std::to_string(selection_.layers.size()) + " layers of " +
-            std::to_string(selection_.d_inner) + " and " + std::to_string(selection_.d_state) +
-            "; make it with select_dimensions on this base");
-      }
-      selection_.validate();
-    }
-    if (!(options_.dropout >= 0.0 && options_.dropout < 1.0) || options_.rank == 0 ||
-        options_.prompt_length == 0) {
-      throw ArgumentError(
-          "MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
-          std::to_string(options_.dropout) + ", " + std::to_string(options_.rank) + " and " +
-          std::to_string(options_.prompt_length));
-    }
-    if (!(options_.alpha >= 0.0) || !std::isfinite(options_.alpha)) {
-      throw ArgumentError("MambaModel: expected an alpha above 0, or 0 for alpha = rank, found " +
-                          std::to_string(options_.alpha));
-    }
-    for (const LayerRange& range : options_.layers) {
-      bool known = false;
-      for_sites([&](auto s) { known = known || (decltype(s)::name == range.site && learns<decltype(s)>); });
-      if (!known) {
-        throw ArgumentError("MambaModel: the layer range names site '" + range.site +
-                            "', which this placement does not train in its blocks; check the site's name");
-      }
-      if (range.first >= std::min(range.last, dimensions().n_layer)) {
-        throw ArgumentError("MambaModel: the layer range [" + std::to_string(range.first) + ", " +
-                            std::to_string(range.last) + ") of site '" + range.site +
-                            "' has none of the model's " + std::to_string(dimensions().n_layer) +
-                            " layers; nothing would learn there");
-      }
-      if (std::count_if(options_.layers.begin(), options_.layers.end(),
-                        [&](const LayerRange& other) { return other.site == range.site; }) > 1) {
-        throw ArgumentError("MambaModel: site '" + range.site +
-                            "' has more than one layer range; give one range for each site");
-      }
-    }
-  }
-
-  template <class Function>
-  static void for_sites(const Function& f) {
-    [&]<class... Sites>(SiteList<Sites...>) { (f(Sites{}), ...); }(MambaLayerSites{});
   }
 
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "../../adapters/options.hpp"
+#include "../../adapters/place.hpp"
+#include "../../adapters/selection.hpp"
+#include "../../error.hpp"
+#include "../../layers/mamba_config.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace sdlora::detail {
+
+/// Throws ArgumentError where a selection or an option does not fit a model of placement P.
+template <Placement P>
+void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
+  if (P::selects) {
+    if (selection.layers.size() != m.n_layer || selection.d_inner != m.d_inner ||
+        selection.d_state != m.d_state) {
+      throw ArgumentError("MambaModel: expected a selection for " + std::to_string(m.n_layer) +
+                          " layers of " + std::to_string(m.d_inner) + " channels and " +
+                          std::to_string(m.d_state) + " states, found one for " +
+                          std::to_string(selection.layers.size()) + " layers of " +
+                          std::to_string(selection.d_inner) + " and " + std::to_string(selection.d_state) +
+                          "; make it with select_dimensions on this base");
+    }
+    selection.validate();
+  }
+  if (!(options.dropout >= 0.0 && options.dropout < 1.0) || options.rank == 0 || options.prompt_length == 0) {
+    throw ArgumentError(
+        "MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
+        std::to_string(options.dropout) + ", " + std::to_string(options.rank) + " and " +
+        std::to_string(options.prompt_length));
+  }
+  if (!(options.alpha >= 0.0) || !std::isfinite(options.alpha)) {
+    throw ArgumentError("MambaModel: expected an alpha above 0, or 0 for alpha = rank, found " +
+                        std::to_string(options.alpha));
+  }
+  for (const LayerRange& range : options.layers) {
+    bool known = false;
+    [&]<class... Sites>(SiteList<Sites...>) {
+      known = ((Sites::name == range.site && P::template learns_at<Sites>) || ...);
+    }(MambaLayerSites{});
+    if (!known) {
+      throw ArgumentError("MambaModel: the layer range names site '" + range.site +
+                          "', which this placement does not train in its blocks; check the site's name");
+    }
+    if (range.first >= std::min(range.last, m.n_layer)) {
+      throw ArgumentError("MambaModel: the layer range [" + std::to_string(range.first) + ", " +
+                          std::to_string(range.last) + ") of site '" + range.site +
+                          "' has none of the model's " + std::to_string(m.n_layer) +
+                          " layers; nothing would learn there");
+    }
+    if (std::count_if(options.layers.begin(), options.layers.end(),
+                      [&](const LayerRange& other) { return other.site == range.site; }) > 1) {
+      throw ArgumentError("MambaModel: site '" + range.site +
+                          "' has more than one layer range; give one range for each site");
+    }
+  }
+}
+
+}  // namespace sdlora::detail
