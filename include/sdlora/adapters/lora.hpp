@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../tensor/extents.hpp"
+#include "../tensor/parallel.hpp"
 #include "../tensor/random.hpp"
 #include "policy.hpp"
 
@@ -26,6 +27,7 @@ struct LoRA {
     return rank(sizes) * (shape.rows + shape.cols);
   }
 
+  /// A and B at one site, beside the base's frozen weight.
   template <class T>
   class Linear {
    public:
@@ -49,6 +51,7 @@ struct LoRA {
     bool active() const { return static_cast<bool>(a_); }
     MatrixView<const T> weight() const { return base_; }
     T scale() const { return scale_; }
+    /// A (rank, in) and B (out, rank); empty in a layer where the site does not learn.
     const Learned<T>& a() const { return a_; }
     const Learned<T>& b() const { return b_; }
 

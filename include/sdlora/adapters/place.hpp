@@ -121,6 +121,7 @@ struct Place<On<Sites, Policies>...> {
   using placement_type = Place;
   using sites = SiteList<Sites...>;
 
+  /// The policy at the site; Frozen where none is named.
   template <Site S>
   using policy_at = typename detail::PolicyAt<S, On<Sites, Policies>...>::type;
 
@@ -128,6 +129,7 @@ struct Place<On<Sites, Policies>...> {
   template <Site S>
   static constexpr bool learns_at = policy_at<S>::learns;
 
+  /// Whether anything learns at all.
   static constexpr bool learns = (false || ... || Policies::learns);
   /// Whether all that learns has a place among a checkpoint's weights: prompts, prefixes and initial
   /// states have none.
@@ -135,7 +137,9 @@ struct Place<On<Sites, Policies>...> {
       (true && ... &&
        (!Policies::learns ||
         (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise))));
+  /// Whether the policies' types know all their sizes.
   static constexpr bool is_static = (true && ... && Policies::is_static);
+  /// Whether a model needs a Selection.
   static constexpr bool selects = (false || ... || (detail::selected_channels<Policies> != 0));
 };
 

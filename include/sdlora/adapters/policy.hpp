@@ -8,11 +8,13 @@
 #include "selection.hpp"
 #include "site.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -25,10 +27,10 @@ struct SiteShape {
 
 /// The sizes that a placement's types may leave open; a policy with static sizes ignores them.
 struct AdapterSizes {
-  std::size_t rank = 0;
-  std::size_t channels = 0;
-  std::size_t states = 0;
-  std::size_t prompt_length = 0;
+  std::size_t rank = 0;           ///< of LoRA
+  std::size_t channels = 0;       ///< selected ones
+  std::size_t states = 0;         ///< selected ones of each selected channel
+  std::size_t prompt_length = 0;  ///< rows of a prompt or prefix
 };
 
 /// What a policy's state is told of the place that it sits in.
@@ -151,8 +153,19 @@ struct Full {
   };
 };
 
-/// An adapter policy: an empty type that says how a site learns. Its state is a nested template:
-/// `Linear<T>` for linear sites, `Element<T>` for element-wise ones, and so on.
+/// An adapter policy: an empty type that says how a site learns. `name` is how adapter files call it;
+/// `learns`: whether anything does; `mergeable`: whether what it learns can be added to the weights;
+/// `is_static`: whether its types know `count(shape, sizes)`, the number of values that learn.
+///
+/// Its state at a site is a nested template, made from (ParameterStore<T>&, const SitePlace<T>&):
+/// - `Linear<T>` for linear sites: `weight()` is multiplied by the layer; `forward` adds to y what
+///   comes beside that product; `backward` adds to the gradients of what learns and, unless it is
+///   empty, to dx the part that does not come from `weight()`;
+/// - `Element<T>` for element-wise sites and states: `values()` to use, `gradient()` to add to;
+/// - `Rows<T>` for prompts and prefixes: the same and `length()`;
+/// - `Selected<T>` for chosen entries of A_log (SelectedDimensions).
+/// All have `active()`, whether anything learns in this layer; those of mergeable policies have
+/// `add_change(target, sign)`, which adds sign · the learned change to the checkpoint's values.
 template <class P>
 concept AdapterPolicy =
     std::semiregular<P> && std::is_empty_v<P> && requires(SiteShape shape, AdapterSizes sizes) {

@@ -12,7 +12,7 @@ struct SDLoRA
             On<site::XProjB, SelectedDimensions<Channels>>, On<site::XProjC, SelectedDimensions<Channels>>> {
 };
 
-/// LoRA on the linear projections around the SSM.
+/// LoRA on the linear projections around the SSM: both halves of in_proj, and out_proj.
 template <std::size_t Rank = dyn>
 struct LoRALinear
     : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::OutProj, LoRA<Rank>>> {};
@@ -26,7 +26,7 @@ struct SDLoRALinear
             On<site::XProjB, SelectedDimensions<Channels>>, On<site::XProjC, SelectedDimensions<Channels>>> {
 };
 
-/// LoRA on the SSM module's own projections.
+/// LoRA on the SSM module's own projections: the three parts of x_proj, and dt_proj.
 template <std::size_t Rank = dyn>
 struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>,
                        On<site::XProjC, LoRA<Rank>>, On<site::DtProj, LoRA<Rank>>> {};

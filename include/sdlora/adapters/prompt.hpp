@@ -10,7 +10,7 @@ namespace sdlora {
 
 namespace detail {
 
-/// Learned rows that a checkpoint does not have, normal around zero.
+/// Learned rows that a checkpoint does not have, at first normal around zero with that deviation.
 template <class T>
 class LearnedRows {
  public:
@@ -59,15 +59,16 @@ struct RowsPolicy {
 }  // namespace detail
 
 /// Prompt tuning (Lester et al., arXiv 2104.08691): `Length` learned embeddings before every
-/// sequence, (Length, d), once per model.
+/// sequence, (Length, d), once per model. At first normal with deviation 0.02.
 template <std::size_t Length = dyn>
 struct PromptTuning : detail::RowsPolicy<Length> {
   static constexpr std::string_view name = "prompt_tuning";
 };
 
-/// Prefix (affix) tuning: `Length` learned rows before the convolution of every block, (Length, E),
-/// whose outputs are dropped. Published implementations also hold rows for the gate; those act on
-/// nothing but the dropped outputs, never receive a gradient, and so are not kept here.
+/// Prefix tuning of an SSM (affix tuning in Yoshimura et al., arXiv 2411.03855): `Length` learned rows
+/// before the convolution of every block, (Length, E), whose outputs are dropped. Published implementations
+/// also hold rows for the gate; those act on nothing but the dropped outputs, never receive a gradient, and
+/// so are not kept here. At first normal with deviation 0.02.
 template <std::size_t Length = dyn>
 struct PrefixTuning : detail::RowsPolicy<Length> {
   static constexpr std::string_view name = "prefix_tuning";

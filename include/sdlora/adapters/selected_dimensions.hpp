@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../error.hpp"
 #include "../tensor/extents.hpp"
 #include "policy.hpp"
 
@@ -51,12 +52,14 @@ struct SelectedDimensions {
     bool active() const { return static_cast<bool>(delta_); }
     MatrixView<const T> weight() const { return base_; }
 
+    /// y (M, N) += x's chosen columns · deltaᵀ, x (M, E).
     void forward(MatrixView<const T> x, MatrixView<T> y, const Pass&, Workspace& workspace) const {
       if (!active()) return;
       const Workspace::Scope scope(workspace);
       matmul(y, gathered(x, workspace), transposed(delta_.value), Write::Add);
     }
 
+    /// Adds to the gradient of the deltas; and to dx's chosen columns unless dx (M, E) is empty.
     void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, const Pass&,
                   Workspace& workspace) const {
       if (!active()) return;
@@ -72,6 +75,7 @@ struct SelectedDimensions {
       }
     }
 
+    /// target (N, E) += sign · the deltas at the chosen columns.
     void add_change(MatrixView<T> target, T sign) const {
       if (!active()) return;
       for (std::size_t i = 0; i < target.rows; ++i) {
@@ -115,6 +119,7 @@ struct SelectedDimensions {
     }
 
     bool active() const { return static_cast<bool>(delta_); }
+    /// In ascending order; the rows of `add_gradient`'s argument.
     std::span<const std::size_t> channels_chosen() const { return channels_; }
 
     /// target (E, N) += sign · the learned change.

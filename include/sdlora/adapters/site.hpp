@@ -16,76 +16,95 @@ enum class SiteKind {
 
 /// The logical sites of a Mamba block and model, where a policy can be placed. Checkpoints store
 /// some of them fused (in_proj holds x and z, x_proj holds dt, B and C); adapters act on the parts.
+/// A site is in every block unless it says otherwise.
 namespace site {
 
+/// The half of in_proj that the convolution reads, (E, d).
 struct InProjX {
   static constexpr std::string_view name = "in_proj_x";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// The half of in_proj that gates the scan's output, (E, d).
 struct InProjZ {
   static constexpr std::string_view name = "in_proj_z";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// The rows of x_proj that give dt in its low rank, (R, E).
 struct XProjDt {
   static constexpr std::string_view name = "x_proj_dt";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// The rows of x_proj that give B, (N, E).
 struct XProjB {
   static constexpr std::string_view name = "x_proj_B";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// The rows of x_proj that give C, (N, E).
 struct XProjC {
   static constexpr std::string_view name = "x_proj_C";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// From the low rank to dt of every channel, (E, R).
 struct DtProj {
   static constexpr std::string_view name = "dt_proj";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// Added to dt before its softplus, (1, E).
 struct DtBias {
   static constexpr std::string_view name = "dt_bias";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// The causal depthwise convolution's taps, (E, K).
 struct Conv1d {
   static constexpr std::string_view name = "conv1d";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// The convolution's bias, (1, E).
 struct ConvBias {
   static constexpr std::string_view name = "conv_bias";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// log(−A) of the diagonal state matrix, (E, N).
 struct ALog {
   static constexpr std::string_view name = "A_log";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// The scan's skip connection, (1, E).
 struct D {
   static constexpr std::string_view name = "D";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// From the gated scan back to the residual stream, (d, E).
 struct OutProj {
   static constexpr std::string_view name = "out_proj";
   static constexpr SiteKind kind = SiteKind::Linear;
 };
+/// The RMSNorm before a block, (1, d).
 struct Norm {
   static constexpr std::string_view name = "norm";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// The RMSNorm before the head, (1, d); once per model.
 struct NormF {
   static constexpr std::string_view name = "norm_f";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// The token embedding and with it the tied head, (V, d); once per model.
 struct Embedding {
   static constexpr std::string_view name = "embedding";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
+/// The SSM's state before the first token, (E, N); zero in a checkpoint.
 struct H0 {
   static constexpr std::string_view name = "h0";
   static constexpr SiteKind kind = SiteKind::State;
 };
+/// Rows before every sequence's embeddings, (length, d); once per model.
 struct Prompt {
   static constexpr std::string_view name = "prompt";
   static constexpr SiteKind kind = SiteKind::Prompt;
 };
+/// Rows before the convolution's inputs, (length, E).
 struct Prefix {
   static constexpr std::string_view name = "prefix";
   static constexpr SiteKind kind = SiteKind::Prefix;

@@ -3,6 +3,7 @@
 #include "place.hpp"
 
 #include <type_traits>
+#include <utility>
 
 namespace sdlora {
 

@@ -158,6 +158,7 @@ void conv1d_silu_forward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixV
 }
 
 /// Gradients of `conv1d_silu_forward` from dout (M, E) and, unless null, dfinal_window (S, K − 1, E).
+/// Throws ShapeError.
 template <std::size_t K, class T>
 void conv1d_silu_backward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<const T>> dout,
                           const std::type_identity_t<T>* dfinal_window, const Conv1dGradients<T>& gradients,

@@ -23,11 +23,14 @@ class FusedLinear {
   FusedLinear(ParameterStore<T>& store, const std::array<SitePlace<T>, parts>& places)
       : FusedLinear(store, places, std::make_index_sequence<parts>{}) {}
 
+  /// Outputs of all parts.
   std::size_t rows() const { return rows_.back(); }
+  /// Whether anything learns here.
   bool active() const {
     return std::apply([](const auto&... part) { return (part.active() || ...); }, parts_);
   }
 
+  /// The state of part I.
   template <std::size_t I>
   const auto& part() const {
     return std::get<I>(parts_);
@@ -44,7 +47,8 @@ class FusedLinear {
     });
   }
 
-  /// Adds to the gradients of what learns. dx (M, in) is written, or added to, unless it is empty.
+  /// From x (M, in) and dy (M, out): adds to the gradients of what learns. dx (M, in) is written, or
+  /// added to, as `write` says, unless it is empty.
   void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, Write write,
                 const Pass& pass, Workspace& workspace) const {
     if (dx) {

@@ -34,7 +34,9 @@ class MambaBlock {
   using Ssm = MambaSsm<C, P, T>;
 
  public:
-  /// A block on `weights` (which must outlive it); what learns is added to `store`.
+  /// A block on `weights` and A = −exp(A_log) (E, N), which must outlive it; what learns is added to
+  /// `store`. `selection` is this layer's, null where the placement selects nothing. Throws
+  /// ArgumentError where it does not fit the placement.
   MambaBlock(const MambaWeights<const T>& weights, MatrixView<const T> A, const MambaDimensions& dimensions,
              std::size_t layer, ParameterStore<T>& store, const AdapterOptions& options,
              const LayerSelection* selection)
@@ -43,7 +45,8 @@ class MambaBlock {
   /// Whether anything learns in this layer: not so outside of the placement's layer ranges.
   bool active() const { return norm_.active() || in_proj_.active() || ssm_.active() || out_proj_.active(); }
 
-  /// Takes the memory of what backward will need for M rows and the given sequences.
+  /// Takes from the workspace what backward will need for these sequences. `input_gradient` is
+  /// backward's `InputGradient`.
   static BlockActivations<T> keep(const MambaDimensions& m, const Sequences& sequences, bool input_gradient,
                                   Workspace& workspace) {
     const std::size_t M = sequences.rows();
@@ -109,7 +112,8 @@ class MambaBlock {
   }
 
   /// dx (M, d) holds the gradient of the block's output and, with `InputGradient`, becomes that of
-  /// its input; gradients of what learns are added to the store.
+  /// its input; gradients of what learns are added to the store. For sequences that started at the
+  /// learned or zero initial state, with what `forward` put in `kept`.
   template <bool InputGradient>
   void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> dx,
                 const Pass& pass, Workspace& workspace) const {

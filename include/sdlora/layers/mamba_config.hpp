@@ -45,6 +45,7 @@ concept Config = requires {
   { C::config } -> std::convertible_to<MambaConfig>;
 };
 
+/// Whether every size is known at compile time.
 constexpr bool is_static(const MambaConfig& c) {
   return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn;
 }

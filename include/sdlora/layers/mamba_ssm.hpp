@@ -72,6 +72,7 @@ class MambaSsm {
     const T* h = nullptr;
     std::size_t h_stride = 0;
   };
+  /// Where the gradient of a shared start is added up; null: not wanted.
   struct StartGradient {
     T* window = nullptr;  // (K − 1, E)
     T* h = nullptr;       // (E, N)
@@ -101,13 +102,14 @@ class MambaSsm {
         h0_(store, p.template at<site::H0>({}, false)),
         prefix_(store, p.template at<site::Prefix>({}, true)) {}
 
+  /// Whether anything learns in this layer's SSM.
   bool active() const {
     return conv_.active() || conv_bias_.active() || x_proj_.active() || dt_proj_.active() ||
            dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || prefix_.active();
   }
 
-  /// From kept.xz to kept.y: convolution, x_proj, dt_proj, scan. Writes the last window and state of
-  /// each sequence unless they are null.
+  /// From kept.xz to kept.y: convolution, x_proj, dt_proj, scan, its gate where `gated`. Writes the
+  /// last window (S, K − 1, E) and state (S, E, N) of each sequence unless they are null.
   void forward(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start, bool gated,
                T* final_window, T* final_h, const Pass& pass, Workspace& workspace) const {
     const Workspace::Scope scope(workspace);
