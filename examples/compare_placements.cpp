@@ -61,13 +61,20 @@ double next_rate(double rate, bool up) {
   return std::strtod(text, nullptr);
 }
 
-/// Chooses the row's rate among its method's by `accuracy(rate)`. As long as the best is the first or the
+Method method_named(const std::string& name) {
+  for (Method& method : methods()) {
+    if (method.name == name) return std::move(method);
+  }
+  throw ArgumentError("no row is named " + name);
+}
+
+/// Chooses the row's rate among `rates` by `accuracy(rate)`. As long as the best is the first or the
 /// last of them, the next one beyond is tried as well.
 template <class Accuracy>
-void tune(Row& row, const Accuracy& accuracy) {
-  if (row.method.rates.empty()) return;
+void tune(Row& row, const std::vector<double>& rates, const Accuracy& accuracy) {
+  if (rates.empty()) return;
   std::map<double, double> tried;
-  for (const double rate : row.method.rates) tried[rate] = accuracy(rate);
+  for (const double rate : rates) tried[rate] = accuracy(rate);
   for (;;) {
     const auto better = [](const auto& a, const auto& b) { return a.second < b.second; };
     row.rate = std::max_element(tried.begin(), tried.end(), better)->first;
@@ -100,26 +107,28 @@ void print_table(const std::vector<Row>& rows, std::size_t items) {
 
 std::string page(const std::vector<Row>& rows, const Baselines& baselines, const Baselines& of_all,
                  const Settings& settings, std::size_t items) {
+  const std::string seeds = std::to_string(settings.seeds.size());
   std::string text =
-      "# Placements compared\n\nMade by `./run results`. Base: `examples/base`. Task: WordNet noun gloss → "
-      "one of 25 "
-      "categories\n(`examples/data/wordnet`). Every placement was trained on " +
+      "# Placements compared\n\n"
+      "Made by `./run results`. Base: `examples/base`. Task: WordNet noun gloss → one of 25 categories\n"
+      "(`examples/data/wordnet`). Every placement was trained on " +
       std::to_string(full_sizes.examples) + " examples, " + std::to_string(full_sizes.epochs) +
-      " epoch, batch 16, AdamW without decay, linear schedule, clip 1.0, with " +
-      std::to_string(settings.seeds.size()) +
-      " seeds. The learning rate of\neach method is the best of those listed on the validation split, "
-      "after " +
+      " epoch, batch 16, AdamW without\ndecay, linear schedule, clip 1.0, with " + seeds +
+      " seeds. The rate of each is the best of those listed on the validation split,\nafter " +
       std::to_string(tuning_sizes.examples) +
-      " examples; where the best was the lowest or highest of them, the next one\nbeyond was tried too. The "
-      "test split was used once, for this table. First ±: "
-      "standard error over seeds. Second: of the " +
-      std::to_string(items) + " test items as a sample.\nSeconds and tokens: on " +
+      " examples; where the best was the lowest or highest of them, the next one beyond was tried too. The "
+      "test\n"
+      "split was used once, for this table. Accuracy: mean over the seeds, its standard error over them, and "
+      "that of " +
+      std::to_string(items) +
+      "\ntest items as a sample. A prediction is the class whose name has the highest sum of "
+      "log-probabilities, end "
+      "of\ntext included. Seconds and tokens: on " +
       std::to_string(rows.back().seeds[0].threads) +
-      " thread(s). A prediction is the class whose name has the highest sum of "
-      "log-probabilities, end of "
-      "text included.\n\n| placement | trainable | % | rate (tried) | test accuracy, % | s/step | tokens/s | "
-      "peak "
-      "activation MB |\n|---|---|---|---|---|---|---|---|\n";
+      " thread(s).\n\n"
+      "| placement | trainable | % | rate (tried) | test accuracy, % | over seeds | as a sample | s/step | "
+      "tokens/s | "
+      "peak activation MB |\n|---|---|---|---|---|---|---|---|---|---|\n";
   char line[512];
   for (const Row& row : rows) {
     std::string tried;
@@ -127,12 +136,22 @@ std::string page(const std::vector<Row>& rows, const Baselines& baselines, const
       std::snprintf(line, sizeof line, "%s%g", tried.empty() ? "" : ", ", rate);
       tried += line;
     }
-    std::snprintf(line, sizeof line,
-                  "| %s | %zu | %.3f | %g (%s) | %.1f ± %.1f ± %.1f | %.4f | %.0f | %s |\n",
-                  row.method.title.c_str(), row.seeds[0].trainable, row.seeds[0].percent, row.rate,
-                  tried.c_str(), 100.0 * row.accuracy(), 100.0 * row.seed_error().value_or(0.0),
-                  100.0 * row.sampling_error(items), row.seeds[0].seconds_per_step,
-                  row.seeds[0].tokens_per_second, mega(row.seeds[0].peak_activation_bytes).c_str());
+    std::string rate = "–";
+    if (row.rate > 0.0) {
+      std::snprintf(line, sizeof line, "%g (%s)", row.rate,
+                    row.method.rate_of.empty() ? tried.c_str() : ("as " + row.method.rate_of).c_str());
+      rate = line;
+    }
+    std::string seed_error = "one run";
+    if (const auto error = row.seed_error()) {
+      std::snprintf(line, sizeof line, "± %.1f", 100.0 * *error);
+      seed_error = line;
+    }
+    std::snprintf(line, sizeof line, "| %s | %zu | %.3f | %s | %.1f | %s | ± %.1f | %.4f | %.0f | %s |\n",
+                  row.method.title.c_str(), row.seeds[0].trainable, row.seeds[0].percent, rate.c_str(),
+                  100.0 * row.accuracy(), seed_error.c_str(), 100.0 * row.sampling_error(items),
+                  row.seeds[0].seconds_per_step, row.seeds[0].tokens_per_second,
+                  mega(row.seeds[0].peak_activation_bytes).c_str());
     text += line;
   }
   std::snprintf(
@@ -177,9 +196,10 @@ void compare(Settings settings) {
     if (method.full_only && !settings.full) continue;
     Row row{method, method.rate, {}};
     if (settings.full) {
-      tune(row, [&](double rate) {
+      const Method tuned = method.rate_of.empty() ? method : method_named(method.rate_of);
+      tune(row, tuned.rates, [&](double rate) {
         return run_once(settings.out / "runs", base, data,
-                        {.method = method,
+                        {.method = tuned,
                          .rate = rate,
                          .seed = 0,
                          .examples = tuning_sizes.examples,
@@ -190,6 +210,7 @@ void compare(Settings settings) {
                          .progress = settings.progress})
             .accuracy;
       });
+      if (!method.rate_of.empty()) row.method.rates = {row.rate};
     }
     for (const std::uint64_t seed : settings.seeds) {
       const Experiment experiment{.method = method,
@@ -202,7 +223,8 @@ void compare(Settings settings) {
                                   .progress = settings.progress};
       row.seeds.push_back(settings.full ? run_once(settings.out / "runs", base, data, experiment)
                                         : run_experiment(base, data, experiment));
-      if (method.preset == "frozen") row.seeds.resize(1);  // nothing is random
+      // Nothing is random where nothing learns.
+      if (method.preset == "frozen" || !method.rate_of.empty()) break;
     }
     std::printf("%-13s %.1f %%\n", method.name.c_str(), 100.0 * row.accuracy());
     std::fflush(stdout);

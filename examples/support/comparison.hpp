@@ -23,6 +23,8 @@ struct Method {
   double rate = 0.0;  ///< of the demo: a usual one for the method, not tuned; the full table tunes its own
   std::vector<double> rates;  ///< that tuning tries
   bool full_only = false;     ///< a row of the full table that the demo leaves out
+  /// For the analysis: runs once, at the rate tuned for the method of this name.
+  std::string rate_of = {};
 };
 
 /// The rows of the table, in order.
