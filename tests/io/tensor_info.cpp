@@ -20,7 +20,7 @@ TEST_CASE("tensor info: names and sizes of the element types") {
     const std::string name(dtype_name(static_cast<Dtype>(i)));
     CAPTURE(name);
     std::size_t bits = 8;
-    for (const std::size_t each : {16, 32, 64}) {
+    for (const std::size_t each : {16U, 32U, 64U}) {
       if (name.ends_with(std::to_string(each))) bits = each;
     }
     CHECK(dtype_bytes(static_cast<Dtype>(i)) == bits / 8);
