@@ -123,12 +123,9 @@ std::string page(const std::vector<Row>& rows, const Baselines& baselines, const
       std::to_string(items) +
       "\ntest items as a sample. A prediction is the class whose name has the highest sum of "
       "log-probabilities, end "
-      "of\ntext included. Seconds and tokens: on " +
-      std::to_string(rows.back().seeds[0].threads) +
-      " thread(s).\n\n"
-      "| placement | trainable | % | rate (tried) | test accuracy, % | over seeds | as a sample | s/step | "
-      "tokens/s | "
-      "peak activation MB |\n|---|---|---|---|---|---|---|---|---|---|\n";
+      "of\ntext included. `./run demo` prints the time of a step.\n\n"
+      "| placement | trainable | % | rate (tried) | test accuracy, % | over seeds | as a sample | "
+      "peak activation MB |\n|---|---|---|---|---|---|---|---|\n";
   char line[512];
   for (const Row& row : rows) {
     std::string tried;
@@ -147,10 +144,9 @@ std::string page(const std::vector<Row>& rows, const Baselines& baselines, const
       std::snprintf(line, sizeof line, "± %.1f", 100.0 * *error);
       seed_error = line;
     }
-    std::snprintf(line, sizeof line, "| %s | %zu | %.3f | %s | %.1f | %s | ± %.1f | %.4f | %.0f | %s |\n",
+    std::snprintf(line, sizeof line, "| %s | %zu | %.3f | %s | %.1f | %s | ± %.1f | %s |\n",
                   row.method.title.c_str(), row.seeds[0].trainable, row.seeds[0].percent, rate.c_str(),
                   100.0 * row.accuracy(), seed_error.c_str(), 100.0 * row.sampling_error(items),
-                  row.seeds[0].seconds_per_step, row.seeds[0].tokens_per_second,
                   mega(row.seeds[0].peak_activation_bytes).c_str());
     text += line;
   }
@@ -179,7 +175,7 @@ void compare(Settings settings) {
   if (settings.seeds.empty())
     settings.seeds = settings.full ? std::vector<std::uint64_t>{1, 2, 3} : std::vector<std::uint64_t>{1};
   std::printf("%zu training examples per method%s, %zu test items, %zu seed%s, %zu threads\n", sizes.examples,
-              settings.full ? "" : " at untuned learning rates (./run results takes more and tunes them)",
+              settings.full ? "" : " (./run results takes more, tunes the rates and repeats over seeds)",
               items, settings.seeds.size(), settings.seeds.size() == 1 ? "" : "s", thread_count());
   if (settings.full) {
     std::printf("tuning and training take about 100 minutes of a core; what is done is kept in %s\n",

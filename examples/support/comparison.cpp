@@ -3,7 +3,6 @@
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/json.hpp>
 #include <sdlora/model/fingerprint.hpp>
-#include <sdlora/tensor/parallel.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <algorithm>
@@ -21,24 +20,24 @@ std::vector<Method> methods() {
   return {
       {"frozen", "frozen", "frozen", {}, 0.0, {}},
       {"prompt", "prompt", "prompt tuning, 16 rows", {.prompt_length = 16}, 1e-2, {1e-2, 3e-2, 1e-1}},
-      {"prefix", "prefix", "prefix tuning, 16 rows", {.prompt_length = 16}, 1e-2, few},
-      {"initial-state", "initial-state", "initial state", {}, 1e-2, few, true},
-      {"bitfit", "bitfit", "BitFit", {}, 1e-2, few},
-      {"lora-ssm", "lora-ssm", "LoRA on the SSM, r = 8", {.rank = 8}, 3e-3, low_rank},
-      {"lora-linear", "lora-linear", "LoRA on linear projections, r = 8", {.rank = 8}, 3e-3, low_rank},
-      {"lora-all", "lora-all", "LoRA everywhere, r = 8", {.rank = 8}, 3e-3, low_rank},
+      {"prefix", "prefix", "prefix tuning, 16 rows", {.prompt_length = 16}, 3e-1, few},
+      {"initial-state", "initial-state", "initial state", {}, 3e-2, few, true},
+      {"bitfit", "bitfit", "BitFit", {}, 3e-2, few},
+      {"lora-ssm", "lora-ssm", "LoRA on the SSM, r = 8", {.rank = 8}, 3e-2, low_rank},
+      {"lora-linear", "lora-linear", "LoRA on linear projections, r = 8", {.rank = 8}, 1e-2, low_rank},
+      {"lora-all", "lora-all", "LoRA everywhere, r = 8", {.rank = 8}, 1e-2, low_rank},
       {"sdlora",
        "sdlora",
        "SDLoRA, r = 24 (the budget of lora-linear)",
        {.rank = 24, .states = 4},
-       3e-3,
+       1e-2,
        low_rank},
       {"full", "full", "full fine-tuning", {}, 1e-3, {3e-4, 1e-3, 3e-3}},
       {"sdlora-r8",
        "sdlora",
        "SDLoRA, r = 8 (as published)",
        {.rank = 8, .states = 4},
-       3e-3,
+       1e-2,
        {},
        true,
        "sdlora"},
@@ -46,7 +45,7 @@ std::vector<Method> methods() {
        "lora-out",
        "LoRA on out_proj, r = 24 (SDLoRA less its dimensions)",
        {.rank = 24},
-       3e-3,
+       1e-2,
        {},
        true,
        "sdlora"},
@@ -54,7 +53,7 @@ std::vector<Method> methods() {
        "sdlora-linear",
        "lora-linear and SDLoRA's dimensions, r = 8",
        {.rank = 8, .states = 4},
-       3e-3,
+       1e-2,
        {},
        true,
        "lora-linear"},
@@ -87,7 +86,6 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
   }
   const auto model = make_model(e.method.preset, base, selection, adapter);
   Outcome outcome;
-  outcome.threads = thread_count();
   outcome.trainable = model->parameters().size();
   outcome.percent =
       100.0 * static_cast<double>(outcome.trainable) / static_cast<double>(model->total_parameters());
@@ -132,17 +130,16 @@ Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base,
             .loss = json.required<double>("loss"),
             .seconds_per_step = json.required<double>("seconds_per_step"),
             .tokens_per_second = json.required<double>("tokens_per_second"),
-            .peak_activation_bytes = json.required<double>("peak_activation_bytes"),
-            .threads = json.required<std::size_t>("threads")};
+            .peak_activation_bytes = json.required<double>("peak_activation_bytes")};
   }
   const Outcome o = run_experiment(base, data, e);
   char text[512];
   std::snprintf(text, sizeof text,
                 "{\"trainable\": %zu, \"percent\": %.6f, \"accuracy\": %.6f, \"loss\": %.6f, "
                 "\"seconds_per_step\": %.6f, "
-                "\"tokens_per_second\": %.1f, \"peak_activation_bytes\": %.0f, \"threads\": %zu}\n",
+                "\"tokens_per_second\": %.1f, \"peak_activation_bytes\": %.0f}\n",
                 o.trainable, o.percent, o.accuracy, o.loss, o.seconds_per_step, o.tokens_per_second,
-                o.peak_activation_bytes, o.threads);
+                o.peak_activation_bytes);
   std::filesystem::create_directories(path.parent_path());
   write_file(path, std::string(text));
   return o;

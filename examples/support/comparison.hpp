@@ -20,7 +20,7 @@ struct Method {
   std::string preset;  ///< as `make_model` takes it
   std::string title;   ///< for people
   AdapterOptions adapter;
-  double rate = 0.0;  ///< of the demo: a usual one for the method, not tuned; the full table tunes its own
+  double rate = 0.0;          ///< of the demo: what tuning in the full table chose
   std::vector<double> rates;  ///< that tuning tries
   bool full_only = false;     ///< a row of the full table that the demo leaves out
   /// For the analysis: runs once, at the rate tuned for the method of this name.
@@ -52,7 +52,6 @@ struct Outcome {
   double seconds_per_step = 0.0;
   double tokens_per_second = 0.0;
   double peak_activation_bytes = 0.0;
-  std::size_t threads = 0;                    ///< that it ran on
   std::vector<std::size_t> predictions = {};  ///< empty where the outcome was read from a file
 };
 
