@@ -243,8 +243,11 @@ void compare(Settings settings) {
       100.0 * of_all.naive_bayes.value(), all.size());
   for (const std::string& claim : claims(rows, items)) std::printf("%s\n", claim.c_str());
 
-  std::printf("\n");
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, items); ++i) {
+  // Rows that were read from files have no predictions to show.
+  const bool shows =
+      std::any_of(rows.begin(), rows.end(), [](const Row& row) { return !row.seeds[0].predictions.empty(); });
+  if (shows) std::printf("\n");
+  for (std::size_t i = 0; shows && i < std::min<std::size_t>(3, items); ++i) {
     const ChoiceTask task = choice_task(data.test.examples().subspan(i, 1), data.candidates);
     const auto text = [&](const std::vector<std::int32_t>& ids) { return tokenizer.decode(ids); };
     std::printf("%s%s\n  predicted:", text(task.prompts[0]).c_str(),
