@@ -114,13 +114,25 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
   return outcome;
 }
 
+namespace {
+
+/// What outcomes follow from besides the experiment, as the name of a folder.
+std::string identity(const AnyBasePointer& base, const ComparisonData& data) {
+  std::string name = fingerprint_text(fingerprint(*base));
+  for (const JsonlDataset* split : {&data.train, &data.validation, &data.test})
+    name += "-" + fingerprint_text(fingerprint(split->examples()));
+  return name;
+}
+
+}  // namespace
+
 Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base, const ComparisonData& data,
                  const Experiment& e) {
   char name[160];
   std::snprintf(name, sizeof name, "%s-rate%g-seed%llu-n%zux%zu-w%zu-%s%zu.json", e.method.name.c_str(),
                 e.rate, static_cast<unsigned long long>(e.seed), e.examples, e.epochs, e.warm_up_steps,
                 e.validation ? "validation" : "test", e.items);
-  const std::filesystem::path path = cache / fingerprint_text(fingerprint(*base)) / name;
+  const std::filesystem::path path = cache / identity(base, data) / name;
   if (std::filesystem::exists(path)) {
     const nlohmann::json document = read_json(path);
     const JsonObject json(document, path.string());

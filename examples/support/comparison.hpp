@@ -65,8 +65,8 @@ ComparisonData read_comparison(const std::filesystem::path& directory, const Byt
 /// Trains and measures.
 Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, const Experiment& experiment);
 
-/// The same, remembered in a file below `cache`, in a folder of this base: what has been run before is
-/// read instead.
+/// The same, remembered in a file below `cache`, in a folder of this base and data: what has been run
+/// before is read instead.
 Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base, const ComparisonData& data,
                  const Experiment& experiment);
 

@@ -73,6 +73,11 @@ constexpr double slack = 1;
 #else
 constexpr double slack = 300;  // without fused operations the reduced argument of exp loses bits
 #endif
+#if defined(__x86_64__)
+constexpr double elsewhere = 0;
+#else
+constexpr double elsewhere = 0.5;  // NEON was measured 3.1 and 4.1 ulp from sigmoid and silu
+#endif
 
 }  // namespace
 
@@ -164,8 +169,8 @@ TEST_CASE_TEMPLATE("sigmoid, silu and softplus are accurate in both directions",
   const auto exact_silu = [&](W x) { return x * exact_sigmoid(x); };
   for (const auto& arguments :
        {sweep<T>(low, 100, many), sweep<T>(-2, 2, many), magnitudes<T>(-50, 5, -1, many)}) {
-    CHECK(worst_ulp(arguments, sigmoid, exact_sigmoid) <= 3.5 * slack);
-    CHECK(worst_ulp(arguments, silu, exact_silu) <= 4.5 * slack);
+    CHECK(worst_ulp(arguments, sigmoid, exact_sigmoid) <= (3 + elsewhere) * slack);
+    CHECK(worst_ulp(arguments, silu, exact_silu) <= (4 + elsewhere) * slack);
     CHECK(worst_ulp(arguments, softplus, exact_softplus) <= 3 * slack);
   }
   for (const T x : {T(-1e4), -std::numeric_limits<T>::max()}) {
