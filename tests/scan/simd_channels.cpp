@@ -1,4 +1,5 @@
 #include <sdlora/scan/simd_channels.hpp>
+#include <sdlora/tensor/tensor.hpp>
 
 #include <random>
 #include <vector>
@@ -17,14 +18,14 @@ TEST_CASE("SimdChannels: results beyond the caches, at any alignment, are those 
   const std::size_t length = 131, columns = 8200, stride = 8208;  // 12 MB of a, b and h
   std::mt19937 random(21);
   std::uniform_real_distribution<float> decays(0.5F, 1.0F), values(-1.0F, 1.0F);
-  std::vector<float> a(length * stride), b(a.size()), h(a.size()), grad_a(a.size()), grad_b(a.size());
-  for (auto& x : a) x = decays(random);
-  for (auto& x : b) x = values(random);
-  for (const std::size_t shift : {0U, 1U, 4U}) {
+  const std::size_t size = (length + 1) * stride;
+  using Buffer = Tensor<float, Extents<dyn>>;  // begins on a line, so that the shifts say it all
+  Buffer a(size), b(size), h(size), grad_a(size), grad_b(size);
+  for (std::size_t i = 0; i < size; ++i) a.data()[i] = decays(random);
+  for (std::size_t i = 0; i < size; ++i) b.data()[i] = values(random);
+  for (const std::size_t shift : {0U, 1U, 4U, 8U, 12U}) {  // 12: four columns before the first line
     for (const std::size_t step : {stride, stride - 5}) {
-      const auto view = [&](std::vector<float>& m) {
-        return MatrixView<float>(m.data() + shift, length, columns, step);
-      };
+      const auto view = [&](auto& m) { return MatrixView<float>(m.data() + shift, length, columns, step); };
       const MatrixView<const float> initial(b.data(), 1, columns);
       const LinearScanOptions<float> options{.initial = initial};
       std::vector<float> grad_initial(columns);
@@ -35,7 +36,7 @@ TEST_CASE("SimdChannels: results beyond the caches, at any alignment, are those 
       for (const std::size_t first : {0U, 7U, 1020U, 8190U}) {
         const std::size_t some = 10;
         std::vector<float> small_h(length * some), small_a(small_h.size()), small_b(small_h.size());
-        const auto part = [&](std::vector<float>& m) { return view(m).cols_from(first, some); };
+        const auto part = [&](auto& m) { return view(m).cols_from(first, some); };
         const auto small = [&](std::vector<float>& m) { return MatrixView<float>(m.data(), length, some); };
         const LinearScanOptions<float> same{.initial = initial.cols_from(first, some)};
         std::vector<float> small_initial(some);

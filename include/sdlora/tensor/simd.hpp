@@ -42,26 +42,32 @@ using SimdValue = typename SimdTraits<V>::Value;
 template <class V>
 using SimdBits = typename SimdTraits<V>::Bits;
 
+// One rounding where the machine can. Two kernels are missing in xsimd: its AVX-512 fma is a·b + c and
+// hopes for contraction, which neither rounds reliably nor happens with -ffp-contract=off; and beside
+// wider batches those of 16 bytes are plain SSE to it.
 template <class V>
 SDLORA_INLINED inline V fused_multiply_add(V a, V b, V c) {
+  [[maybe_unused]] constexpr bool single = sizeof(SimdValue<V>) == 4;
   if constexpr (std::is_floating_point_v<V>) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(FP_FAST_FMA)
     return std::fma(a, b, c);
 #else
     return a * b + c;  // as the batches do on a machine without the instruction
 #endif
-  } else {
 #if XSIMD_WITH_AVX512F && XSIMD_VERSION_MAJOR < 10
-    // The one kernel that this xsimd lacks: its AVX-512 fma is a·b + c and hopes for contraction,
-    // which neither rounds reliably nor happens with -ffp-contract=off.
-    if constexpr (sizeof(SimdValue<V>) == 4) {
-      return _mm512_fmadd_ps(a, b, c);
-    } else {
-      return _mm512_fmadd_pd(a, b, c);
-    }
-#else
-    return xsimd::fma(a, b, c);
+  } else if constexpr (sizeof(V) == 64 && single) {
+    return _mm512_fmadd_ps(a, b, c);
+  } else if constexpr (sizeof(V) == 64) {
+    return _mm512_fmadd_pd(a, b, c);
 #endif
+#if defined(__FMA__)
+  } else if constexpr (sizeof(V) == 16 && single) {
+    return _mm_fmadd_ps(a, b, c);
+  } else if constexpr (sizeof(V) == 16) {
+    return _mm_fmadd_pd(a, b, c);
+#endif
+  } else {
+    return xsimd::fma(a, b, c);
   }
 }
 

@@ -21,7 +21,8 @@ void backward_tile(const LinearGradientBlock<T>& x) {
     const auto step = [&](auto before) {
       (
           [&] {
-            g[I] = multiply_add<V>(load_lanes<V>(a + I * lanes), g[I], load_lanes<V>(grad_h + I * lanes));
+            g[I] =
+                fused_multiply_add<V>(load_lanes<V>(a + I * lanes), g[I], load_lanes<V>(grad_h + I * lanes));
             store_lanes<Streaming>(g[I], grad_b + I * lanes);
             if constexpr (WithA) store_lanes<Streaming>(V(g[I] * before(I * lanes)), grad_a + I * lanes);
           }(),
@@ -116,7 +117,7 @@ void backward_rows(const LinearGradientBlock<T>& x, T* state) {
         if constexpr (WithA) prefetch_line(h + j, -x.h_step);
       }
       V g = load_lanes<V>(grad_h + j);
-      if constexpr (!Last) g = multiply_add<V>(load_lanes<V>(a + j), load_lanes<V>(state + j), g);
+      if constexpr (!Last) g = fused_multiply_add<V>(load_lanes<V>(a + j), load_lanes<V>(state + j), g);
       store_lanes<false>(g, state + j);
       store_lanes<streams>(g, grad_b + j);
       if constexpr (WithA)

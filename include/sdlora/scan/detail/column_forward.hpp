@@ -25,7 +25,8 @@ void scan_tile(const LinearBlock<T>& x) {
       (
           [&] {
             const V before = state[I];
-            state[I] = multiply_add<V>(load_lanes<V>(a + I * lanes), before, load_lanes<V>(b + I * lanes));
+            state[I] =
+                fused_multiply_add<V>(load_lanes<V>(a + I * lanes), before, load_lanes<V>(b + I * lanes));
             store_lanes<Streaming>(Exclusive ? before : state[I], h + I * lanes);
           }(),
           ...);
@@ -67,7 +68,7 @@ void reduce_tile(const LinearBlock<T>& x, T* product, T* sum) {
           [&] {
             const V step = load_lanes<V>(a + I * lanes);
             p[I] = p[I] * step;
-            s[I] = multiply_add<V>(step, s[I], load_lanes<V>(b + I * lanes));
+            s[I] = fused_multiply_add<V>(step, s[I], load_lanes<V>(b + I * lanes));
           }(),
           ...);
       a += x.a_step;
@@ -93,7 +94,8 @@ void scan_rows(const LinearBlock<T>& x, T* state) {
         prefetch_line(a + j, x.a_step);
         prefetch_line(b + j, x.b_step);
       }
-      const V after = multiply_add<V>(load_lanes<V>(a + j), load_lanes<V>(state + j), load_lanes<V>(b + j));
+      const V after =
+          fused_multiply_add<V>(load_lanes<V>(a + j), load_lanes<V>(state + j), load_lanes<V>(b + j));
       store_lanes<false>(after, state + j);
       store_lanes<Streaming && !std::is_same_v<V, T>>(after, h + j);
     });

@@ -91,16 +91,6 @@ std::size_t columns_before_line(const T* p, std::ptrdiff_t step, std::size_t col
   return std::min(columns, (alignment - past) % alignment / sizeof(T));
 }
 
-template <class V>
-inline V multiply_add(const V& x, const V& y, const V& z) {
-  using Value = SimdValue<V>;
-  if constexpr (std::is_same_v<V, Value> || std::is_same_v<V, Simd<Value>>) {
-    return fused_multiply_add(x, y, z);
-  } else {
-    return xsimd::fma(x, y, z);  // a batch narrower than the machine's
-  }
-}
-
 /// Vectors of states that a tile may hold: half of the registers, the rest is for what streams past.
 inline constexpr std::size_t tile_vectors = simd_width<float> >= 16 ? 16 : 8;
 
