@@ -186,7 +186,7 @@ void report(const std::string& source, const std::string& folder) {
          "domain. The fused scan makes a and b itself and adds softplus, exponentials, the sum over states "
          "and the "
          "gate.\n\n";
-  for (const char* scalar : {"float", "double"}) {
+  for (const char* scalar : {"float", "double", "bfloat16"}) {
     for (const char* direction : {"forward", "backward"}) {
       const auto some = select(all, [&](const Result& r) {
         return r.family == "columns" && r.what == direction && r.scalar == scalar;

@@ -5,8 +5,9 @@
 //
 // Names: columns/<policy>/<forward|backward>/<scalar>/B:…/L:…/D:…/N:…/threads:…  (B·L rows, D·N columns)
 //        elements/<policy>/<operator>/any/…/L:…                                  (one sequence of values)
-// With --serve it reads lines "forward|backward B L D N threads" and answers each with the seconds of
-// one run of SimdChannels, so that another program can measure in turn with it.
+// With --serve it reads lines "forward|backward|selective-forward|selective-backward B L D N threads" and
+// answers each with the seconds of one run of SimdChannels, or of the fused selective scan (N = 16), so that
+// another program can measure in turn with it.
 
 #include "support/scan_suite.hpp"
 
@@ -14,6 +15,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,10 +67,26 @@ class Progress : public benchmark::ConsoleReporter {
   std::string last_;
 };
 
+/// One run of the fused selective scan; its arrays are kept for the next one of the same shape.
+double selective_seconds(const scan_suite::Shape& shape, bool backward) {
+  static std::unique_ptr<scan_suite::Fused<16, float>> last;
+  if (!last || !(last->shape == shape)) {
+    last = std::make_unique<scan_suite::Fused<16, float>>(shape);
+    last->run_forward();
+  }
+  scan_suite::use_threads(shape.threads);
+  return scan_suite::seconds_of([&] { backward ? last->run_backward() : last->run_forward(); });
+}
+
 int serve() {
   std::string direction;
   scan_suite::Shape shape;
   while (std::cin >> direction >> shape.B >> shape.L >> shape.D >> shape.N >> shape.threads) {
+    if (direction.starts_with("selective-") && shape.N == 16) {
+      std::printf("%.9f\n", selective_seconds(shape, direction == "selective-backward"));
+      std::fflush(stdout);
+      continue;
+    }
     auto& x = scan_suite::columns_of<float>(shape);
     if (direction == "backward") x.with_gradients();
     scan_suite::use_threads(shape.threads);

@@ -5,6 +5,7 @@
 //   bench_selective_scan [rounds]
 
 #include <sdlora/scan/selective_scan.hpp>
+#include <sdlora/scan/selective_scan_segments.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <sdlora/tensor/simd.hpp>
 
@@ -84,8 +85,13 @@ struct Problem {
                                            save ? states.data() : nullptr, workspace);
   }
 
-  template <std::size_t States, SelectiveScanGradients Wanted>
-  void backward(std::span<const std::size_t> channels = {}) {
+  template <std::size_t States>
+  void forward_segments(std::size_t rows) {
+    sdlora::selective_scan_forward_segments<States>(inputs(), rows, {out.data(), L, E}, nullptr,
+                                                    states.data(), workspace);
+  }
+
+  sdlora::SelectiveScanGradientOutputs<float> gradients(std::span<const std::size_t> channels) const {
     sdlora::SelectiveScanGradientOutputs<float> to;
     to.u = {du.data(), L, E};
     to.dt = {d_dt.data(), L, E};
@@ -97,8 +103,19 @@ struct Problem {
     to.D = dD.data();
     to.dt_bias = d_bias.data();
     to.initial_state = dA.data();
+    return to;
+  }
+
+  template <std::size_t States, SelectiveScanGradients Wanted>
+  void backward(std::span<const std::size_t> channels = {}) {
     sdlora::selective_scan_backward<States, Wanted>(inputs(), states.data(), {d_out.data(), L, E}, nullptr,
-                                                    to, workspace);
+                                                    gradients(channels), workspace);
+  }
+
+  template <std::size_t States, SelectiveScanGradients Wanted>
+  void backward_segments(std::size_t rows) {
+    sdlora::selective_scan_backward_segments<States, Wanted>(
+        inputs(), rows, states.data(), {d_out.data(), L, E}, nullptr, gradients({}), workspace);
   }
 
   template <std::size_t States>
@@ -180,9 +197,9 @@ void masks(int rounds) {
   print(candidates, 512UL * 1536 * 16);
 }
 
-void two_threads(int rounds) {
-  constexpr std::size_t E = 1536;
-  Problem p(512, E, 16), q(512, E, 16);
+// Against two bare loops that have nothing to do with each other; with `segment_rows`, cut in time too.
+void two_threads(std::size_t L, std::size_t E, std::size_t segment_rows, int rounds) {
+  Problem p(L, E, 16), q(L, E, 16);
   std::vector<Candidate> one, two;
   one.push_back({"bare loop", [&] { p.bare<16>(0, E); }});
   one.push_back({"forward", [&] { p.forward<16>(true); }});
@@ -191,6 +208,10 @@ void two_threads(int rounds) {
                  [&] { sdlora::parallel_for(2, [&](std::size_t i) { (i == 0 ? p : q).bare<16>(0, E); }); }});
   two.push_back(one[1]);
   two.push_back(one[2]);
+  if (segment_rows > 0) {
+    two.push_back({"forward, in segments", [&] { p.forward_segments<16>(segment_rows); }});
+    two.push_back({"backward, in segments", [&] { p.backward_segments<16, everything>(segment_rows); }});
+  }
   for (int round = 0; round < rounds; ++round) {
     sdlora::set_thread_count(1);
     measure(one, 2, Clock::Wall);
@@ -198,11 +219,11 @@ void two_threads(int rounds) {
     measure(two, 2, Clock::Wall);
   }
   const double limit = 2 * one[0].seconds / two[0].seconds;
-  std::printf("two threads, L=512 E=1536 N=16: two bare loops run %.2f x as fast as one after the other\n",
-              limit);
-  for (std::size_t i = 1; i < one.size(); ++i) {
-    const double speedup = one[i].seconds / two[i].seconds;
-    std::printf("  %-44s %.2f x, %.2f of that\n", one[i].name.c_str(), speedup, speedup / limit);
+  std::printf("two threads, L=%zu E=%zu N=16: two bare loops run %.2f x as fast as one after the other\n", L,
+              E, limit);
+  for (std::size_t i = 1; i < two.size(); ++i) {
+    const double speedup = one[i < 3 ? i : i - 2].seconds / two[i].seconds;
+    std::printf("  %-44s %.2f x, %.2f of that\n", two[i].name.c_str(), speedup, speedup / limit);
   }
 }
 
@@ -224,5 +245,9 @@ int main(int argc, char** argv) {
   one_shape<32>(512, 1536, rounds);
   one_shape<64>(512, 1536, rounds);
   masks(rounds);
-  if (std::thread::hardware_concurrency() > 1) two_threads(rounds);
+  if (std::thread::hardware_concurrency() > 1) {
+    two_threads(512, 1536, 0, rounds);
+    two_threads(8192, 64, 0, rounds);
+    two_threads(16384, 16, 4096, rounds);
+  }
 }

@@ -23,6 +23,7 @@
 #include <sdlora/tensor/parallel.hpp>
 #include <sdlora/tensor/workspace.hpp>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,7 @@ struct Shape {
 };
 
 template <class T>
-constexpr const char* scalar_name = std::is_same_v<T, float> ? "float" : "double";
+using State = recurrence_state_t<T>;
 
 inline double seconds_of(const std::function<void()>& f) {
   const auto begin = std::chrono::steady_clock::now();
@@ -68,7 +69,7 @@ void fill(std::span<T> values, double low, double high) {
   std::uint32_t state = 0x9E3779B9U;
   for (T& x : values) {
     state = state * 1664525U + 1013904223U;
-    x = static_cast<T>(low + (high - low) * static_cast<double>(state >> 8) * 0x1p-24);
+    x = static_cast<T>(static_cast<State<T>>(low + (high - low) * static_cast<double>(state >> 8) * 0x1p-24));
   }
 }
 
@@ -96,7 +97,7 @@ struct Columns {
     std::memset(static_cast<void*>(grad_b.data), 0, shape.elements() * sizeof(T));
   }
 
-  LinearScanOptions<T> options() const {
+  LinearScanOptions<State<T>> options() const {
     return {.kind = ScanKind::inclusive,
             .direction = ScanDirection::forward,
             .initial = {},
@@ -216,7 +217,7 @@ class Ceilings {
 template <class T>
 void measure(benchmark::State& state, const Shape& shape, double elements, double bytes,
              const std::function<void()>& f) {
-  const double bare = Ceilings::instance().bare<T>(shape.threads);
+  const double bare = Ceilings::instance().bare<State<T>>(shape.threads);
   const double copy = Ceilings::instance().copy(static_cast<std::size_t>(bytes / 2), shape.threads);
   use_threads(shape.threads);
   double best = std::numeric_limits<double>::infinity();
@@ -330,11 +331,12 @@ class Suite {
  public:
   explicit Suite(Selection selection) : selection_(selection) {}
 
-  /// Measures a policy on columns: forward and backward, float and double.
+  /// Measures a policy on columns: forward and backward, float and double, and bfloat16 where it takes it.
   template <ScanPolicy Policy>
   void add_policy() {
     add<Policy, float>("float");
     add<Policy, double>("double");
+    if constexpr (NarrowColumnScan<Policy>) add<Policy, BFloat16>("bfloat16");
   }
 
   /// Measures an operator through every policy that takes any, over one sequence of values.
@@ -453,8 +455,9 @@ class Suite {
           }
         }
       }
-    } else if (scalar == "double") {
+    } else if (scalar != "float") {
       add(1, 512, 64, 16, 2);
+      if (scalar == "bfloat16") add(1, 512, 1536, 16, 2);
     } else {
       for (const std::size_t L : {128U, 1024U, 8192U}) add(1, L, 1, 16, 1);
       add(1, 65536, 1, 16, 2);

@@ -17,9 +17,9 @@ struct Even {
 };
 constexpr MambaDimensions m = dimensions(Even::config);
 constexpr std::size_t M = 160, d = 64, E = 128, R = 16, N = 16;
-// Sequences of 100 and 60 rows have ⌈100 / 32⌉ + ⌈60 / 32⌉ = 6 chunks, each with one (E, N) state.
+// Sequences of 100 and 60 rows have ⌈100 / 24⌉ + ⌈60 / 24⌉ = 8 chunks, each with one (E, N) state.
 constexpr std::size_t offsets[] = {0, 100, 160};
-constexpr std::size_t chunk_states = 6 * E * N;
+constexpr std::size_t chunk_states = 8 * E * N;
 
 /// Bytes that a float block of the placement keeps.
 template <class P>

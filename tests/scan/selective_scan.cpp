@@ -156,6 +156,26 @@ TEST_CASE_TEMPLATE("selective_scan_forward: extreme steps", T, EACH_TYPE) {
   CHECK(difference(fused<16>(p), reference(p)) < tolerance<T>);
 }
 
+TEST_CASE_TEMPLATE("selective_scan_forward: a step out of bounds changes no bit of its neighbours", T,
+                   EACH_TYPE) {
+  // Decays out of the range of normal numbers take another path, for all channels of a line.
+  const ScanProblem<T> p({50}, 33, 16);
+  const auto expected = fused<16>(p);
+  for (const std::size_t channel : {0UL, 7UL, 32UL}) {
+    ScanProblem<T> q = p;
+    q.dt[5 * (q.E + q.gap) + channel] = T(5000);
+    const auto got = fused<16>(q);
+    std::size_t different = 0;
+    for (std::size_t t = 0; t < p.rows(); ++t) {
+      for (std::size_t e = 0; e < p.E; ++e) {
+        different += e != channel && got[t * p.E + e] != expected[t * p.E + e];
+      }
+    }
+    CHECK(different == 0);
+    CHECK(got[5 * p.E + channel] != expected[5 * p.E + channel]);
+  }
+}
+
 TEST_CASE("selective_scan_forward: allocates nothing once the workspace has grown") {
   const ScanProblem<float> p({100}, 64, 16);
   Workspace workspace;

@@ -2,6 +2,7 @@
 
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/workspace.hpp"
+#include "bfloat16.hpp"
 #include "operator.hpp"
 
 #include <algorithm>
@@ -15,16 +16,22 @@
 
 namespace sdlora {
 
+/// What the states of a recurrence are kept in where its matrices hold `Stored`.
+template <class Stored>
+using recurrence_state_t = std::conditional_t<std::is_same_v<Stored, BFloat16>, float, Stored>;
+
 /// A block of independent linear recurrences in scan order: h_t = a_t·h_{t−1} + b_t for each column.
+/// States and arithmetic are T; the matrices hold T, or BFloat16 where T is float.
 /// Rows are `*_step` elements apart; the steps are negative in a reverse scan, so an algorithm
 /// always runs forward. `h` may be the very memory of `b`, or of `a`.
-template <class T>
+template <class T, class Stored = T>
 struct LinearBlock {
   using value_type = T;
+  using stored_type = Stored;
 
-  const T* a = nullptr;
-  const T* b = nullptr;
-  T* h = nullptr;
+  const Stored* a = nullptr;
+  const Stored* b = nullptr;
+  Stored* h = nullptr;
   std::ptrdiff_t a_step = 0;
   std::ptrdiff_t b_step = 0;
   std::ptrdiff_t h_step = 0;
@@ -53,15 +60,16 @@ struct LinearBlock {
 /// What the gradients of a LinearBlock need: pointers to its last step in scan order, and the steps
 /// from one time step to the next, as there. With g_t = grad_h_t + a_{t+1}·g_{t+1}:
 /// grad_b = g, grad_a_t = g_t·h_{t−1}, grad_initial = a_0·g_0.
-template <class T>
+template <class T, class Stored = T>
 struct LinearGradientBlock {
   using value_type = T;
+  using stored_type = Stored;
 
-  const T* a = nullptr;
-  const T* h = nullptr;
-  const T* grad_h = nullptr;
-  T* grad_a = nullptr;  // or null: not wanted
-  T* grad_b = nullptr;  // may be the memory of grad_h
+  const Stored* a = nullptr;
+  const Stored* h = nullptr;
+  const Stored* grad_h = nullptr;
+  Stored* grad_a = nullptr;  // or null: not wanted
+  Stored* grad_b = nullptr;  // may be the memory of grad_h
   std::ptrdiff_t a_step = 0;
   std::ptrdiff_t h_step = 0;
   std::ptrdiff_t grad_h_step = 0;
@@ -120,6 +128,15 @@ template <class P>
 concept ColumnScanBackward = requires(const LinearGradientBlock<float>& block, Workspace& workspace) {
   P::columns_backward(block, workspace);
 };
+
+/// A policy that reads and writes bfloat16 itself, its states being float.
+template <class P>
+concept NarrowColumnScan =
+    requires(const LinearBlock<float, BFloat16>& block, const LinearGradientBlock<float, BFloat16>& gradients,
+             Workspace& workspace) {
+      P::columns(block, workspace);
+      P::columns_backward(gradients, workspace);
+    };
 
 /// A scan algorithm: an empty type with a `name`, and at least one of
 /// `inclusive(values, op, workspace)` and `columns(block, workspace)`, both static.

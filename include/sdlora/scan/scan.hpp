@@ -108,8 +108,8 @@ void scan(Policy policy, const In& in, Out&& out,
 
 namespace detail {
 
-template <class Policy, class T>
-void scan_block(const LinearBlock<T>& x, Workspace& workspace) {
+template <class Policy, class T, class Stored>
+void scan_block(const LinearBlock<T, Stored>& x, Workspace& workspace) {
   if (x.length == 0 || x.columns == 0) return;
   if constexpr (ColumnScan<Policy>) {
     Policy::columns(x, workspace);
@@ -127,10 +127,17 @@ void scan_block(const LinearBlock<T>& x, Workspace& workspace) {
 /// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns), row t being
 /// time step t. `policy` is the algorithm; columns and sequences run in parallel, and results do not
 /// depend on the number of threads. `h` may be the very memory of `b` or `a`, but not overlap
-/// them in another way. Throws ShapeError where shapes differ, ArgumentError where a policy's domain is left.
-template <ScanPolicy Policy, class T>
-void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::type_identity_t<T>> b,
-          MatrixView<T> h, const std::type_identity_t<LinearScanOptions<T>>& options, Workspace& workspace) {
+/// them in another way. Matrices of BFloat16 have float states, and only what is stored is rounded;
+/// SimdChannels and SimdStates take them.
+/// Throws ShapeError where shapes differ, ArgumentError where a policy's domain is left.
+template <ScanPolicy Policy, class Stored>
+void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
+          MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
+          const LinearScanOptions<recurrence_state_t<Stored>>& options, Workspace& workspace) {
+  using T = recurrence_state_t<Stored>;
+  static_assert(std::is_same_v<T, Stored> || NarrowColumnScan<Policy>,
+                "sdlora::scan: this policy does not read bfloat16; choose SimdChannels or SimdStates, or "
+                "pass matrices of float");
   if (a.rows != h.rows || a.cols != h.cols || b.rows != h.rows || b.cols != h.cols) {
     const auto shape = [](const auto& m) {
       return "(" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")";
@@ -147,9 +154,9 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
                      std::to_string(options.initial.rows) + ", " + std::to_string(options.initial.cols) +
                      ")");
   }
-  const bool streaming = 3 * h.rows * h.cols * sizeof(T) > detail::streaming_bytes;
+  const bool streaming = 3 * h.rows * h.cols * sizeof(Stored) > detail::streaming_bytes;
   const auto block = [&](std::size_t s, std::size_t first_column, std::size_t columns) {
-    LinearBlock<T> x;
+    LinearBlock<T, Stored> x;
     x.length = sequences.length(s);
     const bool reverse = options.direction == ScanDirection::reverse && x.length > 0;
     const std::size_t first = reverse ? sequences.first(s) + x.length - 1 : sequences.first(s);
@@ -172,7 +179,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
       detail::scan_block<Policy>(block(s, 0, h.cols), workspace);
     }
   } else {
-    const std::size_t width = detail::task_columns<T>(h.cols, streaming);
+    const std::size_t width = detail::task_columns<Stored>(h.cols, streaming);
     const std::size_t blocks = (h.cols + width - 1) / width;
     const std::size_t tasks = sequences.count() * blocks;
     if (tasks == 1) {
@@ -188,10 +195,10 @@ void scan(Policy, MatrixView<const std::type_identity_t<T>> a, MatrixView<const 
 }
 
 /// The same, with scratch memory of the running thread.
-template <ScanPolicy Policy, class T>
-void scan(Policy policy, MatrixView<const std::type_identity_t<T>> a,
-          MatrixView<const std::type_identity_t<T>> b, MatrixView<T> h,
-          const std::type_identity_t<LinearScanOptions<T>>& options = {}) {
+template <ScanPolicy Policy, class Stored>
+void scan(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
+          MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
+          const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
   scan(policy, a, b, h, options, detail::thread_workspace());
 }
 

@@ -4,82 +4,16 @@
 
 namespace sdlora {
 
-/// Gradients of `scan(policy, a, b, h, options)`, inclusive, given ∂loss/∂h.
-/// A policy with a backward pass of its own does all in one go; the others scan again: with g_t = ∂loss/∂h_t
-/// + a_{t+1}·g_{t+1} (a scan against the direction of the first, with a shifted by one step), ∂loss/∂b = g,
-/// ∂loss/∂a_t = g_t·h_{t−1} and ∂loss/∂initial = a_0·g_0. a, h, grad_h, grad_a, grad_b are (L, columns);
-/// initial and grad_initial (sequences, columns). grad_a and grad_initial may be absent: then they are not
-/// computed. grad_b may be the memory of grad_h; nothing else may overlap. Throws as `scan` does;
-/// ArgumentError for an exclusive scan.
-template <ScanPolicy Policy, class T>
-void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
-                   MatrixView<const std::type_identity_t<T>> h,
-                   MatrixView<const std::type_identity_t<T>> grad_h,
-                   MatrixView<std::type_identity_t<T>> grad_a, MatrixView<T> grad_b,
-                   MatrixView<std::type_identity_t<T>> grad_initial,
-                   const std::type_identity_t<LinearScanOptions<T>>& options, Workspace& workspace) {
-  if (options.kind != ScanKind::inclusive) {
-    throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
-  }
-  const auto check = [&](const char* name, const auto& m) {
-    if (m.rows != grad_b.rows || m.cols != grad_b.cols) {
-      throw ShapeError(std::string("scan_backward: ") + name + " must be (L, columns) = (" +
-                       std::to_string(grad_b.rows) + ", " + std::to_string(grad_b.cols) +
-                       ") as grad_b but is (" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
-    }
-  };
-  check("a", a);
-  check("h", h);
-  check("grad_h", grad_h);
-  if (grad_a) check("grad_a", grad_a);
-  detail::check_sequences("scan_backward", options.sequences, grad_b.rows);
-  const std::size_t columns = grad_b.cols;
-  const std::size_t one_sequence[2] = {0, grad_b.rows};
-  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
-  const auto check_states = [&](const char* name, const auto& m) {
-    if (m && (m.rows != sequences.count() || m.cols != columns)) {
-      throw ShapeError(std::string("scan_backward: ") + name + " must be (sequences, columns) = (" +
-                       std::to_string(sequences.count()) + ", " + std::to_string(columns) + ") but is (" +
-                       std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
-    }
-  };
-  check_states("initial", options.initial);
-  check_states("grad_initial", grad_initial);
+namespace detail {
 
+/// The gradients by a scan against the direction of the first, for any policy.
+template <class Policy, class T>
+void gradients_by_scans(Policy policy, MatrixView<const T> a, MatrixView<const T> h,
+                        MatrixView<const T> grad_h, MatrixView<T> grad_a, MatrixView<T> grad_b,
+                        MatrixView<T> grad_initial, const LinearScanOptions<T>& options,
+                        const Sequences& sequences, Workspace& workspace) {
   const bool forward = options.direction == ScanDirection::forward;
-  if constexpr (ColumnScanBackward<Policy>) {
-    const bool streaming = 5 * grad_b.rows * columns * sizeof(T) > detail::streaming_bytes;
-    const std::size_t width = detail::task_columns<T>(columns, streaming);
-    const std::size_t blocks = (columns + width - 1) / width;
-    parallel_for(sequences.count() * blocks, [&](std::size_t task) {
-      const std::size_t s = task / blocks, column = task % blocks * width;
-      const std::size_t length = sequences.length(s);
-      if (length == 0) {
-        if (grad_initial) std::fill_n(grad_initial.row(s) + column, std::min(width, columns - column), T(0));
-        return;
-      }
-      const std::size_t last = sequences.first(s) + (forward ? length - 1 : 0);
-      const std::ptrdiff_t sign = forward ? 1 : -1;
-      LinearGradientBlock<T> x;
-      x.a = a.row(last) + column;
-      x.h = h.row(last) + column;
-      x.grad_h = grad_h.row(last) + column;
-      x.grad_a = grad_a ? grad_a.row(last) + column : nullptr;
-      x.grad_b = grad_b.row(last) + column;
-      x.a_step = sign * static_cast<std::ptrdiff_t>(a.stride);
-      x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
-      x.grad_h_step = sign * static_cast<std::ptrdiff_t>(grad_h.stride);
-      x.grad_a_step = sign * static_cast<std::ptrdiff_t>(grad_a.stride);
-      x.grad_b_step = sign * static_cast<std::ptrdiff_t>(grad_b.stride);
-      x.length = length;
-      x.columns = std::min(width, columns - column);
-      x.initial = options.initial ? options.initial.row(s) + column : nullptr;
-      x.grad_initial = grad_initial ? grad_initial.row(s) + column : nullptr;
-      x.streaming = streaming;
-      Policy::columns_backward(x, detail::thread_workspace());
-    });
-    return;
-  }
+  const std::size_t columns = grad_b.cols;
   const auto backward = forward ? ScanDirection::reverse : ScanDirection::forward;
   for (std::size_t s = 0; s < sequences.count(); ++s) {
     const std::size_t length = sequences.length(s), begin = sequences.first(s);
@@ -120,14 +54,101 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
   }
 }
 
+}  // namespace detail
+
+/// Gradients of `scan(policy, a, b, h, options)`, inclusive, given ∂loss/∂h.
+/// A policy with a backward pass of its own does all in one go; the others scan again: with g_t = ∂loss/∂h_t
+/// + a_{t+1}·g_{t+1} (a scan against the direction of the first, with a shifted by one step), ∂loss/∂b = g,
+/// ∂loss/∂a_t = g_t·h_{t−1} and ∂loss/∂initial = a_0·g_0. a, h, grad_h, grad_a, grad_b are (L, columns);
+/// initial and grad_initial (sequences, columns). grad_a and grad_initial may be absent: then they are not
+/// computed. Matrices of BFloat16 as in `scan`: sums over time are float. grad_b may be the memory of grad_h;
+/// nothing else may overlap. Throws as `scan` does; ArgumentError for an exclusive scan.
+template <ScanPolicy Policy, class Stored>
+void scan_backward(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
+                   MatrixView<const std::type_identity_t<Stored>> h,
+                   MatrixView<const std::type_identity_t<Stored>> grad_h,
+                   MatrixView<std::type_identity_t<Stored>> grad_a, MatrixView<Stored> grad_b,
+                   MatrixView<recurrence_state_t<Stored>> grad_initial,
+                   const LinearScanOptions<recurrence_state_t<Stored>>& options, Workspace& workspace) {
+  using T = recurrence_state_t<Stored>;
+  static_assert(
+      std::is_same_v<T, Stored> || NarrowColumnScan<Policy>,
+      "sdlora::scan_backward: this policy does not read bfloat16; choose SimdChannels or SimdStates, "
+      "or pass matrices of float");
+  if (options.kind != ScanKind::inclusive) {
+    throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
+  }
+  const auto check = [&](const char* name, const auto& m) {
+    if (m.rows != grad_b.rows || m.cols != grad_b.cols) {
+      throw ShapeError(std::string("scan_backward: ") + name + " must be (L, columns) = (" +
+                       std::to_string(grad_b.rows) + ", " + std::to_string(grad_b.cols) +
+                       ") as grad_b but is (" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
+    }
+  };
+  check("a", a);
+  check("h", h);
+  check("grad_h", grad_h);
+  if (grad_a) check("grad_a", grad_a);
+  detail::check_sequences("scan_backward", options.sequences, grad_b.rows);
+  const std::size_t columns = grad_b.cols;
+  const std::size_t one_sequence[2] = {0, grad_b.rows};
+  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  const auto check_states = [&](const char* name, const auto& m) {
+    if (m && (m.rows != sequences.count() || m.cols != columns)) {
+      throw ShapeError(std::string("scan_backward: ") + name + " must be (sequences, columns) = (" +
+                       std::to_string(sequences.count()) + ", " + std::to_string(columns) + ") but is (" +
+                       std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
+    }
+  };
+  check_states("initial", options.initial);
+  check_states("grad_initial", grad_initial);
+
+  const bool forward = options.direction == ScanDirection::forward;
+  if constexpr (ColumnScanBackward<Policy>) {
+    const bool streaming = 5 * grad_b.rows * columns * sizeof(Stored) > detail::streaming_bytes;
+    const std::size_t width = detail::task_columns<Stored>(columns, streaming);
+    const std::size_t blocks = (columns + width - 1) / width;
+    parallel_for(sequences.count() * blocks, [&](std::size_t task) {
+      const std::size_t s = task / blocks, column = task % blocks * width;
+      const std::size_t length = sequences.length(s);
+      if (length == 0) {
+        if (grad_initial) std::fill_n(grad_initial.row(s) + column, std::min(width, columns - column), T(0));
+        return;
+      }
+      const std::size_t last = sequences.first(s) + (forward ? length - 1 : 0);
+      const std::ptrdiff_t sign = forward ? 1 : -1;
+      LinearGradientBlock<T, Stored> x;
+      x.a = a.row(last) + column;
+      x.h = h.row(last) + column;
+      x.grad_h = grad_h.row(last) + column;
+      x.grad_a = grad_a ? grad_a.row(last) + column : nullptr;
+      x.grad_b = grad_b.row(last) + column;
+      x.a_step = sign * static_cast<std::ptrdiff_t>(a.stride);
+      x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
+      x.grad_h_step = sign * static_cast<std::ptrdiff_t>(grad_h.stride);
+      x.grad_a_step = sign * static_cast<std::ptrdiff_t>(grad_a.stride);
+      x.grad_b_step = sign * static_cast<std::ptrdiff_t>(grad_b.stride);
+      x.length = length;
+      x.columns = std::min(width, columns - column);
+      x.initial = options.initial ? options.initial.row(s) + column : nullptr;
+      x.grad_initial = grad_initial ? grad_initial.row(s) + column : nullptr;
+      x.streaming = streaming;
+      Policy::columns_backward(x, detail::thread_workspace());
+    });
+  } else {
+    detail::gradients_by_scans(policy, a, h, grad_h, grad_a, grad_b, grad_initial, options, sequences,
+                               workspace);
+  }
+}
+
 /// The same, with scratch memory of the running thread.
-template <ScanPolicy Policy, class T>
-void scan_backward(Policy policy, MatrixView<const std::type_identity_t<T>> a,
-                   MatrixView<const std::type_identity_t<T>> h,
-                   MatrixView<const std::type_identity_t<T>> grad_h,
-                   MatrixView<std::type_identity_t<T>> grad_a, MatrixView<T> grad_b,
-                   MatrixView<std::type_identity_t<T>> grad_initial = {},
-                   const std::type_identity_t<LinearScanOptions<T>>& options = {}) {
+template <ScanPolicy Policy, class Stored>
+void scan_backward(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
+                   MatrixView<const std::type_identity_t<Stored>> h,
+                   MatrixView<const std::type_identity_t<Stored>> grad_h,
+                   MatrixView<std::type_identity_t<Stored>> grad_a, MatrixView<Stored> grad_b,
+                   MatrixView<recurrence_state_t<Stored>> grad_initial = {},
+                   const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
   scan_backward(policy, a, h, grad_h, grad_a, grad_b, grad_initial, options, detail::thread_workspace());
 }
 

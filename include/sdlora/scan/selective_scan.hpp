@@ -13,7 +13,7 @@ namespace sdlora {
 inline namespace SDLORA_SIMD_TAG {
 
 /// How many values `selective_scan_forward` saves for the backward pass: one (E, N) state per chunk of
-/// 32 rows of each sequence, E rounded up to a multiple of 16.
+/// 24 rows of each sequence, E rounded up to a multiple of 16.
 inline std::size_t selective_scan_states_size(Sequences sequences, std::size_t E, std::size_t N) {
   std::size_t chunks = 0;
   for (std::size_t s = 0; s < sequences.count(); ++s) {
@@ -40,7 +40,7 @@ void selective_scan_forward(const SelectiveScanInputs<T>& in, std::type_identity
   const std::size_t work = (in.sequences.rows() + in.sequences.count()) * in.channels() * in.states();
   detail::run_scan_tasks(plan.tasks(), work, [&](std::size_t task) {
     typename detail::ScanScratch<T>::Slot slot(scratch);
-    detail::forward_task<N>(in, out, final_state, chunk_states, parameters, plan, task, slot);
+    detail::forward_task<N, true>(in, out, final_state, chunk_states, parameters, plan, task, slot);
   });
 }
 

@@ -14,8 +14,8 @@ inline namespace SDLORA_SIMD_TAG {
 struct SimdChannels {
   static constexpr std::string_view name = "simd_channels";
 
-  template <class T>
-  static void columns(const LinearBlock<T>& x, Workspace& workspace) {
+  template <class T, class Stored>
+  static void columns(const LinearBlock<T, Stored>& x, Workspace& workspace) {
     if (x.streaming && !x.exclusive && x.columns >= detail::row_columns) {
       const detail::Scratch<T> states(workspace, x.columns);
       detail::scan_rows(x, states.values().data());
@@ -25,8 +25,8 @@ struct SimdChannels {
   }
 
   /// All gradients in one pass over a, h and grad_h.
-  template <class T>
-  static void columns_backward(const LinearGradientBlock<T>& x, Workspace& workspace) {
+  template <class T, class Stored>
+  static void columns_backward(const LinearGradientBlock<T, Stored>& x, Workspace& workspace) {
     if (x.streaming && x.columns >= detail::row_columns) {
       const detail::Scratch<T> states(workspace, x.columns);
       detail::backward_rows(x, states.values().data());
@@ -37,6 +37,7 @@ struct SimdChannels {
 };
 
 static_assert(ScanPolicy<SimdChannels> && ColumnScan<SimdChannels> && ColumnScanBackward<SimdChannels>);
+static_assert(NarrowColumnScan<SimdChannels>);
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

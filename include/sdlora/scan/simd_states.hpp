@@ -18,16 +18,16 @@ struct SimdStates {
   static_assert(N > 0, "sdlora::SimdStates: N, the number of states of a channel, must be positive");
   static constexpr std::string_view name = "simd_states";
 
-  template <class T>
-  static void columns(const LinearBlock<T>& x, Workspace&) {
+  template <class T, class Stored>
+  static void columns(const LinearBlock<T, Stored>& x, Workspace&) {
     for (std::size_t first = 0; first < x.columns; first += N) {
       detail::scan_columns(x.columns_from(first, std::min(N, x.columns - first)));
     }
   }
 
   /// All gradients in one pass over a, h and grad_h.
-  template <class T>
-  static void columns_backward(const LinearGradientBlock<T>& x, Workspace&) {
+  template <class T, class Stored>
+  static void columns_backward(const LinearGradientBlock<T, Stored>& x, Workspace&) {
     for (std::size_t first = 0; first < x.columns; first += N) {
       detail::backward_columns(x.columns_from(first, std::min(N, x.columns - first)));
     }
@@ -35,6 +35,7 @@ struct SimdStates {
 };
 
 static_assert(ScanPolicy<SimdStates<>> && ColumnScan<SimdStates<>> && ColumnScanBackward<SimdStates<>>);
+static_assert(NarrowColumnScan<SimdStates<>>);
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

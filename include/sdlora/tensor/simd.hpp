@@ -190,8 +190,8 @@ SDLORA_INLINED inline V exp_below_overflow(V x) {
   using T = SimdValue<V>;
   using Format = FloatFormat<T>;
   const V shifted = fused_multiply_add(x, V(Format::log2e), V(Format::round_to_integer));
-  const V n = shifted - V(Format::round_to_integer);
-  V r = fused_multiply_add(x, V(Format::log2e), V(-n));
+  const V minus_n = V(Format::round_to_integer) - shifted;
+  V r = fused_multiply_add(x, V(Format::log2e), minus_n);
   r = fused_multiply_add(x, V(Format::log2e_low), r);
   return choose(x < V(Format::log_min), V(T(0)), scale_by_power(exp2_unit(r), shifted));
 }

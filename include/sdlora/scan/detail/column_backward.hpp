@@ -7,16 +7,16 @@ namespace detail {
 inline namespace SDLORA_SIMD_TAG {
 
 /// Gradients of one tile, from the last time step to the first.
-template <bool WithA, bool Streaming, class V, std::size_t Count, class T>
-void backward_tile(const LinearGradientBlock<T>& x) {
+template <bool WithA, bool Streaming, class V, std::size_t Count, class T, class Stored>
+void backward_tile(const LinearGradientBlock<T, Stored>& x) {
   constexpr std::size_t lanes = sizeof(V) / sizeof(T);
   std::array<V, Count> g;
   g.fill(V(T(0)));
-  const T* a = x.a;  // of the step after the running one; at first its own row, times a state of zero
-  const T* h = x.h;  // of the step before the running one
-  const T* grad_h = x.grad_h;
-  T* grad_a = x.grad_a;
-  T* grad_b = x.grad_b;
+  const Stored* a = x.a;  // of the step after the running one; at first its own row, times a state of zero
+  const Stored* h = x.h;  // of the step before the running one
+  const Stored* grad_h = x.grad_h;
+  Stored* grad_a = x.grad_a;
+  Stored* grad_b = x.grad_b;
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     const auto step = [&](auto before) {
       (
@@ -56,9 +56,9 @@ void backward_tile(const LinearGradientBlock<T>& x) {
           grad_a -= x.grad_a_step;
         }
         if constexpr (Streaming) {
-          prefetch_row<Count * sizeof(V)>(a, -x.a_step);
-          prefetch_row<Count * sizeof(V)>(grad_h, -x.grad_h_step);
-          if constexpr (WithA) prefetch_row<Count * sizeof(V)>(h, -x.h_step);
+          prefetch_row<Count * lanes * sizeof(Stored)>(a, -x.a_step);
+          prefetch_row<Count * lanes * sizeof(Stored)>(grad_h, -x.grad_h_step);
+          if constexpr (WithA) prefetch_row<Count * lanes * sizeof(Stored)>(h, -x.h_step);
         }
         if (t > 1) {
           step(from_h);
@@ -74,15 +74,16 @@ void backward_tile(const LinearGradientBlock<T>& x) {
   if constexpr (Streaming) finish_streaming();
 }
 
-template <bool WithA, bool Streaming, std::size_t Widest, class T>
-void backward_tiles(const LinearGradientBlock<T>& x) {
-  for_each_tile<Widest, simd_width<T>>(x, []<class V, std::size_t Count>(const LinearGradientBlock<T>& tile) {
-    backward_tile<WithA, Streaming && std::is_same_v<V, Simd<T>>, V, Count>(tile);
-  });
+template <bool WithA, bool Streaming, std::size_t Widest, class T, class Stored>
+void backward_tiles(const LinearGradientBlock<T, Stored>& x) {
+  for_each_tile<Widest, simd_width<T>>(
+      x, []<class V, std::size_t Count>(const LinearGradientBlock<T, Stored>& tile) {
+        backward_tile<WithA, Streaming && std::is_same_v<V, Simd<T>>, V, Count>(tile);
+      });
 }
 
-template <std::size_t Widest = tile_vectors, class T>
-void backward_columns(const LinearGradientBlock<T>& x) {
+template <std::size_t Widest = tile_vectors, class T, class Stored>
+void backward_columns(const LinearGradientBlock<T, Stored>& x) {
   std::size_t head = x.streaming ? columns_before_line(x.grad_b, x.grad_b_step, x.columns) : x.columns;
   // Both results stream, or none does.
   if (x.grad_a && head != columns_before_line(x.grad_a, x.grad_a_step, x.columns)) head = x.columns;
@@ -97,18 +98,18 @@ void backward_columns(const LinearGradientBlock<T>& x) {
 }
 
 /// As backward_columns, row after row with g in `state` (columns).
-template <class T>
-void backward_rows(const LinearGradientBlock<T>& x, T* state) {
+template <class T, class Stored>
+void backward_rows(const LinearGradientBlock<T, Stored>& x, T* state) {
   if (x.length == 0) return;
   std::fill_n(state, x.columns, T(0));
-  const T* a = x.a;
-  const T* h = x.h;
-  const T* grad_h = x.grad_h;
-  T* grad_a = x.grad_a;
-  T* grad_b = x.grad_b;
+  const Stored* a = x.a;
+  const Stored* h = x.h;
+  const Stored* grad_h = x.grad_h;
+  Stored* grad_a = x.grad_a;
+  Stored* grad_b = x.grad_b;
   const bool lines = columns_before_line(x.grad_b, x.grad_b_step, x.columns) == 0 &&
                      (!x.grad_a || columns_before_line(x.grad_a, x.grad_a_step, x.columns) == 0);
-  const auto row = [&]<bool WithA, bool Streaming, bool Last>(const T* before) {
+  const auto row = [&]<bool WithA, bool Streaming, bool Last>(const auto* before) {
     for_each_vector<T>(x.columns, [&]<class V>(std::size_t j) {
       constexpr bool streams = Streaming && !std::is_same_v<V, T>;
       if constexpr (streams) {
@@ -124,7 +125,7 @@ void backward_rows(const LinearGradientBlock<T>& x, T* state) {
         store_lanes<streams>(before ? V(g * load_lanes<V>(before + j)) : V(T(0)), grad_a + j);
     });
   };
-  const auto step = [&]<bool Last>(const T* before) {
+  const auto step = [&]<bool Last>(const auto* before) {
     if (x.grad_a && lines) {
       row.template operator()<true, true, Last>(before);
     } else if (x.grad_a) {
@@ -136,21 +137,28 @@ void backward_rows(const LinearGradientBlock<T>& x, T* state) {
     }
   };
   for (std::size_t t = x.length; t-- > 0;) {
-    if (t > 0) h -= x.h_step;
-    const T* before = t > 0 ? h : x.initial;
-    if (t + 1 == x.length) {
-      step.template operator()<true>(before);
+    const bool last = t + 1 == x.length;
+    const auto step_after = [&](const auto* before) {
+      if (last) {
+        step.template operator()<true>(before);
+      } else {
+        step.template operator()<false>(before);
+      }
+    };
+    if (t > 0) {
+      h -= x.h_step;
+      step_after(h);
     } else {
-      step.template operator()<false>(before);
-      a -= x.a_step;
+      step_after(x.initial);
     }
+    if (!last) a -= x.a_step;
     if (t == 0) break;
     grad_h -= x.grad_h_step;
     grad_b -= x.grad_b_step;
     if (x.grad_a) grad_a -= x.grad_a_step;
   }
   if (x.grad_initial) {
-    for (std::size_t j = 0; j < x.columns; ++j) x.grad_initial[j] = a[j] * state[j];
+    for (std::size_t j = 0; j < x.columns; ++j) x.grad_initial[j] = static_cast<T>(a[j]) * state[j];
   }
   finish_streaming();
 }

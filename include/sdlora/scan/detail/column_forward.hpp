@@ -7,20 +7,20 @@ namespace detail {
 inline namespace SDLORA_SIMD_TAG {
 
 /// h of one tile of Count vectors of columns, all time steps.
-template <bool Exclusive, bool Streaming, class V, std::size_t Count, class T>
-void scan_tile(const LinearBlock<T>& x) {
+template <bool Exclusive, bool Streaming, class V, std::size_t Count, class T, class Stored>
+void scan_tile(const LinearBlock<T, Stored>& x) {
   constexpr std::size_t lanes = sizeof(V) / sizeof(T);
   std::array<V, Count> state;
   for (std::size_t i = 0; i < Count; ++i)
     state[i] = x.initial ? load_lanes<V>(x.initial + i * lanes) : V(T(0));
-  const T* a = x.a;
-  const T* b = x.b;
-  T* h = x.h;
+  const Stored* a = x.a;
+  const Stored* b = x.b;
+  Stored* h = x.h;
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     for (std::size_t t = 0; t < x.length; ++t) {
       if constexpr (Streaming) {
-        prefetch_row<Count * sizeof(V)>(a, x.a_step);
-        prefetch_row<Count * sizeof(V)>(b, x.b_step);
+        prefetch_row<Count * lanes * sizeof(Stored)>(a, x.a_step);
+        prefetch_row<Count * lanes * sizeof(Stored)>(b, x.b_step);
       }
       (
           [&] {
@@ -38,15 +38,15 @@ void scan_tile(const LinearBlock<T>& x) {
   if constexpr (Streaming) finish_streaming();
 }
 
-template <bool Exclusive, bool Streaming, std::size_t Widest, class T>
-void scan_tiles(const LinearBlock<T>& x) {
-  for_each_tile<Widest, simd_width<T>>(x, []<class V, std::size_t Count>(const LinearBlock<T>& tile) {
+template <bool Exclusive, bool Streaming, std::size_t Widest, class T, class Stored>
+void scan_tiles(const LinearBlock<T, Stored>& x) {
+  for_each_tile<Widest, simd_width<T>>(x, []<class V, std::size_t Count>(const LinearBlock<T, Stored>& tile) {
     scan_tile<Exclusive, Streaming && std::is_same_v<V, Simd<T>>, V, Count>(tile);
   });
 }
 
-template <std::size_t Widest = tile_vectors, class T>
-void scan_columns(const LinearBlock<T>& x) {
+template <std::size_t Widest = tile_vectors, class T, class Stored>
+void scan_columns(const LinearBlock<T, Stored>& x) {
   if (x.exclusive) return scan_tiles<true, false, Widest>(x);
   const std::size_t head = x.streaming ? columns_before_line(x.h, x.h_step, x.columns) : x.columns;
   if (head > 0) scan_tiles<false, false, Widest>(x.columns_from(0, head));
@@ -81,12 +81,12 @@ void reduce_tile(const LinearBlock<T>& x, T* product, T* sum) {
 
 /// As scan_columns, but row after row with the states in `state` (columns), for results that exceed
 /// the caches: wide rows meet each page of memory once instead of once per tile.
-template <class T>
-void scan_rows(const LinearBlock<T>& x, T* state) {
+template <class T, class Stored>
+void scan_rows(const LinearBlock<T, Stored>& x, T* state) {
   for (std::size_t j = 0; j < x.columns; ++j) state[j] = x.initial_state(j);
-  const T* a = x.a;
-  const T* b = x.b;
-  T* h = x.h;
+  const Stored* a = x.a;
+  const Stored* b = x.b;
+  Stored* h = x.h;
   const bool lines = columns_before_line(x.h, x.h_step, x.columns) == 0;
   const auto row = [&]<bool Streaming>() {
     for_each_vector<T>(x.columns, [&]<class V>(std::size_t j) {

@@ -2,6 +2,7 @@
 
 #include "../../tensor/simd.hpp"
 #include "../policy.hpp"
+#include "bfloat16_lanes.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,12 +13,15 @@ namespace sdlora {
 namespace detail {
 inline namespace SDLORA_SIMD_TAG {
 
-// What loops over columns in vector lanes share. V is a batch, or T itself.
+// What loops over columns in vector lanes share. V is a batch, or a scalar; memory holds its values,
+// or bfloat16.
 
 template <class V, class T>
 inline V load_lanes(const T* p) {
-  if constexpr (std::is_same_v<V, T>) {
-    return *p;
+  if constexpr (std::is_scalar_v<V>) {
+    return static_cast<V>(*p);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    return widen_lanes<V>(p);
   } else {
     return V::load_unaligned(p);
   }
@@ -63,12 +67,39 @@ inline void stream_lanes(const V& v, T* p) {
   }
 }
 
+/// The same for what bfloat16 lanes become.
+template <class Halves>
+inline void stream_halves(const Halves& halves, BFloat16* p) {
+#if XSIMD_WITH_AVX
+  if constexpr (sizeof(halves) == 32) {
+    __m256i words;
+    std::memcpy(&words, &halves, sizeof(words));
+    return _mm256_stream_si256(reinterpret_cast<__m256i*>(p), words);
+  }
+#endif
+#if XSIMD_WITH_SSE2
+  if constexpr (sizeof(halves) == 16) {
+    __m128i words;
+    std::memcpy(&words, &halves, sizeof(words));
+    return _mm_stream_si128(reinterpret_cast<__m128i*>(p), words);
+  }
+#endif
+  std::memcpy(p, &halves, sizeof(halves));
+}
+
 template <bool Streaming, class V, class T>
 inline void store_lanes(const V& v, T* p) {
-  if constexpr (Streaming) {
+  if constexpr (std::is_scalar_v<V>) {
+    *p = static_cast<T>(v);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    const auto halves = narrow_lanes(v);
+    if constexpr (Streaming) {
+      stream_halves(halves, p);
+    } else {
+      std::memcpy(p, &halves, sizeof(halves));
+    }
+  } else if constexpr (Streaming) {
     stream_lanes(v, p);
-  } else if constexpr (std::is_same_v<V, T>) {
-    *p = v;
   } else {
     v.store_unaligned(p);
   }

@@ -66,7 +66,10 @@ template <class T>
 struct BackwardBlock {
   T *decay, *product, *B_sum, *C_sum;
 
-  static constexpr std::size_t array = scan_chunk * scan_reverse_block<T> * simd_width<T>;
+  // Apart by no multiple of 4 KiB: a load would wait for a store to the same place in another page.
+  static constexpr std::size_t array =
+      ceil_div(scan_chunk * scan_reverse_block<T> * simd_width<T> * sizeof(T), 4096) * (4096 / sizeof(T)) +
+      1024 / sizeof(T);
   static constexpr std::size_t size = 4 * array;
   BackwardBlock() = default;
   explicit BackwardBlock(T* memory)
@@ -109,10 +112,10 @@ inline void add_lanes(const T* vectors, T* sums) {
 
 /// Runs the recurrence again over `length` rows of one vector, from the state `h` (N, line) that the
 /// forward pass saved, and keeps what the reverse pass needs.
-template <BackwardWork Work, std::size_t States, class T>
+template <BackwardWork Work, std::size_t States, bool Bounded, class T>
 inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
                              std::size_t length, const T* A2, const T* h, const T* B, const T* C,
-                             std::size_t N) {
+                             std::size_t N, const RowsAhead& ahead) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V state[States];
@@ -120,6 +123,7 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
     unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n] = V::load_unaligned(h + n * P); });
   }
   for (std::size_t t = 0; t < length; ++t) {
+    ahead.fetch(t);
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     const V dy = V::load_aligned(tile.dy + t * P + v);
@@ -127,8 +131,10 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
     const std::size_t row = t * States * W;
     constexpr std::size_t step = std::min(States, scan_states_in_step);
     unrolled<States / step>([&](std::size_t i) SDLORA_INLINED {
-      const auto a = exp2_generic(Pack<V, step>::each(
-          [&](std::size_t j) SDLORA_INLINED { return V(delta * V::load_aligned(A2 + (i * step + j) * P)); }));
+      using Step = Pack<V, step>;
+      const Step a = decay<Bounded>(
+          Step::each([&](std::size_t) SDLORA_INLINED { return delta; }),
+          Step::each([&](std::size_t j) SDLORA_INLINED { return V::load_aligned(A2 + (i * step + j) * P); }));
       unrolled<step>([&](std::size_t j) SDLORA_INLINED {
         const std::size_t n = i * step + j;
         if constexpr (Work.reverse()) a.part[j].store_aligned(block.decay + row + n * W);
@@ -191,9 +197,9 @@ inline void reverse_states(const BackwardTile<T> tile, const BackwardBlock<T> bl
   });
 }
 
-/// Fills the tile of one chunk of one line.
+/// Fills the tile of one chunk of one line. Returns whether its decays are bounded.
 template <BackwardWork Work, class T>
-void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<const T>& d_out,
+bool prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<const T>& d_out,
                            const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
                            std::size_t length, const BackwardTile<T> tile, T* staging) {
   using V = Simd<T>;
@@ -204,9 +210,11 @@ void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
   const LineRows<T> d_out_rows(d_out, first_row, length, channel, count, staging + 2 * part);
   const bool gated = static_cast<bool>(in.z);
   const LineRows<T> z_rows(gated ? in.z : in.u, first_row, length, channel, count, staging + 3 * part);
+  bool bounded = true;
   for (std::size_t v = 0; v < P; v += W) {
     const V D = V::load_aligned(parameters.D.data() + channel + v);
     const V bias = V::load_aligned(parameters.dt_bias.data() + channel + v);
+    V largest(T(0));
     for (std::size_t t = 0; t < length; t += scan_rows_in_step) {
       using Rows = Pack<V, scan_rows_in_step>;
       const auto row = [&](std::size_t i) SDLORA_INLINED { return std::min(t + i, length - 1); };
@@ -219,6 +227,7 @@ void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
         const std::size_t at = row(i) * P + v;
         const V u = V::load_unaligned(u_rows.row(row(i)) + v);
         delta.part[i].store_aligned(tile.delta + at);
+        largest = greater(largest, delta.part[i]);
         V(delta.part[i] * u).store_aligned(tile.input + at);
         u.store_aligned(tile.u + at);
         if constexpr (Work.z) V(D * u).store_aligned(tile.y + at);
@@ -248,7 +257,9 @@ void prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
       unrolled<scan_rows_in_step>([&](std::size_t i)
                                       SDLORA_INLINED { dy.part[i].store_aligned(tile.dy + row(i) * P + v); });
     }
+    bounded = bounded && within_decay_limit(largest, parameters.A2_bound.data() + channel + v);
   }
+  return bounded;
 }
 
 /// The gradients of one chunk of one line that end there: u, dt and z; and the sums for D and dt_bias.

@@ -30,6 +30,8 @@ struct BackwardLine {
   BackwardTile<T> tile;
   T* carry;               // (N, line)
   T *dA, *dD, *d_bias;    // in the partial sums
+  RowsAhead ahead;        // of the chunk in hand
+  bool bounded;           // whether its decays are
   bool active, selected;  // whether anything is wanted of it; whether its dA is
 };
 
@@ -67,8 +69,8 @@ class BackwardTask {
         partials_(partials),
         group_(task % plan.groups),
         part_(task / plan.groups),
-        first_line_(group_ * scan_group),
-        lines_(std::min(plan.lines - first_line_, scan_group)) {
+        first_line_(plan.first_line(group_)),
+        lines_(plan.last_line(group_) - first_line_) {
     const std::size_t states = in.states();
     for (std::size_t i = 0; i < lines_; ++i) {
       const std::size_t line = part_ * plan.lines + first_line_ + i;
@@ -81,6 +83,8 @@ class BackwardTask {
                   dA,
                   partials.D.data() + line * P,
                   partials.dt_bias.data() + line * P,
+                  {},
+                  false,
                   selected || work.without_A().any(),
                   work.A && selected};
       std::fill_n(dA, states * P, T(0));
@@ -119,12 +123,10 @@ class BackwardTask {
     copy_rows(C_, in_.C, first_row, rows);
     for (std::size_t i = 0; i < lines_; ++i) {
       if (!line_[i].active) continue;
-      prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
-                                  staging_);
+      line_[i].bounded = prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row,
+                                                     rows, line_[i].tile, staging_);
     }
-    for (std::size_t i = 0; i < lines_; ++i) {
-      if (line_[i].active) prefetch(i, another, first_row, rows);
-    }
+    for (std::size_t i = 0; i < lines_; ++i) line_[i].ahead = ahead(i, another, first_row, rows);
     if constexpr (work.reverse() || work.states()) {
       const T* saved =
           work.states() ? chunk_states_ + (index * plan_.lines + first_line_) * states * P : nullptr;
@@ -140,22 +142,25 @@ class BackwardTask {
   }
 
   // What this chunk writes, and what the one before it reads, of one line.
-  void prefetch(std::size_t i, bool another, std::size_t first_row, std::size_t rows) const {
+  RowsAhead ahead(std::size_t i, bool another, std::size_t first_row, std::size_t rows) const {
     const std::size_t channel = (first_line_ + i) * P;
-    if constexpr (Wanted.u) prefetch_rows<2>(out_.u, first_row, rows, channel);
-    if constexpr (Wanted.dt) prefetch_rows<2>(out_.dt, first_row, rows, channel);
-    if constexpr (Wanted.z) prefetch_rows<2>(out_.z, first_row, rows, channel);
-    if (!another) return;
+    RowsAhead result;
+    if constexpr (Wanted.u) result.add(out_.u, first_row, rows, channel);
+    if constexpr (Wanted.dt) result.add(out_.dt, first_row, rows, channel);
+    if constexpr (Wanted.z) result.add(out_.z, first_row, rows, channel);
+    if (!another) return result;
     const std::size_t before = first_row - scan_chunk;
-    prefetch_rows<2>(in_.u, before, scan_chunk, channel);
-    prefetch_rows<2>(in_.dt, before, scan_chunk, channel);
-    prefetch_rows<2>(d_out_, before, scan_chunk, channel);
-    if (in_.z) prefetch_rows<2>(in_.z, before, scan_chunk, channel);
+    result.add(in_.u, before, scan_chunk, channel);
+    result.add(in_.dt, before, scan_chunk, channel);
+    result.add(d_out_, before, scan_chunk, channel);
+    if (in_.z) result.add(in_.z, before, scan_chunk, channel);
+    return result;
   }
 
   // States [n, n + States) of all lines of the group.
   template <std::size_t States>
   void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* saved) {
+    constexpr std::size_t block = scan_reverse_block<T>;
     const std::size_t states = in_.states();
     if constexpr (Wanted.B) std::fill_n(block_.B_sum, rows * States * W, T(0));
     if constexpr (Wanted.C) std::fill_n(block_.C_sum, rows * States * W, T(0));
@@ -164,11 +169,17 @@ class BackwardTask {
       if (!line.active) continue;
       for (std::size_t v = 0; v < P; v += W) {
         const std::size_t at = n * P + v;
+        const RowsAhead share = v > 0 ? RowsAhead{} : line.ahead.share(n / block, ceil_div(states, block));
         const T* A2 = parameters_.A2.data() + (first_line_ + i) * states * P + at;
         with_work(line, [&]<BackwardWork Work>() {
-          recompute_states<Work, States>(line.tile, block_, v, rows, A2,
-                                         Work.states() ? saved + i * states * P + at : nullptr, B_ + n,
-                                         C_ + n, states);
+          const T* h = Work.states() ? saved + i * states * P + at : nullptr;
+          if (line.bounded) {
+            recompute_states<Work, States, true>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
+                                                 share);
+          } else {
+            recompute_states<Work, States, false>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
+                                                  share);
+          }
           if constexpr (Work.reverse()) {
             reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.dA + at,
                                          B_ + n, C_ + n, states);

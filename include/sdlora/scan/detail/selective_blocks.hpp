@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -24,10 +26,14 @@
 namespace sdlora::detail {
 inline namespace SDLORA_SIMD_TAG {
 
-/// Rows per chunk: one state is saved, and recomputed from, per chunk.
-inline constexpr std::size_t scan_chunk = 32;
-/// Lines per group. The partial sums of dB and dC are kept per group.
-inline constexpr std::size_t scan_group = 8;
+/// Rows per chunk: one state is saved, and recomputed from, per chunk. With more, what the backward pass
+/// keeps of a chunk leaves a first-level cache of 48 KiB: 32 rows cost it a fifth, 16 gain nothing.
+inline constexpr std::size_t scan_chunk = 24;
+/// The fewest and the most lines per group, over which the backward pass adds up dB and dC before it adds
+/// their lanes: alone, that costs a line a third of its time.
+inline constexpr std::size_t scan_group_least = 2, scan_group = 8;
+/// Groups become smaller rather than leave fewer tasks than this, where there are lines enough.
+inline constexpr std::size_t scan_tasks = 16;
 
 /// Channels per line.
 template <class T>
@@ -70,7 +76,7 @@ inline void for_state_blocks(std::size_t n, const F& f, std::size_t first = 0) {
 
 /// The cut of the work, a function of the shape alone.
 struct ScanPlan {
-  std::size_t lines, groups, parts;
+  std::size_t lines, group_lines, groups, parts;
   std::span<std::size_t> part_begin;   // parts + 1 sequence indices
   std::span<std::size_t> chunk_begin;  // S: the first chunk of each sequence
 
@@ -79,8 +85,9 @@ struct ScanPlan {
     const std::size_t S = in.sequences.count(), rows = in.sequences.rows();
     ScanPlan plan;
     plan.lines = ceil_div(in.channels(), scan_line<T>);
-    plan.groups = ceil_div(plan.lines, scan_group);
-    plan.parts = std::clamp<std::size_t>(ceil_div(32, std::max<std::size_t>(1, plan.groups)), 1,
+    plan.group_lines = std::clamp(plan.lines * S / scan_tasks, scan_group_least, scan_group);
+    plan.groups = ceil_div(plan.lines, plan.group_lines);
+    plan.parts = std::clamp<std::size_t>(ceil_div(scan_tasks, std::max<std::size_t>(1, plan.groups)), 1,
                                          std::max<std::size_t>(1, S));
     plan.part_begin = workspace.take<std::size_t>(plan.parts + 1);
     plan.chunk_begin = workspace.take<std::size_t>(S);
@@ -98,6 +105,8 @@ struct ScanPlan {
   }
 
   std::size_t tasks() const { return groups * parts; }
+  std::size_t first_line(std::size_t group) const { return group * group_lines; }
+  std::size_t last_line(std::size_t group) const { return std::min(lines, first_line(group) + group_lines); }
 };
 
 /// Scratch memory for the tasks that run at the same time: one slot per thread. Which slot a task gets
@@ -163,16 +172,42 @@ void store_states(T* matrix, const T* states, std::size_t first_channel, std::si
   }
 }
 
-/// The parameters of all channels in lines, padded with zeros: A·log2(e) as (lines, N, line), D and
-/// dt_bias as (lines · line).
+/// Up to this magnitude of Δ·A·log2(e) the decay is a normal number.
+template <class T>
+inline constexpr T decay_limit = FloatFormat<T>::end_exponent - T(3);
+
+/// The decay 2^(Δ·A2), whose product is not rounded. Bounded: |Δ·A2| is at most decay_limit; without, the
+/// same bits as far as that, 0 below and infinity above.
+template <bool Bounded, class V>
+SDLORA_INLINED inline V decay(V delta, V A2) {
+  using T = SimdValue<V>;
+  const V round(FloatFormat<T>::round_to_integer);
+  const V shifted = fused_multiply_add(delta, A2, round);
+  const V r = fused_multiply_add(delta, A2, V(round - shifted));
+  const V result = scale_by_power(exp2_unit(r), shifted);
+  if constexpr (Bounded) return result;
+  const V x = delta * A2, limit(decay_limit<T>);
+  const V below = choose(x < V(-decay_limit<T>), V(T(0)), result);
+  return choose(limit < x, V(std::numeric_limits<T>::infinity()), below);
+}
+
+/// Whether the decays of channels are bounded, given the largest Δ of each and the bounds of A2.
+template <class T>
+inline bool within_decay_limit(const Simd<T>& delta, const T* A2_bound) {
+  return xsimd::all(Simd<T>(delta * Simd<T>::load_aligned(A2_bound)) <= Simd<T>(decay_limit<T>));
+}
+
+/// The parameters of all channels in lines, padded with zeros: A·log2(e) as (lines, N, line), its largest
+/// magnitude over the states, D and dt_bias as (lines · line).
 template <class T>
 struct ScanParameters {
-  std::span<T> A2, D, dt_bias;
+  std::span<T> A2, A2_bound, D, dt_bias;
 
   ScanParameters(const SelectiveScanInputs<T>& in, std::size_t lines, Workspace& workspace) {
     constexpr std::size_t P = scan_line<T>;
     const std::size_t E = in.channels(), N = in.states();
     A2 = workspace.take<T>(lines * P * N);
+    A2_bound = workspace.take<T>(lines * P);
     D = workspace.take<T>(lines * P);
     dt_bias = workspace.take<T>(lines * P);
     for (std::size_t line = 0; line < lines; ++line) {
@@ -181,6 +216,11 @@ struct ScanParameters {
     for (std::size_t e = 0; e < lines * P; ++e) {
       D[e] = in.D && e < E ? in.D[e] : T(0);
       dt_bias[e] = in.dt_bias && e < E ? in.dt_bias[e] : T(0);
+      A2_bound[e] = T(0);
+      for (std::size_t n = 0; n < N; ++n) {
+        const T magnitude = std::abs(A2[(e / P * N + n) * P + e % P]);
+        if (!(magnitude <= A2_bound[e])) A2_bound[e] = magnitude;  // a NaN stays
+      }
     }
   }
 };
@@ -231,18 +271,42 @@ struct LineRowsOut {
   }
 };
 
-/// Asks for `length` rows of one line of a matrix ahead of their use: rows are far apart, which the
-/// hardware does not foresee. `Locality` 3 brings them into the first-level cache, 2 into the second.
-template <int Locality, class T>
-inline void prefetch_rows(const MatrixView<T>& matrix, std::size_t first_row, std::size_t length,
-                          std::size_t first_channel) {
-#if defined(__GNUC__)
-  const char* address = reinterpret_cast<const char*>(matrix.row(first_row) + first_channel);
-  for (std::size_t t = 0; t < length; ++t, address += matrix.stride * sizeof(T)) {
-    __builtin_prefetch(address, 0, Locality);
+/// Rows of one line of some matrices that are needed soon. Rows are far apart, which the hardware does not
+/// foresee; asked for all at once they would wait for each other, so kernels ask for one row a time step.
+class RowsAhead {
+ public:
+  template <class T>
+  void add(const MatrixView<T>& matrix, std::size_t first_row, std::size_t rows, std::size_t first_channel) {
+    if (rows == 0) return;
+    streams_[end_++] = {reinterpret_cast<const char*>(matrix.row(first_row) + first_channel),
+                        matrix.stride * sizeof(T), rows};
   }
+
+  /// The share of the `index`th of `count` passes over the rows.
+  RowsAhead share(std::size_t index, std::size_t count) const {
+    RowsAhead part = *this;
+    part.begin_ = end_ * index / count;
+    part.end_ = end_ * (index + 1) / count;
+    return part;
+  }
+
+  SDLORA_INLINED void fetch(std::size_t t) const {
+    for (std::size_t i = begin_; i < end_; ++i) {
+#if defined(__GNUC__)
+      const Stream& s = streams_[i];
+      if (t < s.rows) __builtin_prefetch(s.first + t * s.stride, 0, 2);
 #endif
-}
+    }
+  }
+
+ private:
+  struct Stream {
+    const char* first;
+    std::size_t stride, rows;
+  };
+  Stream streams_[7];
+  std::size_t begin_ = 0, end_ = 0;
+};
 
 /// Copies `length` rows of a (M, N) matrix into a contiguous (length, N) block.
 template <class T>

@@ -17,10 +17,11 @@ struct ForwardTile {
 };
 
 /// Runs `States` states of the channels of one vector over `length` rows. `tile` points at the vector
-/// in the tile, `A2` and `h` at the vector in (N, line) blocks, `B` and `C` at rows N apart.
-template <std::size_t States, class T>
+/// in the tile, `A2` and `h` at the vector in (N, line) blocks, `B` and `C` at rows N apart. Without
+/// `Output` only the states are computed, and C is not read. Bounded: as in `decay`.
+template <std::size_t States, bool Output, bool Bounded, class T>
 inline void forward_states(const ForwardTile<T> tile, std::size_t v, std::size_t length, const T* A2, T* h,
-                           const T* B, const T* C, std::size_t N) {
+                           const T* B, const T* C, std::size_t N, const RowsAhead& ahead) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>;
   V state[States];
@@ -28,18 +29,22 @@ inline void forward_states(const ForwardTile<T> tile, std::size_t v, std::size_t
   for (std::size_t t = 0; t < length; ++t) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
-    V y = V::load_aligned(tile.y + t * P + v);
+    ahead.fetch(t);
+    V y(T(0));
+    if constexpr (Output) y = V::load_aligned(tile.y + t * P + v);
     constexpr std::size_t step = std::min(States, scan_states_in_step);
     unrolled<States / step>([&](std::size_t i) SDLORA_INLINED {
-      const auto a = exp2_generic(Pack<V, step>::each(
-          [&](std::size_t j) SDLORA_INLINED { return V(delta * V::load_aligned(A2 + (i * step + j) * P)); }));
+      using Step = Pack<V, step>;
+      const Step a = decay<Bounded>(
+          Step::each([&](std::size_t) SDLORA_INLINED { return delta; }),
+          Step::each([&](std::size_t j) SDLORA_INLINED { return V::load_aligned(A2 + (i * step + j) * P); }));
       unrolled<step>([&](std::size_t j) SDLORA_INLINED {
         const std::size_t n = i * step + j;
         state[n] = fma(a.part[j], state[n], V(input * V(B[t * N + n])));
-        y = fma(V(C[t * N + n]), state[n], y);
+        if constexpr (Output) y = fma(V(C[t * N + n]), state[n], y);
       });
     });
-    y.store_aligned(tile.y + t * P + v);
+    if constexpr (Output) y.store_aligned(tile.y + t * P + v);
   }
   unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n].store_aligned(h + n * P); });
 }
@@ -50,7 +55,7 @@ struct LineAhead {
 };
 
 /// One chunk of one line: `h` (N, line) goes in and out.
-template <std::size_t N, class T>
+template <std::size_t N, bool Output, class T>
 void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
                   const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
                   std::size_t length, T* h, const T* B, const T* C, const ForwardTile<T>& tile, T* staging,
@@ -60,12 +65,14 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
   const std::size_t channel = line * P, count = std::min(P, in.channels() - channel), states = in.states();
   const LineRows<T> u(in.u, first_row, length, channel, count, staging);
   const LineRows<T> dt(in.dt, first_row, length, channel, count, staging + part);
-  const LineRows<T> z(in.z ? in.z : in.u, first_row, length, channel, count, staging + 2 * part);
-  const bool gated = static_cast<bool>(in.z);
+  const LineRows<T> z(Output && in.z ? in.z : in.u, first_row, length, channel, count, staging + 2 * part);
+  const bool gated = Output && in.z;
 
+  bool bounded = true;
   for (std::size_t v = 0; v < P; v += W) {
     const V D = V::load_aligned(parameters.D.data() + channel + v);
     const V bias = V::load_aligned(parameters.dt_bias.data() + channel + v);
+    V largest(T(0));
     for (std::size_t t = 0; t < length; t += scan_rows_in_step) {
       using Rows = Pack<V, scan_rows_in_step>;
       const auto row = [&](std::size_t i) SDLORA_INLINED { return std::min(t + i, length - 1); };
@@ -75,8 +82,9 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
         const std::size_t at = row(i) * P + v;
         const V value = V::load_unaligned(u.row(row(i)) + v);
         delta.part[i].store_aligned(tile.delta + at);
+        largest = greater(largest, delta.part[i]);
         V(delta.part[i] * value).store_aligned(tile.input + at);
-        V(D * value).store_aligned(tile.y + at);
+        if constexpr (Output) V(D * value).store_aligned(tile.y + at);
       });
       if (gated) {
         const Rows x =
@@ -86,22 +94,32 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
             [&](std::size_t i) SDLORA_INLINED { gate.part[i].store_aligned(tile.gate + row(i) * P + v); });
       }
     }
+    bounded = bounded && within_decay_limit(largest, parameters.A2_bound.data() + channel + v);
   }
 
-  if (ahead.length > 0) {
-    prefetch_rows<3>(in.u, ahead.first_row, ahead.length, ahead.line * P);
-    prefetch_rows<3>(in.dt, ahead.first_row, ahead.length, ahead.line * P);
-    if (gated) prefetch_rows<3>(in.z, ahead.first_row, ahead.length, ahead.line * P);
-    prefetch_rows<3>(out, ahead.first_row, ahead.length, ahead.line * P);
-  }
+  RowsAhead next_rows;
+  next_rows.add(in.u, ahead.first_row, ahead.length, ahead.line * P);
+  next_rows.add(in.dt, ahead.first_row, ahead.length, ahead.line * P);
+  if (gated) next_rows.add(in.z, ahead.first_row, ahead.length, ahead.line * P);
+  if constexpr (Output) next_rows.add(out, ahead.first_row, ahead.length, ahead.line * P);
 
   const T* A2 = parameters.A2.data() + line * P * states;
   for_state_blocks<N, scan_state_block<T>>(states, [&](auto block, std::size_t n) {
     for (std::size_t v = 0; v < P; v += W) {
-      forward_states<block()>(tile, v, length, A2 + n * P + v, h + n * P + v, B + n, C + n, states);
+      const auto run = [&]<bool Bounded>() {
+        forward_states<block(), Output, Bounded>(tile, v, length, A2 + n * P + v, h + n * P + v, B + n, C + n,
+                                                 states, next_rows);
+        next_rows = {};
+      };
+      if (bounded) {
+        run.template operator()<true>();
+      } else {
+        run.template operator()<false>();
+      }
     }
   });
 
+  if constexpr (!Output) return;
   const LineRowsOut<T> result(out, first_row, length, channel, count, staging);
   for (std::size_t t = 0; t < length; ++t) {
     for (std::size_t v = 0; v < P; v += W) {
@@ -113,16 +131,16 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
   result.finish();
 }
 
-/// One task of the forward pass: the sequences of one part, the channels of one group.
-template <std::size_t N, class T>
+/// One task of the forward pass: the sequences of one part, the channels of one group. Without `Output`
+/// only `final_state` is written, of the sequences that `wanted` marks; `out` and C are not touched.
+template <std::size_t N, bool Output, class T>
 void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state, T* chunk_states,
                   const ScanParameters<T>& parameters, const ScanPlan& plan, std::size_t task,
-                  typename ScanScratch<T>::Slot& scratch) {
+                  typename ScanScratch<T>::Slot& scratch, const std::uint8_t* wanted = nullptr) {
   constexpr std::size_t P = scan_line<T>;
   const std::size_t E = in.channels(), states = in.states(), line_size = states * P;
   const std::size_t group = task % plan.groups, part = task / plan.groups;
-  const std::size_t first_line = group * scan_group,
-                    last_line = std::min(plan.lines, first_line + scan_group);
+  const std::size_t first_line = plan.first_line(group), last_line = plan.last_line(group);
   const ForwardTile<T> tile(scratch.take(ForwardTile<T>::size));
   T* staging = scratch.take(3 * scan_chunk * P);
   T* h = scratch.take(scan_group * line_size);
@@ -130,6 +148,7 @@ void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T*
   T* C = scratch.take(scan_chunk * states);
 
   for (std::size_t s = plan.part_begin[part]; s < plan.part_begin[part + 1]; ++s) {
+    if (wanted && !wanted[s]) continue;
     const T* initial = in.initial_state ? in.initial_state + s * in.initial_stride : nullptr;
     for (std::size_t line = first_line; line < last_line; ++line) {
       load_states(h + (line - first_line) * line_size, initial, states, line * P, E, states);
@@ -138,7 +157,7 @@ void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T*
     for (std::size_t begin = 0; begin < length; begin += scan_chunk) {
       const std::size_t rows = std::min(scan_chunk, length - begin);
       copy_rows(B, in.B, first + begin, rows);
-      copy_rows(C, in.C, first + begin, rows);
+      if constexpr (Output) copy_rows(C, in.C, first + begin, rows);
       if (chunk_states) {
         const std::size_t chunk = plan.chunk_begin[s] + begin / scan_chunk;
         std::copy_n(h, (last_line - first_line) * line_size,
@@ -150,8 +169,8 @@ void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T*
           const std::size_t next = begin + scan_chunk;
           ahead = {first_line, first + next, next < length ? std::min(scan_chunk, length - next) : 0};
         }
-        forward_line<N>(in, out, parameters, line, first + begin, rows, h + (line - first_line) * line_size,
-                        B, C, tile, staging, ahead);
+        forward_line<N, Output>(in, out, parameters, line, first + begin, rows,
+                                h + (line - first_line) * line_size, B, C, tile, staging, ahead);
       }
     }
     if (final_state) {

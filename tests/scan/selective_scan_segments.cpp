@@ -1,0 +1,138 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/scan/selective_scan_segments.hpp>
+
+#include <cmath>
+
+#include "selective_scan_problem.hpp"
+
+namespace {
+
+using sdlora::SelectiveScanGradients;
+using sdlora::Workspace;
+
+constexpr SelectiveScanGradients all = SelectiveScanGradients::all();
+
+template <class T>
+constexpr double tolerance = sizeof(T) == 8 ? 1e-12 : 2e-5;
+
+// out, final states and chunk states, one after another; segment_rows 0: without segments.
+template <std::size_t N, class T>
+std::vector<T> forward(const ScanProblem<T>& p, std::size_t segment_rows) {
+  Workspace workspace;
+  const auto in = p.inputs();
+  const std::size_t out = p.rows() * p.E, final_states = p.sequences() * p.E * p.N;
+  std::vector<T> result(out + final_states + sdlora::selective_scan_states_size(in.sequences, p.E, p.N));
+  T* const states = result.data() + out;
+  if (segment_rows == 0) {
+    sdlora::selective_scan_forward<N>(in, {result.data(), p.rows(), p.E}, states, states + final_states,
+                                      workspace);
+  } else {
+    sdlora::selective_scan_forward_segments<N>(in, segment_rows, {result.data(), p.rows(), p.E}, states,
+                                               states + final_states, workspace);
+  }
+  return result;
+}
+
+template <std::size_t N, SelectiveScanGradients Wanted = all, class T>
+std::vector<T> backward(const ScanProblem<T>& p, std::size_t segment_rows, bool with_final = true) {
+  Workspace workspace;
+  const auto kept = forward<N>(p, 0);
+  const T* chunk_states = kept.data() + p.rows() * p.E + p.sequences() * p.E * p.N;
+  ScanGradients<T> gradients(p);
+  const sdlora::MatrixView<const T> d_out = p.matrix(p.d_out, p.rows(), p.E);
+  const T* d_final = with_final ? p.d_final.data() : nullptr;
+  if (segment_rows == 0) {
+    sdlora::selective_scan_backward<N, Wanted>(p.inputs(), chunk_states, d_out, d_final, gradients.outputs(),
+                                               workspace);
+  } else {
+    sdlora::selective_scan_backward_segments<N, Wanted>(p.inputs(), segment_rows, chunk_states, d_out,
+                                                        d_final, gradients.outputs(), workspace);
+  }
+  return gradients.flat();
+}
+
+template <class T>
+std::vector<ScanProblem<T>> problems() {
+  std::vector<ScanProblem<T>> list;
+  for (const std::size_t L : {1UL, 32UL, 33UL, 64UL, 97UL, 331UL}) list.emplace_back(std::vector{L}, 5, 4);
+  list.emplace_back(std::vector<std::size_t>{0, 131, 1, 0, 64, 65, 200}, 19, 4);
+  list.emplace_back(std::vector<std::size_t>{}, 3, 4);
+  list.emplace_back(std::vector<std::size_t>{150, 90}, 37, 4);
+  list.back().shared_initial = true;
+  list.emplace_back(std::vector<std::size_t>{300}, 16, 4);
+  list.back().with_initial = list.back().with_bias = list.back().with_z = list.back().with_D = false;
+  for (auto& p : list) {
+    for (T& value : p.dt) value = value < T(1e20) ? value - T(3) : value;  // states that outlive a segment
+  }
+  return list;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("selective_scan_segments: forward as without segments", T, float, double) {
+  for (const auto& p : problems<T>()) {
+    CAPTURE(p.rows());
+    CAPTURE(p.E);
+    for (const std::size_t segment_rows : {24UL, 48UL, 96UL, 4096UL}) {
+      CHECK(difference(forward<4>(p, segment_rows), forward<4>(p, 0)) < tolerance<T>);
+      CHECK(forward<4>(p, segment_rows) == forward<sdlora::dyn>(p, segment_rows));
+    }
+    CHECK(forward<4>(p, 4096) == forward<4>(p, 0));  // nothing is cut
+  }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_segments: gradients as without segments", T, float, double) {
+  constexpr SelectiveScanGradients without_gate{.u = true,
+                                                .dt = true,
+                                                .B = true,
+                                                .C = true,
+                                                .A = sdlora::AGradient::All,
+                                                .dt_bias = true,
+                                                .initial_state = true};
+  constexpr SelectiveScanGradients state{.initial_state = true}, input{.u = true};
+  for (const auto& p : problems<T>()) {
+    CAPTURE(p.rows());
+    CAPTURE(p.E);
+    for (const std::size_t segment_rows : {24UL, 72UL, 4096UL}) {
+      for (const bool with_final : {false, true}) {
+        const auto same = [&](const std::vector<T>& got, const std::vector<T>& expected) {
+          CHECK(difference(got, expected) < tolerance<T>);
+        };
+        if (p.with_z) same(backward<4>(p, segment_rows, with_final), backward<4>(p, 0, with_final));
+        same(backward<4, without_gate>(p, segment_rows, with_final),
+             backward<4, without_gate>(p, 0, with_final));
+        same(backward<4, state>(p, segment_rows, with_final), backward<4, state>(p, 0, with_final));
+        same(backward<4, input>(p, segment_rows, with_final), backward<4, input>(p, 0, with_final));
+      }
+    }
+  }
+}
+
+TEST_CASE("selective_scan_segments: the same bits for any number of threads") {
+  const ScanProblem<float> p({2000, 130}, 35, 16);
+  const std::size_t before = sdlora::thread_count();
+  sdlora::set_thread_count(1);
+  const auto states = forward<16>(p, 256), gradients = backward<16>(p, 256);
+  for (const std::size_t threads : {2UL, 3UL}) {
+    sdlora::set_thread_count(threads);
+    CHECK(forward<16>(p, 256) == states);
+    CHECK(backward<16>(p, 256) == gradients);
+  }
+  sdlora::set_thread_count(before);
+}
+
+TEST_CASE("selective_scan_segments: any length but none, and what does not fit is refused") {
+  const ScanProblem<double> p({140}, 3, 4);
+  for (const std::size_t rows : {1UL, 31UL, 33UL, 140UL, ~0UL}) {
+    CHECK(difference(forward<4>(p, rows), forward<4>(p, 0)) < 1e-12);
+    CHECK(difference(backward<4>(p, rows), backward<4>(p, 0)) < 1e-12);
+  }
+  auto in = p.inputs();
+  Workspace workspace;
+  CHECK_THROWS_WITH_AS(sdlora::selective_scan_forward_segments<4>(in, 0, {}, nullptr, nullptr, workspace),
+                       doctest::Contains("segments of 0 rows"), sdlora::ArgumentError);
+  in.u.cols = 2;
+  CHECK_THROWS_AS(sdlora::selective_scan_forward_segments<4>(in, 32, {}, nullptr, nullptr, workspace),
+                  sdlora::ShapeError);
+}
