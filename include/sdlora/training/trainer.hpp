@@ -289,7 +289,9 @@ class Trainer {
     const TrainerOptions& o = options_;
     const auto& adapters = model_->options();
     detail::Hash parameters;
+    std::size_t values = 0;
     for (const ParameterInfo& entry : model_->parameters().entries()) {
+      values += entry.rows * entry.cols;
       parameters.add(entry.name);
       parameters.add(static_cast<std::uint64_t>(entry.rows));
       parameters.add(static_cast<std::uint64_t>(entry.cols));
@@ -306,7 +308,7 @@ class Trainer {
     const char* const decays[] = {"constant", "linear", "cosine"};
     return {{"base", fingerprint_text(fingerprint(*model_->base()))},
             {"placement", model_->placement()},
-            {"parameters", fingerprint_text(parameters.value())},
+            {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
             {"selection", fingerprint_text(selection.value())},
             {"alpha", number(adapters.alpha)},
             {"dropout", number(adapters.dropout)},

@@ -29,10 +29,11 @@ inline namespace SDLORA_SIMD_TAG {
 /// Rows per chunk: one state is saved, and recomputed from, per chunk. With more, what the backward pass
 /// keeps of a chunk leaves a first-level cache of 48 KiB: 32 rows cost it a fifth, 16 gain nothing.
 inline constexpr std::size_t scan_chunk = 24;
-/// The fewest and the most lines per group, over which the backward pass adds up dB and dC before it adds
-/// their lanes: alone, that costs a line a third of its time.
-inline constexpr std::size_t scan_group_least = 2, scan_group = 8;
-/// Groups become smaller rather than leave fewer tasks than this, where there are lines enough.
+/// The most lines per group, over which the backward pass adds up dB and dC before it adds their lanes:
+/// alone, that costs a line a third of its time.
+inline constexpr std::size_t scan_group = 8;
+/// Groups become smaller rather than leave fewer tasks than this, but keep four lines where those make four
+/// groups, and two always.
 inline constexpr std::size_t scan_tasks = 16;
 
 /// Channels per line.
@@ -85,7 +86,8 @@ struct ScanPlan {
     const std::size_t S = in.sequences.count(), rows = in.sequences.rows();
     ScanPlan plan;
     plan.lines = ceil_div(in.channels(), scan_line<T>);
-    plan.group_lines = std::clamp(plan.lines * S / scan_tasks, scan_group_least, scan_group);
+    const std::size_t least = std::clamp<std::size_t>(plan.lines / 4, 2, 4);
+    plan.group_lines = std::clamp(plan.lines * S / scan_tasks, least, scan_group);
     plan.groups = ceil_div(plan.lines, plan.group_lines);
     plan.parts = std::clamp<std::size_t>(ceil_div(scan_tasks, std::max<std::size_t>(1, plan.groups)), 1,
                                          std::max<std::size_t>(1, S));
