@@ -1,6 +1,8 @@
 #pragma once
 
 #include "selective_blocks.hpp"
+#include "selective_parameters.hpp"
+#include "selective_rows.hpp"
 
 namespace sdlora::detail {
 inline namespace SDLORA_SIMD_TAG {
