@@ -25,6 +25,8 @@ struct Method {
   bool full_only = false;     ///< a row of the full table that the demo leaves out
   /// For the analysis: runs once, at the rate tuned for the method of this name.
   std::string rate_of = {};
+  /// Of the training split and the passes over it, where they are not those of the table.
+  std::size_t examples = 0, epochs = 0;
 };
 
 /// The rows of the table, in order.
