@@ -9,7 +9,7 @@ if [[ ${1:-} == --one ]]; then
     echo "$file: its first line must be '// expect: REGULAR EXPRESSION'"
     exit 1
   fi
-  if ! output=$("$CXX" "${compile[@]}" "${warnings[@]}" -O0 -c -o /dev/null "$file" 2>&1); then
+  if ! output=$("$CXX" "${compile[@]}" "${warnings[@]}" -O0 -fsyntax-only "$file" 2>&1); then
     printf '%s: must compile without SDLORA_EXPECT_FAILURE:\n%s\n' "$file" "$(head -n 12 <<<"$output")"
     exit 1
   fi

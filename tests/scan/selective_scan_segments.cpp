@@ -8,6 +8,7 @@
 
 namespace {
 
+using sdlora::dyn;
 using sdlora::SelectiveScanGradients;
 using sdlora::Workspace;
 
@@ -37,7 +38,7 @@ std::vector<T> forward(const ScanProblem<T>& p, std::size_t segment_rows) {
 template <std::size_t N, SelectiveScanGradients Wanted = all, class T>
 std::vector<T> backward(const ScanProblem<T>& p, std::size_t segment_rows, bool with_final = true) {
   Workspace workspace;
-  const auto kept = forward<N>(p, 0);
+  const auto kept = forward<dyn>(p, 0);
   const T* chunk_states = kept.data() + p.rows() * p.E + p.sequences() * p.E * p.N;
   ScanGradients<T> gradients(p);
   const sdlora::MatrixView<const T> d_out = p.matrix(p.d_out, p.rows(), p.E);
@@ -76,13 +77,28 @@ TEST_CASE_TEMPLATE("selective_scan_segments: forward as without segments", T, fl
     CAPTURE(p.E);
     for (const std::size_t segment_rows : {24UL, 48UL, 96UL, 4096UL}) {
       CHECK(difference(forward<4>(p, segment_rows), forward<4>(p, 0)) < tolerance<T>);
-      CHECK(forward<4>(p, segment_rows) == forward<sdlora::dyn>(p, segment_rows));
+      CHECK(forward<4>(p, segment_rows) == forward<dyn>(p, segment_rows));
     }
     CHECK(forward<4>(p, 4096) == forward<4>(p, 0));  // nothing is cut
   }
 }
 
-TEST_CASE_TEMPLATE("selective_scan_segments: gradients as without segments", T, float, double) {
+TEST_CASE_TEMPLATE("selective_scan_segments: all gradients as without segments", T, float, double) {
+  for (const auto& p : problems<T>()) {
+    if (!p.with_z) continue;
+    CAPTURE(p.rows());
+    CAPTURE(p.E);
+    for (const std::size_t segment_rows : {24UL, 72UL, 4096UL}) {
+      for (const bool with_final : {false, true}) {
+        const auto got = backward<dyn>(p, segment_rows, with_final),
+                   expected = backward<dyn>(p, 0, with_final);
+        CHECK(difference(got, expected) < tolerance<T>);
+      }
+    }
+  }
+}
+
+TEST_CASE("selective_scan_segments: some gradients as without segments") {
   constexpr SelectiveScanGradients without_gate{.u = true,
                                                 .dt = true,
                                                 .B = true,
@@ -90,22 +106,12 @@ TEST_CASE_TEMPLATE("selective_scan_segments: gradients as without segments", T, 
                                                 .A = sdlora::AGradient::All,
                                                 .dt_bias = true,
                                                 .initial_state = true};
-  constexpr SelectiveScanGradients state{.initial_state = true}, input{.u = true};
-  for (const auto& p : problems<T>()) {
+  constexpr SelectiveScanGradients state{.initial_state = true};
+  for (const auto& p : problems<double>()) {
     CAPTURE(p.rows());
     CAPTURE(p.E);
-    for (const std::size_t segment_rows : {24UL, 72UL, 4096UL}) {
-      for (const bool with_final : {false, true}) {
-        const auto same = [&](const std::vector<T>& got, const std::vector<T>& expected) {
-          CHECK(difference(got, expected) < tolerance<T>);
-        };
-        if (p.with_z) same(backward<4>(p, segment_rows, with_final), backward<4>(p, 0, with_final));
-        same(backward<4, without_gate>(p, segment_rows, with_final),
-             backward<4, without_gate>(p, 0, with_final));
-        same(backward<4, state>(p, segment_rows, with_final), backward<4, state>(p, 0, with_final));
-        same(backward<4, input>(p, segment_rows, with_final), backward<4, input>(p, 0, with_final));
-      }
-    }
+    CHECK(difference(backward<dyn, without_gate>(p, 24), backward<dyn, without_gate>(p, 0)) < 1e-12);
+    CHECK(difference(backward<dyn, state>(p, 24), backward<dyn, state>(p, 0)) < 1e-12);
   }
 }
 
@@ -113,11 +119,11 @@ TEST_CASE("selective_scan_segments: the same bits for any number of threads") {
   const ScanProblem<float> p({2000, 130}, 35, 16);
   const std::size_t before = sdlora::thread_count();
   sdlora::set_thread_count(1);
-  const auto states = forward<16>(p, 256), gradients = backward<16>(p, 256);
+  const auto states = forward<dyn>(p, 256), gradients = backward<dyn>(p, 256);
   for (const std::size_t threads : {2UL, 3UL}) {
     sdlora::set_thread_count(threads);
-    CHECK(forward<16>(p, 256) == states);
-    CHECK(backward<16>(p, 256) == gradients);
+    CHECK(forward<dyn>(p, 256) == states);
+    CHECK(backward<dyn>(p, 256) == gradients);
   }
   sdlora::set_thread_count(before);
 }
@@ -126,7 +132,7 @@ TEST_CASE("selective_scan_segments: any length but none, and what does not fit i
   const ScanProblem<double> p({140}, 3, 4);
   for (const std::size_t rows : {1UL, 31UL, 33UL, 140UL, ~0UL}) {
     CHECK(difference(forward<4>(p, rows), forward<4>(p, 0)) < 1e-12);
-    CHECK(difference(backward<4>(p, rows), backward<4>(p, 0)) < 1e-12);
+    CHECK(difference(backward<dyn>(p, rows), backward<dyn>(p, 0)) < 1e-12);
   }
   auto in = p.inputs();
   Workspace workspace;

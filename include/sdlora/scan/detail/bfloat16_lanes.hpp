@@ -16,8 +16,8 @@ inline namespace SDLORA_SIMD_TAG {
 // As the compiler's own vectors, which widen and narrow in one instruction where xsimd has none.
 template <std::size_t Lanes>
 struct NarrowVector {
-  typedef std::uint16_t Halves __attribute__((vector_size(2 * Lanes)));
-  typedef std::uint32_t Words __attribute__((vector_size(4 * Lanes)));
+  using Halves [[gnu::vector_size(2 * Lanes)]] = std::uint16_t;
+  using Words [[gnu::vector_size(4 * Lanes)]] = std::uint32_t;
 };
 
 template <class V>
