@@ -78,26 +78,32 @@ double selective_seconds(const scan_suite::Shape& shape, bool backward) {
   return scan_suite::seconds_of([&] { backward ? last->run_backward() : last->run_forward(); });
 }
 
+/// One run of SimdChannels.
+double column_seconds(const scan_suite::Shape& shape, bool backward) {
+  auto& x = scan_suite::columns_of<float>(shape);
+  if (backward) x.with_gradients();
+  scan_suite::use_threads(shape.threads);
+  return scan_suite::seconds_of([&] {
+    if (backward) {
+      scan_backward(SimdChannels{}, x.a, x.h, x.grad_h, x.grad_a, x.grad_b, {}, x.options());
+    } else {
+      scan(SimdChannels{}, x.a, x.b, x.h, x.options());
+    }
+  });
+}
+
 int serve() {
   std::string direction;
   scan_suite::Shape shape;
   while (std::cin >> direction >> shape.B >> shape.L >> shape.D >> shape.N >> shape.threads) {
-    if (direction.starts_with("selective-") && shape.N == 16) {
-      std::printf("%.9f\n", selective_seconds(shape, direction == "selective-backward"));
-      std::fflush(stdout);
-      continue;
+    if (direction.starts_with("selective-") && shape.N != 16) {
+      std::fprintf(stderr, "scan_variants --serve: the selective scan is served for N = 16 only, not %zu\n",
+                   shape.N);
+      return 1;
     }
-    auto& x = scan_suite::columns_of<float>(shape);
-    if (direction == "backward") x.with_gradients();
-    scan_suite::use_threads(shape.threads);
-    const double seconds = scan_suite::seconds_of([&] {
-      if (direction == "backward") {
-        scan_backward(SimdChannels{}, x.a, x.h, x.grad_h, x.grad_a, x.grad_b, {}, x.options());
-      } else {
-        scan(SimdChannels{}, x.a, x.b, x.h, x.options());
-      }
-    });
-    std::printf("%.9f\n", seconds);
+    std::printf("%.9f\n", direction.starts_with("selective-")
+                              ? selective_seconds(shape, direction == "selective-backward")
+                              : column_seconds(shape, direction == "backward"));
     std::fflush(stdout);
   }
   return 0;
