@@ -37,9 +37,9 @@ struct MatrixProduct {
 };
 
 /// Google Benchmark's table with the place of each line among all.
-class Progress : public benchmark::ConsoleReporter {
+class ProgressReporter : public benchmark::ConsoleReporter {
  public:
-  explicit Progress(std::size_t count) : ConsoleReporter(OO_Tabular), count_(count) {}
+  explicit ProgressReporter(std::size_t count) : ConsoleReporter(OO_Tabular), count_(count) {}
 
   void ReportRuns(const std::vector<Run>& runs) override {
     if (!runs.empty() && runs.front().benchmark_name() != last_) {
@@ -139,7 +139,7 @@ int main(int argc, char** argv) {
     return MatrixProduct::value_type{{1 - angle * angle / 2, angle, -angle, 1 - angle * angle / 2}};
   });
 
-  Progress progress(suite.register_all());
+  ProgressReporter progress(suite.register_all());
   benchmark::RunSpecifiedBenchmarks(&progress);
   benchmark::Shutdown();
   return 0;

@@ -16,12 +16,12 @@ function(sdlora_configure_test target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/examples")
   target_compile_definitions(${target} PRIVATE SDLORA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                SDLORA_BUILD_DIR="${PROJECT_BINARY_DIR}")
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${SDLORA_TEST_FLAGS}>)
   sdlora_set_warnings(${target})
   sdlora_set_sanitizers(${target})
 endfunction()
 
 add_custom_target(tests)
+# What models share is compiled here once, without SDLORA_TEST_FLAGS: as users compile it.
 add_library(test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/main.cpp" "${PROJECT_SOURCE_DIR}/tests/support/instances.cpp")
 sdlora_configure_test(test_main)
 
@@ -41,6 +41,7 @@ function(sdlora_add_test_folder folder)
   add_executable(${target} ${sources})
   target_link_libraries(${target} PRIVATE test_main)
   sdlora_configure_test(${target})
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${SDLORA_TEST_FLAGS}>)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   add_dependencies(tests ${target})
   add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")

@@ -1,10 +1,9 @@
 // What a classifier without a language model reaches on {"prompt","completion"} data: the majority class, and
 // multinomial naive Bayes on words.
-#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 
+#include "support/command_line.hpp"
 #include "support/labelled_text.hpp"
 #include "support/naive_bayes.hpp"
 
@@ -13,13 +12,11 @@ int main(int argc, char** argv) {
   const std::filesystem::path demo = std::filesystem::path(SDLORA_SOURCE_DIR) / "examples/data/wordnet";
   std::filesystem::path train = demo / "train.jsonl", validation = demo / "validation.jsonl",
                         test = demo / "test.jsonl";
-  CLI::App app("Accuracy of the majority class and of naive Bayes on words");
-  app.add_option("--train", train, "JSONL with prompt and completion, to count words in")
-      ->capture_default_str();
-  app.add_option("--validation", validation, "to choose the smoothing")->capture_default_str();
-  app.add_option("--test", test, "to measure")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  try {
+  CommandLine command("baselines", "Accuracy of the majority class and of naive Bayes on words");
+  command.option("--train", train, "JSONL with prompt and completion, to count words in");
+  command.option("--validation", validation, "to choose the smoothing");
+  command.option("--test", test, "to measure");
+  return command.run(argc, argv, [&] {
     const auto training = read_labelled_texts(train);
     const Baselines found =
         measure_baselines(training, read_labelled_texts(validation), read_labelled_texts(test));
@@ -32,9 +29,5 @@ int main(int argc, char** argv) {
     std::printf("naive Bayes, smoothing %g:\n", found.smoothing);
     print("  validation (chosen on it)", found.naive_bayes_validation);
     print("  test", found.naive_bayes);
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "baselines: %s\n", error.what());
-    return 1;
-  }
+  });
 }

@@ -7,17 +7,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <string>
 #include <vector>
 
+#include "support/command_line.hpp"
 #include "support/comparison.hpp"
 #include "support/labelled_text.hpp"
 #include "support/naive_bayes.hpp"
-#include "support/program.hpp"
 
 namespace {
 
@@ -32,7 +31,6 @@ struct Settings {
   bool full = false;
   std::vector<std::string> only = {};
   std::vector<std::uint64_t> seeds = {};
-  std::size_t threads = 0;
   bool progress = true;
 };
 
@@ -192,7 +190,7 @@ void compare(Settings settings) {
   const auto begin = std::chrono::steady_clock::now();
   const ByteTokenizer tokenizer;
   require_compatible(tokenizer, read_checkpoint_config(settings.base));
-  const auto base = load_base<presets::AnyMamba>(settings.base);
+  const auto base = load_any_base(settings.base);
   const ComparisonData data = read_comparison(settings.data, tokenizer);
   const Sizes sizes = settings.full ? full_sizes : settings.quick ? quick_sizes : demo_sizes;
   const std::size_t items = sizes.items == 0 ? data.test.size() : std::min(sizes.items, data.test.size());
@@ -300,19 +298,15 @@ void compare(Settings settings) {
 
 int main(int argc, char** argv) {
   Settings settings;
-  CLI::App app("Fine-tunes a base model with every placement and compares them", "compare_placements");
-  app.add_option("--base", settings.base, "base checkpoint directory")->capture_default_str();
-  app.add_option("--data", settings.data, "directory of train, validation and test.jsonl")
-      ->capture_default_str();
-  app.add_option("--out", settings.out, "directory of the results")->capture_default_str();
-  app.add_flag("--quick", settings.quick, "a tenth of the examples");
-  app.add_flag("--full", settings.full, "the full table: tuned rates, three seeds, all examples; resumes");
-  app.add_option("--only", settings.only, "only these placements")->delimiter(',');
-  app.add_option("--seeds", settings.seeds, "only these seeds")->delimiter(',');
-  app.add_option("--threads", settings.threads, "0: one per processor")->capture_default_str();
-  app.add_flag("!--no-progress", settings.progress, "no progress bars");
-  return run_program(app, argc, argv, [&] {
-    if (settings.threads != 0) set_thread_count(settings.threads);
-    compare(settings);
-  });
+  CommandLine command("compare_placements", "Fine-tunes a base model with every placement and compares them");
+  command.option("--base", settings.base, "base checkpoint directory");
+  command.option("--data", settings.data, "directory of train, validation and test.jsonl");
+  command.option("--out", settings.out, "directory of the results");
+  command.flag("--quick", settings.quick, "a tenth of the examples");
+  command.flag("--full", settings.full, "the full table: tuned rates, three seeds, all examples; resumes");
+  command.option("--only", settings.only, "only these placements");
+  command.option("--seeds", settings.seeds, "only these seeds");
+  command.threads();
+  command.flag("!--no-progress", settings.progress, "no progress bars");
+  return command.run(argc, argv, [&] { compare(settings); });
 }

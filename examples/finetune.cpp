@@ -3,7 +3,6 @@
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
-#include <sdlora/tensor/parallel.hpp>
 #include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/trainer.hpp>
 
@@ -13,7 +12,7 @@
 #include <string>
 
 #include "support/any_model.hpp"
-#include "support/program.hpp"
+#include "support/command_line.hpp"
 #include "support/saved_selection.hpp"
 
 namespace {
@@ -46,49 +45,45 @@ int main(int argc, char** argv) {
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
   std::size_t max_length = 0;
-  std::size_t threads = 0;
   std::size_t warm_up = 500;
-  CLI::App app("Fine-tunes a Mamba checkpoint on JSONL data and writes an adapter", "finetune");
-  app.add_option("--model", model_directory, "checkpoint directory: config.json and safetensors")->required();
-  app.add_option("--data", data_path, "JSONL: {prompt, completion}, {text} or {input_ids, labels}")
-      ->required();
-  app.add_option("--eval", evaluation_path, "JSONL to report the loss on");
-  app.add_option("--out", out, "directory of the adapter to write")->required();
+  examples::CommandLine command("finetune",
+                                "Fine-tunes a Mamba checkpoint on JSONL data and writes an adapter");
+  command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
+  command.option("--data", data_path, "JSONL: {prompt, completion}, {text} or {input_ids, labels}")
+      .required();
+  command.option("--eval", evaluation_path, "JSONL to report the loss on");
+  command.option("--out", out, "directory of the adapter to write").required();
   std::string placements;
   for (const auto& choice : examples::placement_choices()) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
-  app.add_option("--placement", placement, "what learns:" + placements)->capture_default_str();
-  app.add_option("--rank", adapter.rank, "of LoRA")->capture_default_str()->check(examples::at_least_one());
-  app.add_option("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank")
-      ->capture_default_str();
-  app.add_option("--dropout", adapter.dropout, "on LoRA's input")->capture_default_str();
-  app.add_option("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them")
-      ->capture_default_str();
-  app.add_option("--states", adapter.states, "selected states per channel")->capture_default_str();
-  app.add_option("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix")
-      ->capture_default_str();
-  app.add_option("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data")
-      ->capture_default_str();
-  auto* epochs_option = app.add_option("--epochs", epochs, "passes over the data (1 unless --steps)")
-                            ->check(examples::at_least_one());
-  app.add_option("--steps", options.steps, "instead of epochs")
-      ->excludes(epochs_option)
-      ->check(examples::at_least_one());
-  app.add_option("--batch-size", options.batch_size)->capture_default_str();
-  app.add_option("--accumulation", options.accumulation, "batches of one step")->capture_default_str();
-  app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
-  app.add_option("--weight-decay", options.weight_decay)->capture_default_str();
-  app.add_option("--warm-up-steps", options.warm_up_steps, "of the learning rate")->capture_default_str();
-  app.add_option("--clip", options.clip, "largest gradient norm; 0: none")->capture_default_str();
-  app.add_option("--max-length", max_length, "longer examples are cut; 0: never")->capture_default_str();
-  app.add_option("--seed", options.seed)->capture_default_str();
-  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
-  app.add_option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch")
-      ->capture_default_str();
-  app.add_flag("--resume", options.resume, "go on from the last checkpoint in OUT");
-  return examples::run_program(app, argc, argv, [&] {
-    if (threads != 0) set_thread_count(threads);
+  command.option("--placement", placement, "what learns:" + placements);
+  command.option("--rank", adapter.rank, "of LoRA").at_least_one();
+  command.option("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank");
+  command.option("--dropout", adapter.dropout, "on LoRA's input");
+  command.option("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them");
+  command.option("--states", adapter.states, "selected states per channel");
+  command.option("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix");
+  command.option("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data");
+  const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
+                                 .at_least_one()
+                                 .without_default();
+  command.option("--steps", options.steps, "instead of epochs")
+      .excludes(epochs_option)
+      .at_least_one()
+      .without_default();
+  command.option("--batch-size", options.batch_size);
+  command.option("--accumulation", options.accumulation, "batches of one step");
+  command.option("--learning-rate", options.learning_rate);
+  command.option("--weight-decay", options.weight_decay);
+  command.option("--warm-up-steps", options.warm_up_steps, "of the learning rate");
+  command.option("--clip", options.clip, "largest gradient norm; 0: none");
+  command.option("--max-length", max_length, "longer examples are cut; 0: never");
+  command.option("--seed", options.seed);
+  command.threads();
+  command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
+  command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
+  return command.run(argc, argv, [&] {
     options.epochs = epochs == 0 ? 1 : epochs;
     adapter.seed = options.seed;
     const auto& choice = examples::placement_choice(placement);
@@ -105,7 +100,7 @@ int main(int argc, char** argv) {
     const JsonlDataset data = open_data(data_path, config, max_length);
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty()) evaluation = open_data(evaluation_path, config, max_length);
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
     // What a killed run left half-written beside the names that it writes.

@@ -1,16 +1,14 @@
 // Continues a text with a Mamba checkpoint, with or without an adapter.
-#include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/model/generate.hpp>
-#include <sdlora/tensor/parallel.hpp>
 
 #include <cstdio>
 #include <filesystem>
 #include <string>
 
 #include "support/any_model.hpp"
-#include "support/program.hpp"
+#include "support/command_line.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
@@ -18,24 +16,18 @@ int main(int argc, char** argv) {
   std::string prompt;
   std::vector<std::int32_t> ids;
   GenerateOptions options{.max_tokens = 200};
-  std::size_t threads = 0;
-  CLI::App app("Continues a text with a Mamba checkpoint", "generate");
-  app.add_option("--model", model_directory, "checkpoint directory")->required();
-  app.add_option("--adapter", adapter, "adapter directory");
-  auto* text_option = app.add_option("--prompt", prompt, "text to continue, on a byte-level checkpoint");
-  app.add_option("--ids", ids, "token ids to continue, on any checkpoint; prints ids")
-      ->delimiter(',')
-      ->excludes(text_option);
-  app.add_option("--max-tokens", options.max_tokens)->capture_default_str();
-  app.add_option("--temperature", options.temperature, "0: always the likeliest token")
-      ->capture_default_str();
-  app.add_option("--top-k", options.top_k, "only the k likeliest tokens; 0: all")->capture_default_str();
-  app.add_option("--top-p", options.top_p, "only the likeliest tokens of this probability together")
-      ->capture_default_str();
-  app.add_option("--seed", options.seed)->capture_default_str();
-  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
-  return examples::run_program(app, argc, argv, [&] {
-    if (threads != 0) set_thread_count(threads);
+  examples::CommandLine command("generate", "Continues a text with a Mamba checkpoint");
+  command.option("--model", model_directory, "checkpoint directory").required();
+  command.option("--adapter", adapter, "adapter directory");
+  const auto text_option = command.option("--prompt", prompt, "text to continue, on a byte-level checkpoint");
+  command.option("--ids", ids, "token ids to continue, on any checkpoint; prints ids").excludes(text_option);
+  command.option("--max-tokens", options.max_tokens);
+  command.option("--temperature", options.temperature, "0: always the likeliest token");
+  command.option("--top-k", options.top_k, "only the k likeliest tokens; 0: all");
+  command.option("--top-p", options.top_p, "only the likeliest tokens of this probability together");
+  command.option("--seed", options.seed);
+  command.threads();
+  return command.run(argc, argv, [&] {
     if (prompt.empty() && ids.empty())
       throw ArgumentError("expected --prompt TEXT or --ids LIST, found neither");
     const CheckpointConfig config = read_checkpoint_config(model_directory);
@@ -49,7 +41,7 @@ int main(int argc, char** argv) {
     } else if (config.end_of_text) {
       options.stop_token = config.end_of_text;
     }
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     const auto model = adapter.empty() ? examples::make_model("frozen", base, {}, {})
                                        : examples::load_any_adapter(base, adapter);
     // The prompt is printed with the first token, so that a failure prints nothing.

@@ -1,27 +1,26 @@
 // Adds an adapter to its base's weights and writes a plain checkpoint, which `transformers` loads.
-#include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 
 #include <cstdio>
 #include <filesystem>
 
 #include "support/any_model.hpp"
-#include "support/program.hpp"
+#include "support/command_line.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
   std::filesystem::path model_directory, adapter, out;
-  CLI::App app("Merges an adapter into its base checkpoint", "merge");
-  app.add_option("--model", model_directory, "checkpoint directory of the base")->required();
-  app.add_option("--adapter", adapter, "adapter directory")->required();
-  app.add_option("--out", out, "directory of the merged checkpoint to write")->required();
-  return examples::run_program(app, argc, argv, [&] {
+  examples::CommandLine command("merge", "Merges an adapter into its base checkpoint");
+  command.option("--model", model_directory, "checkpoint directory of the base").required();
+  command.option("--adapter", adapter, "adapter directory").required();
+  command.option("--out", out, "directory of the merged checkpoint to write").required();
+  return command.run(argc, argv, [&] {
     std::error_code none;
     if (std::filesystem::equivalent(out, model_directory, none)) {
       throw ArgumentError("--out is the base's own directory; choose another, so that the base stays");
     }
     const CheckpointConfig config = read_checkpoint_config(model_directory);
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     const auto merged = examples::load_any_adapter(base, adapter)->merged();
     save_base(*merged, out, {.tokenizer = config.tokenizer, .end_of_text = config.end_of_text});
     std::fprintf(stderr, "merged checkpoint written to %s\n", out.c_str());

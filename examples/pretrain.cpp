@@ -1,5 +1,4 @@
 // Pre-trains a byte-level Mamba on plain text and saves it as a base checkpoint: how examples/base was made.
-#include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/io/mapped_file.hpp>
@@ -14,7 +13,7 @@
 #include <vector>
 
 #include "support/any_model.hpp"
-#include "support/program.hpp"
+#include "support/command_line.hpp"
 
 namespace {
 
@@ -43,7 +42,6 @@ int main(int argc, char** argv) {
   std::filesystem::path train, heldout, out, from;
   MambaDimensions m{.d_model = 160, .n_layer = 8, .vocab_size = 264, .d_state = 16, .d_conv = 4};
   std::size_t length = 512;
-  std::size_t threads = 0;
   TrainerOptions options{.epochs = 1,
                          .steps = 4000,
                          .learning_rate = 3e-3,
@@ -53,30 +51,29 @@ int main(int argc, char** argv) {
                          .decay = Decay::Cosine,
                          .checkpoint_every = 200,
                          .beta2 = 0.95};
-  CLI::App app("Pre-trains a byte-level Mamba language model on plain text", "pretrain");
-  app.add_option("--text", train, "training text; documents separated by NUL bytes")->required();
-  app.add_option("--heldout", heldout, "text to measure bits per byte on")->required();
-  app.add_option("--out", out, "directory of the checkpoint to write")->required();
-  app.add_option("--base", from, "checkpoint to start from, with its sizes; else random weights");
-  app.add_option("--d-model", m.d_model)->capture_default_str();
-  app.add_option("--layers", m.n_layer)->capture_default_str();
-  app.add_option("--length", length, "bytes of a training sequence")->capture_default_str();
-  app.add_option("--batch-size", options.batch_size, "sequences of a step")->capture_default_str();
-  app.add_option("--epochs", options.epochs, "where --steps is 0")->capture_default_str();
-  app.add_option("--steps", options.steps, "instead of epochs")->capture_default_str();
-  app.add_option("--learning-rate", options.learning_rate)->capture_default_str();
-  app.add_option("--seed", options.seed)->capture_default_str();
-  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
-  app.add_flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
-  return examples::run_program(app, argc, argv, [&] {
-    if (threads != 0) set_thread_count(threads);
+  examples::CommandLine command("pretrain", "Pre-trains a byte-level Mamba language model on plain text");
+  command.option("--text", train, "training text; documents separated by NUL bytes").required();
+  command.option("--heldout", heldout, "text to measure bits per byte on").required();
+  command.option("--out", out, "directory of the checkpoint to write").required();
+  command.option("--base", from, "checkpoint to start from, with its sizes; else random weights");
+  command.option("--d-model", m.d_model);
+  command.option("--layers", m.n_layer);
+  command.option("--length", length, "bytes of a training sequence");
+  command.option("--batch-size", options.batch_size, "sequences of a step");
+  command.option("--epochs", options.epochs, "where --steps is 0");
+  command.option("--steps", options.steps, "instead of epochs");
+  command.option("--learning-rate", options.learning_rate);
+  command.option("--seed", options.seed);
+  command.threads();
+  command.flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
+  return command.run(argc, argv, [&] {
     m.dt_rank = automatic_dt_rank(m.d_model);
     m.d_inner = 2 * m.d_model;
     const JsonlDataset text = windows(train, length);
     const JsonlDataset rest = windows(heldout, length);
     const examples::AnyBasePointer base =
         from.empty() ? std::make_shared<const examples::AnyBase>(examples::AnyBase::random(m, options.seed))
-                     : load_base<presets::AnyMamba>(from);
+                     : examples::load_any_base(from);
     const auto model = examples::make_model("full", base, {}, {});
     std::printf("%zu parameters; %zu bytes of text, %zu held out\n", model->total_parameters(), text.tokens(),
                 rest.tokens());

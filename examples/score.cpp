@@ -1,8 +1,6 @@
 // Per-token log-probabilities and perplexity of a text or of token ids.
-#include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
-#include <sdlora/tensor/parallel.hpp>
 #include <sdlora/training/evaluate.hpp>
 
 #include <cmath>
@@ -12,7 +10,7 @@
 #include <vector>
 
 #include "support/any_model.hpp"
-#include "support/program.hpp"
+#include "support/command_line.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
@@ -20,19 +18,16 @@ int main(int argc, char** argv) {
   std::string text;
   std::vector<std::int32_t> ids;
   bool json = false;
-  std::size_t threads = 0;
-  CLI::App app("Log-probabilities of the tokens of a text under a Mamba checkpoint", "score");
-  app.add_option("--model", model_directory, "checkpoint directory")->required();
-  app.add_option("--adapter", adapter, "adapter directory");
-  auto* input = app.add_option_group("input");
-  input->add_option("--ids", ids, "token ids, 5,17,…")->delimiter(',');
-  input->add_option("--text", text, "text, on a byte-level checkpoint");
-  input->add_option("--file", file, "a file of text, on a byte-level checkpoint");
-  input->require_option(1);
-  app.add_flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
-  app.add_option("--threads", threads, "0: one per processor")->capture_default_str();
-  return examples::run_program(app, argc, argv, [&] {
-    if (threads != 0) set_thread_count(threads);
+  examples::CommandLine command("score",
+                                "Log-probabilities of the tokens of a text under a Mamba checkpoint");
+  command.option("--model", model_directory, "checkpoint directory").required();
+  command.option("--adapter", adapter, "adapter directory");
+  command.exactly_one_of({command.option("--ids", ids, "token ids, 5,17,…"),
+                          command.option("--text", text, "text, on a byte-level checkpoint"),
+                          command.option("--file", file, "a file of text, on a byte-level checkpoint")});
+  command.flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
+  command.threads();
+  return command.run(argc, argv, [&] {
     const CheckpointConfig config = read_checkpoint_config(model_directory);
     if (ids.empty()) {
       const ByteTokenizer tokenizer;
@@ -43,7 +38,7 @@ int main(int argc, char** argv) {
       throw ArgumentError("expected at least 2 tokens to score one after another, found " +
                           std::to_string(ids.size()));
     }
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     const auto model = adapter.empty() ? examples::make_model("frozen", base, {}, {})
                                        : examples::load_any_adapter(base, adapter);
     const std::vector<double> logprobs = token_log_probabilities(*model, ids);

@@ -1,6 +1,7 @@
 #include "any_model.hpp"
 
 #include <sdlora/io/adapter.hpp>
+#include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/utf8.hpp>
 
 #include "model_of.hpp"
@@ -41,6 +42,10 @@ const PlacementEntry& entry(const std::string& name) {
 }
 
 }  // namespace
+
+AnyBasePointer load_any_base(const std::filesystem::path& directory) {
+  return load_base<presets::AnyMamba>(directory);
+}
 
 const std::vector<PlacementChoice>& placement_choices() {
   static const std::vector<PlacementChoice> choices = [] {

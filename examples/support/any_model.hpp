@@ -61,6 +61,9 @@ class AnyModel {
   virtual AnyBasePointer merged() const = 0;
 };
 
+/// The base of a checkpoint directory, as load_base reads it; compiled once for all programs.
+AnyBasePointer load_any_base(const std::filesystem::path& directory);
+
 /// One preset on the command line.
 struct PlacementChoice {
   std::string name;         ///< as "lora-linear"

@@ -41,7 +41,7 @@ std::size_t kept_bytes(bool input_gradient) {
 
 /// What backward through the scan reads: in_proj's output (its x for the convolution, its z for the
 /// gate), the convolution's output u, x_proj's output, dt before its bias, and the chunks' states.
-constexpr std::size_t scan = M * 2 * E + M * E + M * (R + 2 * N) + M * E + chunk_states;
+constexpr std::size_t kept_by_scan = M * 2 * E + M * E + M * (R + 2 * N) + M * E + chunk_states;
 constexpr std::size_t x = M * d;  // the block's input: norm's input, and in_proj's by way of the norm
 constexpr std::size_t y = M * E;  // out_proj's input
 constexpr std::size_t f = sizeof(float);
@@ -56,29 +56,29 @@ TEST_CASE("mamba_block: kept bytes of the lowest layer that learns") {
   CHECK(kept_bytes<presets::NothingTrains>(false) == 0);
   CHECK(kept_bytes<One<site::OutProj, LoRA<8>>>(false) == f * y);
   CHECK(kept_bytes<One<site::OutProj, Full>>(false) == f * y);
-  CHECK(kept_bytes<presets::LoRALinear<8>>(false) == f * (x + scan + y));
-  CHECK(kept_bytes<presets::LoRASsm<8>>(false) == f * scan);
-  CHECK(kept_bytes<presets::LoRAAll<8>>(false) == f * (x + scan + y));
-  CHECK(kept_bytes<presets::SDLoRA<8, 15, 4>>(false) == f * (scan + y));
-  CHECK(kept_bytes<presets::BitFit>(false) == f * scan);
-  CHECK(kept_bytes<presets::InitialState>(false) == f * scan);
-  CHECK(kept_bytes<presets::Prefix<5>>(false) == f * scan);
-  CHECK(kept_bytes<presets::FullFineTune>(false) == f * (x + scan + y));
-  CHECK(kept_bytes<One<site::Norm, Full>>(false) == f * (x + scan));
-  CHECK(kept_bytes<One<site::D, Full>>(false) == f * scan);
+  CHECK(kept_bytes<presets::LoRALinear<8>>(false) == f * (x + kept_by_scan + y));
+  CHECK(kept_bytes<presets::LoRASsm<8>>(false) == f * kept_by_scan);
+  CHECK(kept_bytes<presets::LoRAAll<8>>(false) == f * (x + kept_by_scan + y));
+  CHECK(kept_bytes<presets::SDLoRA<8, 15, 4>>(false) == f * (kept_by_scan + y));
+  CHECK(kept_bytes<presets::BitFit>(false) == f * kept_by_scan);
+  CHECK(kept_bytes<presets::InitialState>(false) == f * kept_by_scan);
+  CHECK(kept_bytes<presets::Prefix<5>>(false) == f * kept_by_scan);
+  CHECK(kept_bytes<presets::FullFineTune>(false) == f * (x + kept_by_scan + y));
+  CHECK(kept_bytes<One<site::Norm, Full>>(false) == f * (x + kept_by_scan));
+  CHECK(kept_bytes<One<site::D, Full>>(false) == f * kept_by_scan);
 }
 
 TEST_CASE("mamba_block: kept bytes above the lowest layer that learns") {
   // The gradient goes through the whole block; out_proj's input is kept only where out_proj learns.
-  CHECK(kept_bytes<One<site::OutProj, LoRA<8>>>(true) == f * (x + scan + y));
-  CHECK(kept_bytes<presets::LoRALinear<8>>(true) == f * (x + scan + y));
-  CHECK(kept_bytes<presets::LoRASsm<8>>(true) == f * (x + scan));
-  CHECK(kept_bytes<presets::SDLoRA<8, 15, 4>>(true) == f * (x + scan + y));
-  CHECK(kept_bytes<presets::BitFit>(true) == f * (x + scan));
-  CHECK(kept_bytes<presets::InitialState>(true) == f * (x + scan));
-  CHECK(kept_bytes<presets::Prompt<5>>(true) == f * (x + scan));
-  CHECK(kept_bytes<presets::Prefix<5>>(true) == f * (x + scan));
-  CHECK(kept_bytes<presets::FullFineTune>(true) == f * (x + scan + y));
+  CHECK(kept_bytes<One<site::OutProj, LoRA<8>>>(true) == f * (x + kept_by_scan + y));
+  CHECK(kept_bytes<presets::LoRALinear<8>>(true) == f * (x + kept_by_scan + y));
+  CHECK(kept_bytes<presets::LoRASsm<8>>(true) == f * (x + kept_by_scan));
+  CHECK(kept_bytes<presets::SDLoRA<8, 15, 4>>(true) == f * (x + kept_by_scan + y));
+  CHECK(kept_bytes<presets::BitFit>(true) == f * (x + kept_by_scan));
+  CHECK(kept_bytes<presets::InitialState>(true) == f * (x + kept_by_scan));
+  CHECK(kept_bytes<presets::Prompt<5>>(true) == f * (x + kept_by_scan));
+  CHECK(kept_bytes<presets::Prefix<5>>(true) == f * (x + kept_by_scan));
+  CHECK(kept_bytes<presets::FullFineTune>(true) == f * (x + kept_by_scan + y));
 }
 
 TEST_CASE("mamba_block: never memory of every state") {

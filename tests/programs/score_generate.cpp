@@ -46,6 +46,7 @@ TEST_CASE("programs: score says what is wrong") {
   check_fails("score", {"--model", base, "--ids", "1"}, {"at least 2 tokens", "found 1"});
   check_fails("score", {"--model", base, "--text", ""}, {"at least 2 tokens"});
   check_fails("score", {"--model", base, "--ids", "1,x"}, {"--ids"});
+  check_fails("score", {"--model", base, "--ids", "1,,2"}, {"--ids", "found nothing"});
   check_fails("score", {"--model", base, "--ids", "1,264"}, {"264"});
   check_fails("score", {"--model", base, "--ids", "-1,2"}, {"-1"});
   for (const std::string threads : {"-1", "1.5", "0x2", "two", "18446744073709551616"}) {

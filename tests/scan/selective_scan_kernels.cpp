@@ -1,6 +1,6 @@
-#include <sdlora/scan/emulator.hpp>
 #include <sdlora/scan/selective_scan_kernels.hpp>
 
+#include "support/emulated_device.hpp"
 #include "support/scan_kernel_cases.hpp"
 
 #include <doctest/doctest.h>
@@ -10,23 +10,6 @@
 
 using namespace sdlora;
 using namespace sdlora_test;
-
-namespace {
-
-struct EmulatedDevice : Emulator {
-  using Emulator::Emulator;
-  template <class T>
-  struct Buffer {
-    explicit Buffer(const std::vector<T>& values) : values_(values) {}
-    T* data() { return values_.data(); }
-    std::vector<T> read() const { return values_; }
-
-   private:
-    std::vector<T> values_;
-  };
-};
-
-}  // namespace
 
 TEST_CASE("scan kernels: every number of states, odd lengths, several sequences") {
   EmulatedDevice device;
@@ -42,19 +25,6 @@ TEST_CASE("scan kernels: states over several threads") {
     check_scan_kernels<float, true>(device,
                                     {.lengths = {9, 12}, .channels = 3, .states = states, .interval = 8});
   }
-}
-
-TEST_CASE("scan kernels: bfloat16, with and without a gate, without vectors") {
-  EmulatedDevice device(2);
-  const ScanCase c{.lengths = {21, 5}, .channels = 70, .states = 16, .interval = 16};
-  check_scan_kernels<BFloat16, true, 16>(device, c);
-  check_scan_kernels<BFloat16, false, 16>(device, c);
-  check_scan_kernels<float, false, 5>(device, {.lengths = {21, 5},
-                                               .channels = 6,
-                                               .states = 5,
-                                               .interval = 32,
-                                               .with_states = false,
-                                               .with_vectors = false});
 }
 
 TEST_CASE("scan kernels: time split into segments") {
@@ -85,17 +55,6 @@ TEST_CASE("scan kernels: empty sequences hand their states through") {
                                   {.lengths = {0, 20, 0}, .channels = 3, .states = 4, .segment_length = 8});
 }
 
-TEST_CASE("scan kernels: only the gradients asked for") {
-  using Bit = KernelScanGradient;
-  EmulatedDevice device(8);
-  const ScanCase c{.lengths = {11, 18}, .channels = 9, .states = 16};
-  check_scan_kernels<float, true, 16, Bit::u>(device, c);
-  check_scan_kernels<float, true, 16, Bit::C>(device, c);
-  check_scan_kernels<float, true, 16, Bit::A | Bit::B>(device, c);
-  check_scan_kernels<float, true, 16, Bit::dt | Bit::z | Bit::D>(device, c);
-  check_scan_kernels<float, true, 16, Bit::dt_bias | Bit::initial>(device, c);
-}
-
 TEST_CASE("scan kernels: A's gradient of selected channels") {
   using Bit = KernelScanGradient;
   EmulatedDevice device(9);
@@ -110,8 +69,6 @@ TEST_CASE("scan kernels: A's gradient of selected channels") {
   check({8}, 9, 8);
   check({0, 1, 65, 66}, 67, 0);
   check({}, 3, 0);
-  check_scan_kernels<BFloat16, true, 16, Bit::A_selected | Bit::u | Bit::B>(
-      device, {.lengths = {21}, .channels = 6, .states = 16, .selected = {1, 2, 5}});
 }
 
 TEST_CASE("scan kernels: the order of threads changes nothing") {

@@ -59,7 +59,7 @@ std::span<T> segment_decays(const SelectiveScanInputs<T>& in, const SegmentCut& 
     for (std::size_t t = cut.offsets[segment]; t < cut.offsets[segment + 1]; ++t) {
       std::copy_n(in.dt.row(t) + channel, count, row);
       for (std::size_t v = 0; v < P; v += simd_width<T>) {
-        const V delta = softplus(V(V::load_aligned(row + v) + V::load_aligned(bias + v)));
+        const V delta = softplus_generic(V(V::load_aligned(row + v) + V::load_aligned(bias + v)));
         V(V::load_aligned(sum + v) + delta).store_aligned(sum + v);
       }
     }

@@ -54,7 +54,7 @@ constexpr float exp_minus_abs(const Block& block, float x) {
 
 /// log(1 + exp(x)), without overflow at either end.
 template <class Block>
-constexpr float softplus(const Block& block, float x) {
+constexpr float kernel_softplus(const Block& block, float x) {
   return (x > 0.0F ? x : 0.0F) + log1p_of_fraction(exp_minus_abs(block, x));
 }
 

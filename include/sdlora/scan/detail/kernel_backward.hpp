@@ -277,7 +277,7 @@ struct BackwardKernel {
           float delta = static_cast<float>(raw.dt[i]) + bias;
           float d_y = 0.0F;
           if (item.light) {
-            if constexpr (Softplus) delta = softplus(block, delta);
+            if constexpr (Softplus) delta = kernel_softplus(block, delta);
           } else {
             slope[i] = 1.0F;
             if constexpr (Softplus) {

@@ -66,7 +66,7 @@ struct BackwardAggregateKernel {
       for (int t = 0; t < count; ++t) {
         const auto row = static_cast<std::size_t>(tile_end - 1 - t);
         float delta = static_cast<float>(in.dt.data[row * in.dt.stride + column]) + bias;
-        if constexpr (Softplus) delta = softplus(block, delta);
+        if constexpr (Softplus) delta = kernel_softplus(block, delta);
         float d_y = static_cast<float>(x.d_out.data[row * x.d_out.stride + column]);
         if constexpr (Gate) {
           const float z = static_cast<float>(in.z.data[row * in.z.stride + column]);

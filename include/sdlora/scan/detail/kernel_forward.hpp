@@ -158,7 +158,7 @@ struct ForwardKernel {
             if (!decltype(checked)::value || t + ring < ahead) load_step(steps[k]);
             const float input = static_cast<float>(step.u);
             float delta = static_cast<float>(step.dt) + bias;
-            if constexpr (Softplus) delta = softplus(block, delta);
+            if constexpr (Softplus) delta = kernel_softplus(block, delta);
             const float drive = delta * input;
             float b[States];
             load_states(tile, t * 2 * padded_states, b);

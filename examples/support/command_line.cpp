@@ -1,0 +1,194 @@
+#include "command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <sdlora/tensor/parallel.hpp>
+#include <system_error>
+
+namespace sdlora::examples {
+
+namespace {
+
+constexpr std::size_t most_threads = 1024;
+
+CLI::Option* as_cli(void* option) { return static_cast<CLI::Option*>(option); }
+
+// CLI11's own conversion reads -1 and 2^64 as other numbers, 010 as 8, and 1,,2 as 1, 2.
+template <class Number>
+Number read_whole_number(const std::string& flag, std::string_view text) {
+  Number value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw CLI::ValidationError(flag, "expected a whole number from " +
+                                         std::to_string(std::numeric_limits<Number>::min()) + " to " +
+                                         std::to_string(std::numeric_limits<Number>::max()) + ", found " +
+                                         (text.empty() ? "nothing" : std::string(text)));
+  }
+  return value;
+}
+
+template <class Element, class Read>
+std::vector<Element> read_list(std::string_view text, const Read& read) {
+  std::vector<Element> list;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = text.find(',', begin);
+    list.push_back(read(text.substr(begin, end - begin)));
+    if (end == std::string_view::npos) return list;
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+
+struct CommandLine::Implementation {
+  Implementation(const std::string& name, const std::string& description) : app(description, name) {}
+
+  template <class Value, class Read>
+  CLI::Option* add(const std::string& flag, Value& value, const std::string& type, const std::string& help,
+                   const Read& read) {
+    CLI::Option* option = app.add_option_function<std::string>(
+        flag, [&value, read](const std::string& text) { value = read(text); }, help);
+    return option->type_name(type);
+  }
+
+  CLI::App app;
+  std::size_t threads = 0;
+};
+
+CommandLine::Option& CommandLine::Option::required() {
+  as_cli(option_)->required();
+  return *this;
+}
+
+CommandLine::Option& CommandLine::Option::at_least_one() {
+  as_cli(option_)->check(CLI::Validator(
+      [](std::string& text) -> std::string {
+        return text.find_first_not_of('0') == std::string::npos ? "expected a number of at least 1, found 0"
+                                                                : "";
+      },
+      "", "at least one"));
+  return *this;
+}
+
+CommandLine::Option& CommandLine::Option::without_default() {
+  as_cli(option_)->default_str("");
+  return *this;
+}
+
+CommandLine::Option& CommandLine::Option::excludes(const Option& other) {
+  as_cli(option_)->excludes(as_cli(other.option_));
+  return *this;
+}
+
+CommandLine::CommandLine(const std::string& name, const std::string& description)
+    : implementation_(std::make_unique<Implementation>(name, description)) {}
+CommandLine::~CommandLine() = default;
+
+CommandLine::Option CommandLine::option(const std::string& flag, std::filesystem::path& value,
+                                        const std::string& help) {
+  return Option(implementation_
+                    ->add(flag, value, "PATH", help,
+                          [](const std::string& text) { return std::filesystem::path(text); })
+                    ->default_str(value.string()));
+}
+
+CommandLine::Option CommandLine::option(const std::string& flag, std::string& value,
+                                        const std::string& help) {
+  return Option(implementation_->add(flag, value, "TEXT", help, [](const std::string& text) { return text; })
+                    ->default_str(value));
+}
+
+CommandLine::Option CommandLine::option(const std::string& flag, std::size_t& value,
+                                        const std::string& help) {
+  return Option(
+      implementation_
+          ->add(flag, value, "UINT", help,
+                [flag](const std::string& text) { return read_whole_number<std::size_t>(flag, text); })
+          ->default_str(std::to_string(value)));
+}
+
+CommandLine::Option CommandLine::option(const std::string& flag, double& value, const std::string& help) {
+  return Option(implementation_->app.add_option(flag, value, help)->capture_default_str());
+}
+
+CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::int32_t>& value,
+                                        const std::string& help) {
+  return Option(implementation_->add(flag, value, "INT,…", help, [flag](const std::string& text) {
+    return read_list<std::int32_t>(
+        text, [&](std::string_view element) { return read_whole_number<std::int32_t>(flag, element); });
+  }));
+}
+
+CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::size_t>& value,
+                                        const std::string& help) {
+  return Option(implementation_->add(flag, value, "UINT,…", help, [flag](const std::string& text) {
+    return read_list<std::size_t>(
+        text, [&](std::string_view element) { return read_whole_number<std::size_t>(flag, element); });
+  }));
+}
+
+CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::string>& value,
+                                        const std::string& help) {
+  return Option(implementation_->add(flag, value, "TEXT,…", help, [](const std::string& text) {
+    return read_list<std::string>(text, [](std::string_view element) { return std::string(element); });
+  }));
+}
+
+CommandLine::Option CommandLine::flag(const std::string& flag, bool& value, const std::string& help) {
+  return Option(implementation_->app.add_flag(flag, value, help));
+}
+
+CommandLine::Option CommandLine::threads() {
+  Option result = option("--threads", implementation_->threads, "0: one per processor");
+  as_cli(result.option_)
+      ->check(CLI::Validator(
+          [](std::string& text) -> std::string {
+            if (read_whole_number<std::size_t>("--threads", text) <= most_threads) return "";
+            return "expected a number of at most " + std::to_string(most_threads) + ", found " + text;
+          },
+          "", "at most"));
+  return result;
+}
+
+void CommandLine::exactly_one_of(const std::vector<Option>& options) {
+  CLI::Option_group* group = implementation_->app.add_option_group("input");
+  for (const Option& option : options) group->add_option(as_cli(option.option_));
+  group->require_option(1);
+}
+
+int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
+  CLI::App& app = implementation_->app;
+  const std::string name = app.get_name();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "%s: %s; --help lists the options\n", name.c_str(), error.what());
+    return 2;
+  }
+  try {
+    if (implementation_->threads != 0) set_thread_count(implementation_->threads);
+    body();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      std::fprintf(stderr, "%s: standard output could not be written\n", name.c_str());
+      return 1;
+    }
+    return 0;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(
+        stderr,
+        "%s: there is not the memory that these sizes need; choose smaller ones (ranks, rows, lengths, "
+        "batches) or a smaller model\n",
+        name.c_str());
+    return 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
+    return 1;
+  }
+}
+
+}  // namespace sdlora::examples

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sdlora::examples {
+
+/// A program's options and its exit status. CLI11 reads them and is compiled once, in command_line.cpp:
+/// included by every program it would be half of what each compiles.
+class CommandLine {
+ public:
+  /// One option; what is asked of it can be chained.
+  class Option {
+   public:
+    Option& required();
+    Option& at_least_one();
+    /// --help does not show the default, where it depends on other options.
+    Option& without_default();
+    Option& excludes(const Option& other);
+
+   private:
+    friend class CommandLine;
+    explicit Option(void* option) : option_(option) {}
+    void* option_;  // CLI::Option
+  };
+
+  CommandLine(const std::string& name, const std::string& description);
+  ~CommandLine();
+  CommandLine(const CommandLine&) = delete;
+  CommandLine& operator=(const CommandLine&) = delete;
+
+  /// `flag`, as "--rank", reads into `value`, whose value until then is the default. Whole numbers are
+  /// decimal digits; lists are separated by commas, with no element missing.
+  Option option(const std::string& flag, std::filesystem::path& value, const std::string& help = "");
+  Option option(const std::string& flag, std::string& value, const std::string& help = "");
+  Option option(const std::string& flag, std::size_t& value, const std::string& help = "");
+  Option option(const std::string& flag, double& value, const std::string& help = "");
+  Option option(const std::string& flag, std::vector<std::int32_t>& value, const std::string& help = "");
+  Option option(const std::string& flag, std::vector<std::size_t>& value, const std::string& help = "");
+  Option option(const std::string& flag, std::vector<std::string>& value, const std::string& help = "");
+  /// Given: `value` becomes true; as "!--name": false.
+  Option flag(const std::string& flag, bool& value, const std::string& help = "");
+  /// --threads, which `run` obeys.
+  Option threads();
+  /// Of these, one has to be given and no more.
+  void exactly_one_of(const std::vector<Option>& options);
+
+  /// Reads the command line and runs `body`; returns the exit status. Any failure is one message on standard
+  /// error and a status that is not 0.
+  int run(int argc, char** argv, const std::function<void()>& body);
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace sdlora::examples

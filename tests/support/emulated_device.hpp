@@ -1,0 +1,23 @@
+#pragma once
+
+#include <sdlora/scan/emulator.hpp>
+
+#include <vector>
+
+namespace sdlora_test {
+
+/// The device of check_scan_kernels that every machine has.
+struct EmulatedDevice : sdlora::Emulator {
+  using Emulator::Emulator;
+  template <class T>
+  struct Buffer {
+    explicit Buffer(const std::vector<T>& values) : values_(values) {}
+    T* data() { return values_.data(); }
+    std::vector<T> read() const { return values_; }
+
+   private:
+    std::vector<T> values_;
+  };
+};
+
+}  // namespace sdlora_test
