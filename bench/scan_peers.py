@@ -5,7 +5,9 @@ as mambapy computes it, against the fused one).
 usage: scan_peers.py SCAN_VARIANTS [ROUNDS]
 
 SCAN_VARIANTS is the benchmark program; it is run with --serve. Both sides get the same shapes, float,
-the same number of threads; the fastest of ROUNDS alternating runs of each counts.
+the same number of threads; the fastest of ROUNDS alternating runs of each counts. Beside the selective
+scan's ratio stands the machine's limit: mambapy's time by that of the forward recurrence alone, bound by
+arithmetic. The backward pass recomputes the recurrence, so the limit holds for it too, and is far from it.
 """
 
 import subprocess
@@ -53,8 +55,9 @@ def selective_problem(B, L, D, N):
 
 def compare(title, make, prefix, ask, rounds):
     print(f"\n{title}\n")
-    print("| B | L | D | N | direction | mambapy ms | sdlora ms | ratio |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    limited = prefix == "selective-"
+    print("| B | L | D | N | direction | mambapy ms | sdlora ms | ratio |" + (" limit |" if limited else ""))
+    print("|---|---|---|---|---|---|---|---|" + ("---|" if limited else ""), flush=True)
     for shape in SHAPES:
         leaves, run = make(*shape)
         best = {key: float("inf") for key in ("peer forward", "peer backward", "forward", "backward")}
@@ -68,10 +71,12 @@ def compare(title, make, prefix, ask, rounds):
             torch.autograd.grad(out, leaves, grad)
             best["peer backward"] = min(best["peer backward"], time.perf_counter() - begin)
             best["backward"] = min(best["backward"], *(ask(prefix + "backward", shape) for _ in range(3)))
+        ceiling = ask(prefix + "ceiling", shape) if limited else 0
         for direction in ("forward", "backward"):
             peer, own = best["peer " + direction], best[direction]
             columns = " | ".join(map(str, shape))
-            print(f"| {columns} | {direction} | {peer * 1e3:.2f} | {own * 1e3:.3f} | {peer / own:.0f}× |", flush=True)
+            print(f"| {columns} | {direction} | {peer * 1e3:.2f} | {own * 1e3:.3f} | {peer / own:.0f}× |"
+                  + (f" {peer / ceiling:.0f}× |" if limited else ""), flush=True)
 
 
 def main():

@@ -5,16 +5,20 @@
 //
 // Names: columns/<policy>/<forward|backward>/<scalar>/B:…/L:…/D:…/N:…/threads:…  (B·L rows, D·N columns)
 //        elements/<policy>/<operator>/any/…/L:…                                  (one sequence of values)
-// With --serve it reads lines "forward|backward|selective-forward|selective-backward B L D N threads" and
-// answers each with the seconds of one run of SimdChannels, or of the fused selective scan (N = 16), so that
-// another program can measure in turn with it.
+// With --serve it reads lines "forward|backward|selective-forward|selective-backward|selective-ceiling B L D
+// N threads" and answers each with the seconds of one run of SimdChannels, of the fused selective scan (N =
+// 16), or that the latter's forward recurrence alone would take, so that another program can measure in turn
+// with it.
 
+#include "support/bare_scan.hpp"
 #include "support/scan_suite.hpp"
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -67,7 +71,8 @@ class ProgressReporter : public benchmark::ConsoleReporter {
   std::string last_;
 };
 
-/// One run of the fused selective scan; its arrays are kept for the next one of the same shape.
+/// One run of the fused selective scan, after one that wakes the threads; its arrays are kept for the next
+/// one of the same shape.
 double selective_seconds(const scan_suite::Shape& shape, bool backward) {
   static std::unique_ptr<scan_suite::Fused<16, float>> last;
   if (!last || !(last->shape == shape)) {
@@ -75,21 +80,46 @@ double selective_seconds(const scan_suite::Shape& shape, bool backward) {
     last->run_forward();
   }
   scan_suite::use_threads(shape.threads);
-  return scan_suite::seconds_of([&] { backward ? last->run_backward() : last->run_forward(); });
+  const auto run = [&] { backward ? last->run_backward() : last->run_forward(); };
+  run();
+  return scan_suite::seconds_of(run);
 }
 
-/// One run of SimdChannels.
+/// What the forward recurrence alone would take if all threads ran it as one does with everything in its
+/// first cache: no implementation of the scan with these operations is faster.
+double ceiling_seconds(const scan_suite::Shape& shape) {
+  constexpr std::size_t rows = 96, states = 16, channels = simd_width<float>;
+  Workspace memory;
+  const auto make = [&](std::size_t cols, double low, double high) {
+    const auto values = memory.take<float>(rows * cols);
+    scan_suite::fill<float>(values, low, high);
+    return MatrixView<float>(values.data(), rows, cols);
+  };
+  const auto dt = make(channels, 0, 0.1), u = make(channels, -1, 1), B = make(states, -1, 1),
+             C = make(states, -1, 1), A = make(states * channels, -16, -1), y = make(channels, 0, 0);
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 200; ++i) {
+    best = std::min(
+        best, scan_suite::seconds_of([&] { bench::bare_scan<states>(dt, u, B, C, A.data, y, 0, channels); }));
+  }
+  return best * static_cast<double>(shape.elements()) / (rows * states * channels) /
+         static_cast<double>(shape.threads);
+}
+
+/// One run of SimdChannels, after one that wakes the threads.
 double column_seconds(const scan_suite::Shape& shape, bool backward) {
   auto& x = scan_suite::columns_of<float>(shape);
   if (backward) x.with_gradients();
   scan_suite::use_threads(shape.threads);
-  return scan_suite::seconds_of([&] {
+  const auto run = [&] {
     if (backward) {
       scan_backward(SimdChannels{}, x.a, x.h, x.grad_h, x.grad_a, x.grad_b, {}, x.options());
     } else {
       scan(SimdChannels{}, x.a, x.b, x.h, x.options());
     }
-  });
+  };
+  run();
+  return scan_suite::seconds_of(run);
 }
 
 int serve() {
@@ -101,7 +131,8 @@ int serve() {
                    shape.N);
       return 1;
     }
-    std::printf("%.9f\n", direction.starts_with("selective-")
+    std::printf("%.9f\n", direction == "selective-ceiling" ? ceiling_seconds(shape)
+                          : direction.starts_with("selective-")
                               ? selective_seconds(shape, direction == "selective-backward")
                               : column_seconds(shape, direction == "backward"));
     std::fflush(stdout);

@@ -75,6 +75,18 @@ TEST_CASE("workspace: growing moves nothing that is in use") {
   }
 }
 
+TEST_CASE("workspace: blocks of several large pages are memory like any other") {
+  Workspace workspace;
+  constexpr std::size_t count = (std::size_t{5} << 20) + 3;
+  const std::span<char> large = workspace.take<char>(count), after = workspace.take<char>(1);
+  CHECK(reinterpret_cast<std::uintptr_t>(large.data()) % alignment == 0);
+  after[0] = 7;
+  for (std::size_t i = 0; i < count; i += 4096) large[i] = static_cast<char>(i >> 12);
+  large[count - 1] = 1;
+  for (std::size_t i = 0; i < count - 1; i += 4096) REQUIRE(large[i] == static_cast<char>(i >> 12));
+  CHECK(after[0] == 7);
+}
+
 TEST_CASE("workspace: the peak, and joining the blocks after it") {
   Workspace workspace;
   for (int i = 0; i < 100; ++i) workspace.take<float>(4096);

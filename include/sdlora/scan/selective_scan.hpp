@@ -84,9 +84,9 @@ void selective_scan_backward(const SelectiveScanInputs<T>& in, const std::type_i
         if constexpr (Wanted.C) detail::reduce_groups<T>(out.C, partials.C, plan.groups, begin, end);
       });
     }
-    detail::run_scan_tasks(plan.lines, work, [&](std::size_t line) {
-      detail::reduce_parts<Wanted>(in, out, partials, plan, line);
-    });
+    detail::run_scan_tasks(
+        plan.lines, detail::scan_line<T> * plan.lines * plan.parts * states,
+        [&](std::size_t line) { detail::reduce_parts<Wanted>(in, out, partials, plan, line); });
   }
 }
 

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <span>
 #include <type_traits>
 #include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace sdlora {
 
@@ -18,8 +23,23 @@ struct AlignedDelete {
   void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{alignment}); }
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
+
+/// Asks the system to back large memory with large pages, where it leaves that to programs: rows of wide
+/// matrices lie on pages of their own, more of them than the processor keeps translations of.
+inline void prefer_large_pages([[maybe_unused]] std::byte* memory, [[maybe_unused]] std::size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t begin = (address + page - 1) / page * page, end = (address + bytes) / page * page;
+  // A hint: where it is refused, all works as before.
+  if (begin < end) static_cast<void>(madvise(memory + (begin - address), end - begin, MADV_HUGEPAGE));
+#endif
+}
+
 inline AlignedBytes allocate_aligned(std::size_t bytes) {
-  return AlignedBytes(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
+  AlignedBytes memory(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
+  prefer_large_pages(memory.get(), bytes);
+  return memory;
 }
 }  // namespace detail
 

@@ -241,12 +241,23 @@ class BackwardTask {
 template <class T>
 void reduce_groups(const MatrixView<T>& target, std::span<const T> sums, std::size_t groups,
                    std::size_t begin, std::size_t end) {
-  const std::size_t N = target.cols, M = target.rows;
-  for (std::size_t t = begin; t < end; ++t) {
-    for (std::size_t n = 0; n < N; ++n) target(t, n) = groups == 0 ? T(0) : sums[t * N + n];
-    for (std::size_t g = 1; g < groups; ++g) {
-      for (std::size_t n = 0; n < N; ++n) target(t, n) += sums[(g * M + t) * N + n];
-    }
+  using V = Simd<T>;
+  constexpr std::size_t W = simd_width<T>;
+  const std::size_t N = target.cols, group = target.rows * N;
+  const auto add = [&](T* to, std::size_t at, std::size_t count) {
+    const auto values = [&]<class U>(std::size_t i, U sum, const auto& load) {
+      for (std::size_t g = 0; g < groups; ++g) sum += load(sums.data() + g * group + at + i);
+      return sum;
+    };
+    std::size_t i = 0;
+    for (; i + W <= count; i += W)
+      values(i, V(T(0)), [](const T* p) { return V::load_unaligned(p); }).store_unaligned(to + i);
+    for (; i < count; ++i) to[i] = values(i, T(0), [](const T* p) { return *p; });
+  };
+  if (target.stride == N) {
+    add(target.row(begin), begin * N, (end - begin) * N);
+  } else {
+    for (std::size_t t = begin; t < end; ++t) add(target.row(t), t * N, N);
   }
 }
 

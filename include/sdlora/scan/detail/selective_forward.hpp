@@ -103,7 +103,8 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
   next_rows.add(in.u, ahead.first_row, ahead.length, ahead.line * P);
   next_rows.add(in.dt, ahead.first_row, ahead.length, ahead.line * P);
   if (gated) next_rows.add(in.z, ahead.first_row, ahead.length, ahead.line * P);
-  if constexpr (Output) next_rows.add(out, ahead.first_row, ahead.length, ahead.line * P);
+  // Its own rows are written only when the states have run.
+  if constexpr (Output) next_rows.add(out, first_row, length, channel);
 
   const T* A2 = parameters.A2.data() + line * P * states;
   for_state_blocks<N, scan_state_block<T>>(states, [&](auto block, std::size_t n) {
