@@ -1,6 +1,4 @@
-#include "support.hpp"
-#include "support/placements.hpp"
-#include "support/tiny_models.hpp"
+#include "adapter_cases.hpp"
 
 #include <sdlora/io/adapter.hpp>
 
@@ -19,51 +17,7 @@ using test::check_error;
 
 namespace {
 
-constexpr const char* file_name = "adapter.safetensors";
 constexpr const char* key = "sdlora_adapter";
-
-template <class P, class C = TinyAny, class T = float>
-MambaModel<C, P, T> trained(const AdapterOptions& options = some_options()) {
-  return stirred_model<P, C, T>(tiny_dimensions, options);
-}
-
-template <class Model>
-Model load(const test::Folder& folder, const MambaDimensions& m = tiny_dimensions) {
-  using C = typename Model::config_type;
-  using T = typename Model::value_type;
-  return load_adapter<Model>(std::shared_ptr<const Base<C, T>>(rough_base<C, T>(m)), folder.path());
-}
-
-/// What was learned, and all that decides what it does, is the same in both.
-template <class A, class B>
-void check_same(const A& a, const B& b) {
-  REQUIRE(a.parameters().entries().size() == b.parameters().entries().size());
-  for (std::size_t i = 0; i < a.parameters().entries().size(); ++i) {
-    const ParameterInfo& x = a.parameters().entries()[i];
-    const ParameterInfo& y = b.parameters().entries()[i];
-    CHECK(x.name == y.name);
-    REQUIRE(x.rows == y.rows);
-    REQUIRE(x.cols == y.cols);
-    for (std::size_t j = 0; j < x.size(); ++j)
-      REQUIRE(a.parameters().values(x)[j] == b.parameters().values(y)[j]);
-  }
-  CHECK(a.selection() == b.selection());
-  CHECK(a.options().alpha == b.options().alpha);
-  CHECK(a.options().dropout == b.options().dropout);
-}
-
-/// Saved from a model of placement P, loaded into one of placement Q.
-template <class P, class Q>
-void round_trip() {
-  CAPTURE(describe<P>());
-  const test::Folder folder;
-  const auto model = trained<P>();
-  save_adapter(model, folder / "new" / "adapter");
-  const auto loaded = load_adapter<MambaModel<Tiny, Q, float>>(
-      std::shared_ptr<const Base<Tiny, float>>(rough_base<Tiny, float>(tiny_dimensions)),
-      folder / "new" / "adapter");
-  check_same(model, loaded);
-}
 
 /// The parts of an adapter file, to be changed and written again.
 struct Parts {
@@ -121,30 +75,6 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
 }
 
 }  // namespace
-
-TEST_CASE("adapter: every preset comes back, static and dynamic sizes alike") {
-  round_trip<presets::SDLoRA<2, 3, 2>, presets::SDLoRA<>>();
-  round_trip<presets::SDLoRA<>, presets::SDLoRA<2, 3, 2>>();
-  round_trip<presets::LoRALinear<7>, presets::LoRALinear<>>();
-  round_trip<presets::LoRALinear<>, presets::LoRALinear<2>>();
-  round_trip<presets::LoRASsm<>, presets::LoRASsm<>>();
-  round_trip<presets::LoRAAll<>, presets::LoRAAll<2>>();
-  round_trip<presets::InitialState, presets::InitialState>();
-  round_trip<presets::BitFit, presets::BitFit>();
-  round_trip<presets::Prompt<5>, presets::Prompt<>>();
-  round_trip<presets::Prompt<>, presets::Prompt<3>>();
-  round_trip<presets::Prefix<1>, presets::Prefix<>>();
-  round_trip<presets::FullFineTune, presets::FullFineTune>();
-  round_trip<Everything, Everything>();
-}
-
-TEST_CASE("adapter: doubles come back bit for bit") {
-  const test::Folder folder;
-  const auto model = trained<presets::SDLoRA<>, Tiny, double>();
-  save_adapter(model, folder.path());
-  CHECK(TensorFile::open(folder / file_name).info("layers.0.out_proj.lora_A").dtype == Dtype::F64);
-  check_same(model, load<MambaModel<Tiny, presets::SDLoRA<>, double>>(folder));
-}
 
 TEST_CASE("adapter: the loaded model is the same function") {
   const test::Folder folder;
