@@ -198,8 +198,8 @@ void masks(int rounds) {
 }
 
 // Against two bare loops that have nothing to do with each other; with `segment_rows`, cut in time too. Where
-// those stay far below 2 x, the machine's processors share a core at the moment (virtual ones come and go),
-// or memory.
+// those stay far below 2 x, the machine's processors share a core or its memory at the moment, as virtual
+// ones do.
 void two_threads(std::size_t L, std::size_t E, std::size_t segment_rows, int rounds) {
   Problem p(L, E, 16), q(L, E, 16);
   std::vector<Candidate> one, two;
@@ -251,6 +251,7 @@ int main(int argc, char** argv) {
   if (std::thread::hardware_concurrency() > 1) {
     two_threads(512, 1536, 0, 2 * rounds);
     two_threads(8192, 64, 0, 2 * rounds);
+    two_threads(1024, 64, 0, 2 * rounds);
     two_threads(16384, 16, 4096, rounds);
   }
 }

@@ -4,8 +4,10 @@
 #include <charconv>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <new>
 #include <sdlora/tensor/parallel.hpp>
+#include <string_view>
 #include <system_error>
 
 namespace sdlora::examples {
@@ -13,8 +15,6 @@ namespace sdlora::examples {
 namespace {
 
 constexpr std::size_t most_threads = 1024;
-
-CLI::Option* as_cli(void* option) { return static_cast<CLI::Option*>(option); }
 
 // CLI11's own conversion reads -1 and 2^64 as other numbers, 010 as 8, and 1,,2 as 1, 2.
 template <class Number>
@@ -41,6 +41,14 @@ std::vector<Element> read_list(std::string_view text, const Read& read) {
   }
 }
 
+template <class Number>
+auto whole_numbers(const std::string& flag) {
+  return [flag](const std::string& text) {
+    return read_list<Number>(
+        text, [&](std::string_view element) { return read_whole_number<Number>(flag, element); });
+  };
+}
+
 }  // namespace
 
 struct CommandLine::Implementation {
@@ -59,12 +67,12 @@ struct CommandLine::Implementation {
 };
 
 CommandLine::Option& CommandLine::Option::required() {
-  as_cli(option_)->required();
+  option_->required();
   return *this;
 }
 
 CommandLine::Option& CommandLine::Option::at_least_one() {
-  as_cli(option_)->check(CLI::Validator(
+  option_->check(CLI::Validator(
       [](std::string& text) -> std::string {
         return text.find_first_not_of('0') == std::string::npos ? "expected a number of at least 1, found 0"
                                                                 : "";
@@ -74,12 +82,12 @@ CommandLine::Option& CommandLine::Option::at_least_one() {
 }
 
 CommandLine::Option& CommandLine::Option::without_default() {
-  as_cli(option_)->default_str("");
+  option_->default_str("");
   return *this;
 }
 
 CommandLine::Option& CommandLine::Option::excludes(const Option& other) {
-  as_cli(option_)->excludes(as_cli(other.option_));
+  option_->excludes(other.option_);
   return *this;
 }
 
@@ -116,18 +124,12 @@ CommandLine::Option CommandLine::option(const std::string& flag, double& value, 
 
 CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::int32_t>& value,
                                         const std::string& help) {
-  return Option(implementation_->add(flag, value, "INT,…", help, [flag](const std::string& text) {
-    return read_list<std::int32_t>(
-        text, [&](std::string_view element) { return read_whole_number<std::int32_t>(flag, element); });
-  }));
+  return Option(implementation_->add(flag, value, "INT,…", help, whole_numbers<std::int32_t>(flag)));
 }
 
 CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::size_t>& value,
                                         const std::string& help) {
-  return Option(implementation_->add(flag, value, "UINT,…", help, [flag](const std::string& text) {
-    return read_list<std::size_t>(
-        text, [&](std::string_view element) { return read_whole_number<std::size_t>(flag, element); });
-  }));
+  return Option(implementation_->add(flag, value, "UINT,…", help, whole_numbers<std::size_t>(flag)));
 }
 
 CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::string>& value,
@@ -143,19 +145,18 @@ CommandLine::Option CommandLine::flag(const std::string& flag, bool& value, cons
 
 CommandLine::Option CommandLine::threads() {
   Option result = option("--threads", implementation_->threads, "0: one per processor");
-  as_cli(result.option_)
-      ->check(CLI::Validator(
-          [](std::string& text) -> std::string {
-            if (read_whole_number<std::size_t>("--threads", text) <= most_threads) return "";
-            return "expected a number of at most " + std::to_string(most_threads) + ", found " + text;
-          },
-          "", "at most"));
+  result.option_->check(CLI::Validator(
+      [](std::string& text) -> std::string {
+        if (read_whole_number<std::size_t>("--threads", text) <= most_threads) return "";
+        return "expected a number of at most " + std::to_string(most_threads) + ", found " + text;
+      },
+      "", "at most"));
   return result;
 }
 
 void CommandLine::exactly_one_of(const std::vector<Option>& options) {
   CLI::Option_group* group = implementation_->app.add_option_group("input");
-  for (const Option& option : options) group->add_option(as_cli(option.option_));
+  for (const Option& option : options) group->add_option(option.option_);
   group->require_option(1);
 }
 

@@ -8,6 +8,10 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class Option;
+}
+
 namespace sdlora::examples {
 
 /// A program's options and its exit status. CLI11 reads them and is compiled once, in command_line.cpp:
@@ -25,8 +29,8 @@ class CommandLine {
 
    private:
     friend class CommandLine;
-    explicit Option(void* option) : option_(option) {}
-    void* option_;  // CLI::Option
+    explicit Option(CLI::Option* option) : option_(option) {}
+    CLI::Option* option_;
   };
 
   CommandLine(const std::string& name, const std::string& description);

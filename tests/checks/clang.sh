@@ -9,7 +9,8 @@ if [[ ${1:-} == --one ]]; then
   options=("-I${2%%/*}")
   [[ $2 != tests/* ]] || options+=(-Iexamples)
   if ! output=$("$clang" "${compile[@]}" "${warnings[@]}" "${options[@]}" "${precompiled[@]}" -march=native \
-                -include-pch "$scratch/headers.pch" -fsyntax-only -DSDLORA_SOURCE_DIR='"."' -DSDLORA_BUILD_DIR='"."' "$2" 2>&1); then
+                -include-pch "$scratch/headers.pch" -fsyntax-only \
+                -DSDLORA_SOURCE_DIR='"."' -DSDLORA_BUILD_DIR='"."' "$2" 2>&1); then
     printf '%s does not compile with %s:\n%s\n' "$2" "$clang" "$(head -n 12 <<<"$output")"
     exit 1
   fi
