@@ -251,7 +251,7 @@ __global__ void prepare_kernel(KernelScanInputs<IO> x, int E, int N, std::int64_
   if (i >= L * E * N) return;
   const std::int64_t t = i % L, n = i / L % N, e = i / L / N;
   const auto at = static_cast<std::size_t>(t * E + e);
-  const float delta = detail::softplus(block, static_cast<float>(x.dt.data[at]) + x.dt_bias[e]);
+  const float delta = detail::kernel_softplus(block, static_cast<float>(x.dt.data[at]) + x.dt_bias[e]);
   a[i] = block.exp2(delta * x.A[e * N + n] * detail::log2_e);
   b[i] = delta * static_cast<float>(x.u.data[at]) * static_cast<float>(x.B.data[t * N + n]);
 }

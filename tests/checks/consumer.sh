@@ -26,7 +26,7 @@ for use in subdirectory fetched installed; do
     continue
   fi
   # As a subproject it brings no tests, programs or installation of its own.
-  if [[ $use != installed ]] && "$CMAKE" --build "$scratch/$use" --target help | grep -qE '^(tests|examples|bench):'; then
+  if [[ $use != installed ]] && "$CMAKE" --build "$scratch/$use" --target help | grep -E '^(tests|examples|bench):' >/dev/null; then
     problem "as a subproject ($use) sdlora adds its own tests or programs"
   fi
 done
