@@ -1,6 +1,6 @@
 // Times the fused selective scan and the menu of linear scans on a GPU, beside the ceilings that the
 // same run measures. Writes JSON to the file given and a page in Markdown to the second.
-#include <sdlora/scan/cuda/linear_scan.cuh>
+#include <sdlora/scan/cuda/policies.cuh>
 #include <sdlora/scan/cuda/selective_scan.cuh>
 
 #include <algorithm>
@@ -292,13 +292,19 @@ void bench_device_scan(std::int64_t L, int E) {
   in.A = A.get();
   in.D = D.get();
   in.dt_bias = bias.get();
-  const CudaLinearScan x{a.get(), b.get(), h.get(), L, std::int64_t{E} * N, 1, L, nullptr};
+  LinearScanProblem<float> x;
+  x.length = L;
+  x.columns = std::int64_t{E} * N;
+  x.column_stride = L;
+  x.a = a.get();
+  x.b = b.get();
+  x.h = h.get();
   const auto whole = [&](auto policy) {
     const std::size_t bytes = policy.workspace_bytes(x);
     Memory<char> workspace(bytes);
     const double ms = time_of([&] {
       prepare_kernel<<<detail::blocks_for(x.length * x.columns, 256), 256>>>(in, E, N, L, a.get(), b.get());
-      cuda_linear_scan(policy, nullptr, x, workspace.get(), bytes);
+      cuda_scan(policy, nullptr, x, workspace.get(), bytes);
       finish_kernel<<<detail::blocks_for(L * E, 256), 256>>>(in, E, N, L, h.get(), out.get());
     });
     const double gpos = static_cast<double>(wide) / ms * 1e-6;
@@ -319,17 +325,20 @@ void bench_menu(std::int64_t L, std::int64_t columns) {
   fill(b, -1, 1, 2);
   for_each_cuda_scan([&](auto policy) {
     for (const bool time_contiguous : {true, false}) {
-      CudaLinearScan x{a.get(), b.get(), h.get(), L, columns, 1, L, nullptr};
-      if (!time_contiguous) {
-        x.time_stride = columns;
-        x.column_stride = 1;
-      }
+      LinearScanProblem<float> x;
+      x.length = L;
+      x.columns = columns;
+      x.time_stride = time_contiguous ? 1 : columns;
+      x.column_stride = time_contiguous ? L : 1;
+      x.a = a.get();
+      x.b = b.get();
+      x.h = h.get();
       const bool by_columns = std::is_same_v<decltype(policy), CudaThreadPerChannel> ||
                               std::is_same_v<decltype(policy), CudaSplitTime>;
       if (by_columns == time_contiguous) continue;  // each policy in the layout that it is made for
       const std::size_t bytes = policy.workspace_bytes(x);
       Memory<char> workspace(bytes);
-      const double ms = time_of([&] { cuda_linear_scan(policy, nullptr, x, workspace.get(), bytes); });
+      const double ms = time_of([&] { cuda_scan(policy, nullptr, x, workspace.get(), bytes); });
       const double rate = static_cast<double>(size) / ms * 1e-6;
       report({std::string(policy.name) + (time_contiguous ? " (columns, L)" : " (L, columns)"), "fp32",
               columns, L, 1, 1, 0, 1, ms, rate, rate * 12, rate * 12 / ceilings.copy_gb});

@@ -15,6 +15,7 @@
 #include "scan/policy.hpp"
 #include "scan/scan.hpp"
 #include "scan/scan_backward.hpp"
+#include "scan/scan_problem.hpp"
 #include "scan/segmented.hpp"
 #include "scan/selective_scan.hpp"
 #include "scan/selective_scan_arguments.hpp"

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -44,9 +45,12 @@ struct EmulatedWord {
 
 enum class Waiting { no, block, warp, shuffle, done };
 
+inline constexpr std::size_t emulated_stack_bytes = std::size_t{1} << 17;
+
 struct EmulatedThread {
   ucontext_t context{};
-  std::vector<std::byte> stack;
+  // Not zeroed: most of its pages are never touched.
+  std::unique_ptr<std::byte[]> stack = std::make_unique_for_overwrite<std::byte[]>(emulated_stack_bytes);
   Waiting waiting = Waiting::no;
   std::uint64_t block_phase = 0;
   std::uint64_t warp_phase = 0;
@@ -70,7 +74,7 @@ struct EmulatorState {
 
 /// From the scheduler into a fibre, and back when it waits or has ended.
 inline void resume(EmulatorState& state, EmulatedThread& thread) {
-  FibreSwitch fibre(thread.stack.data(), thread.stack.size());
+  FibreSwitch fibre(thread.stack.get(), emulated_stack_bytes);
   swapcontext(&state.scheduler, &thread.context);
   fibre.arrived();
 }
@@ -243,7 +247,6 @@ class Emulator {
     detail::EmulatorState state;
     state.threads = Kernel::threads;
     state.team.resize(static_cast<std::size_t>(Kernel::threads));
-    for (auto& thread : state.team) thread.stack.resize(stack_bytes);
     state.body_context = &context;
     state.body = [](void* c, detail::EmulatorState& s, int thread) {
       EmulatedBlock block(s, thread);
@@ -260,8 +263,6 @@ class Emulator {
   }
 
  private:
-  static constexpr std::size_t stack_bytes = std::size_t{1} << 17;
-
   template <class T>
   void shuffle(std::vector<T>& values) {
     for (std::size_t i = values.size(); i > 1; --i) {
@@ -276,10 +277,10 @@ class Emulator {
       thread.waiting = detail::Waiting::no;
       thread.block_phase = thread.warp_phase = 1;
       getcontext(&thread.context);
-      thread.context.uc_stack.ss_sp = thread.stack.data();
-      thread.context.uc_stack.ss_size = thread.stack.size();
+      thread.context.uc_stack.ss_sp = thread.stack.get();
+      thread.context.uc_stack.ss_size = detail::emulated_stack_bytes;
       thread.context.uc_link = nullptr;
-      detail::FibreSwitch::forget(thread.stack.data(), thread.stack.size());
+      detail::FibreSwitch::forget(thread.stack.get(), detail::emulated_stack_bytes);
       makecontext(&thread.context, reinterpret_cast<void (*)()>(&detail::emulated_entry), 2,
                   static_cast<unsigned>(address >> 32), static_cast<unsigned>(address & 0xffff'ffffU));
     }

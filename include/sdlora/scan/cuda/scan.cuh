@@ -5,38 +5,72 @@
 #include "../../tensor/tensor_view.hpp"
 #include "../options.hpp"
 #include "../scan.hpp"
-#include "linear_scan.cuh"
+#include "../scan_problem.hpp"
+#include "policies.cuh"
 
+#include <cuda_runtime.h>
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <type_traits>
 
 namespace sdlora {
 
-/// An algorithm for linear recurrences on the GPU, as in linear_scan.cuh.
-template <class Policy>
-concept CudaScanPolicy = std::semiregular<Policy> && requires(const CudaLinearScan& x, cudaStream_t stream,
-                                                              void* workspace, std::size_t bytes) {
-  { Policy::name } -> std::convertible_to<std::string_view>;
-  { Policy::workspace_bytes(x) } -> std::same_as<std::size_t>;
-  Policy::run(stream, x, workspace, bytes);
-};
+namespace detail {
 
-/// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L,
-/// columns) in the memory of the GPU: the call of scan.hpp with an algorithm
-/// for the GPU. `options.initial` lies in its memory too, the offsets of
-/// sequences in the host's; sequences are scanned one after another.
-/// Asynchronous on the thread's current stream, with scratch memory from its
-/// pool. `h` may be the very memory of `b` or `a` in an inclusive scan. Throws
-/// ShapeError where shapes differ, Error where CUDA fails.
-template <CudaScanPolicy Policy, class A, class AExtents, class B, class BExtents, class HExtents>
-  requires std::same_as<std::remove_const_t<A>, float> && std::same_as<std::remove_const_t<B>, float>
+/// A matrix in the memory of the GPU, or none.
+template <class T>
+using CudaMatrix = TensorView<T, Extents<dyn, dyn>, Cuda>;
+
+inline std::string shape_of(std::size_t rows, std::size_t columns) {
+  return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
+}
+
+/// Throws ShapeError unless `states` is absent or has a row for every sequence.
+template <class T>
+void check_states(const char* where, const char* name, const MatrixView<T>& states,
+                  const Sequences& sequences, std::size_t columns) {
+  if (states && (states.rows != sequences.count() || states.cols != columns)) {
+    throw ShapeError(std::string(where) + ": " + name + " must be (sequences, columns) = " +
+                     shape_of(sequences.count(), columns) + " but is " + shape_of(states.rows, states.cols));
+  }
+}
+
+/// Scans problem_of(s) for every sequence, with scratch memory from the pool of the thread's stream.
+template <class Policy, class ProblemOf>
+void scan_sequences(Policy policy, std::size_t count, const ProblemOf& problem_of) {
+  std::size_t bytes = 0;
+  for (std::size_t s = 0; s < count; ++s) {
+    const auto x = problem_of(s);
+    if (x.length > 0 && x.columns > 0) bytes = std::max(bytes, Policy::workspace_bytes(x));
+  }
+  const Storage<std::byte, Cuda> workspace(bytes);
+  const cudaStream_t stream = CudaStream::current().get();
+  for (std::size_t s = 0; s < count; ++s) cuda_scan(policy, stream, problem_of(s), workspace.data(), bytes);
+}
+
+/// Where scan order begins in the rows of sequence s.
+inline std::size_t first_row(const Sequences& sequences, std::size_t s, ScanDirection direction) {
+  const bool from_end = direction == ScanDirection::reverse && sequences.length(s) > 0;
+  return sequences.first(s) + (from_end ? sequences.length(s) - 1 : 0);
+}
+
+}  // namespace detail
+
+/// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns) in the memory of the GPU:
+/// the call of scan.hpp with an algorithm for the GPU. float, double, or BFloat16 with float states.
+/// `options.initial` lies in the GPU's memory too, the offsets of sequences in the host's; sequences are
+/// scanned one after another. Asynchronous on the thread's current stream, with scratch memory from its pool.
+/// `h` may be the very memory of `b` or `a` in an inclusive scan. Throws ShapeError where shapes differ,
+/// Error where CUDA fails.
+template <CudaScanPolicy Policy, class A, class AExtents, class B, class BExtents, class Stored,
+          class HExtents>
+  requires std::same_as<std::remove_const_t<A>, Stored> && std::same_as<std::remove_const_t<B>, Stored>
 void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorView<B, BExtents, Cuda>& b,
-          const TensorView<float, HExtents, Cuda>& h, const LinearScanOptions<float>& options = {}) {
+          const TensorView<Stored, HExtents, Cuda>& h,
+          const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
   static_assert(AExtents::rank() == 2 && BExtents::rank() == 2 && HExtents::rank() == 2,
                 "sdlora::scan: a, b and h have two extents, (L, columns); reshape them");
   const std::size_t rows = h.extent(0);
@@ -48,38 +82,124 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
   detail::check_sequences("scan", options.sequences, rows);
   const std::size_t one_sequence[2] = {0, rows};
   const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
-  if (options.initial && (options.initial.rows != sequences.count() || options.initial.cols != columns)) {
-    throw ShapeError("scan: initial states must be (sequences, columns) = (" +
-                     std::to_string(sequences.count()) + ", " + std::to_string(columns) + ") but are (" +
-                     std::to_string(options.initial.rows) + ", " + std::to_string(options.initial.cols) +
-                     ")");
-  }
-  const auto of_sequence = [&](std::size_t s) {
-    const bool reverse = options.direction == ScanDirection::reverse;
-    const std::size_t length = sequences.length(s);
-    const std::size_t first = (sequences.first(s) + (reverse && length > 0 ? length - 1 : 0)) * columns;
-    CudaLinearScan x;
+  detail::check_states("scan", "initial", options.initial, sequences, columns);
+  const auto stride = static_cast<std::int64_t>(columns);
+  detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
+    const std::size_t first = detail::first_row(sequences, s, options.direction) * columns;
+    LinearScanProblem<Stored> x;
+    x.length = static_cast<std::int64_t>(sequences.length(s));
+    x.columns = stride;
+    x.time_stride = options.direction == ScanDirection::reverse ? -stride : stride;
+    x.column_stride = 1;
     x.a = a.data() + first;
     x.b = b.data() + first;
     x.h = h.data() + first;
-    x.length = static_cast<std::int64_t>(length);
-    x.columns = static_cast<std::int64_t>(columns);
-    x.time_stride = reverse ? -static_cast<std::int64_t>(columns) : static_cast<std::int64_t>(columns);
-    x.column_stride = 1;
     if (options.initial) x.initial = options.initial.row(s);
     x.exclusive = options.kind == ScanKind::exclusive;
     return x;
+  });
+}
+
+/// Gradients of that scan, inclusive, given ∂loss/∂h: the call of scan_backward.hpp with an algorithm for the
+/// GPU, which is another scan by it, against the direction of the first. grad_a and grad_initial (sequences,
+/// columns) may be absent; all lie in the GPU's memory. grad_b may be the memory of grad_h. Asynchronous, and
+/// throws, as the scan; ArgumentError for an exclusive one.
+template <CudaScanPolicy Policy, class A, class AExtents, class H, class HExtents, class G, class GExtents,
+          class Stored, class BExtents>
+  requires std::same_as<std::remove_const_t<A>, Stored> && std::same_as<std::remove_const_t<H>, Stored> &&
+           std::same_as<std::remove_const_t<G>, Stored>
+void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
+                   const TensorView<H, HExtents, Cuda>& h, const TensorView<G, GExtents, Cuda>& grad_h,
+                   const std::type_identity_t<detail::CudaMatrix<Stored>>& grad_a,
+                   const TensorView<Stored, BExtents, Cuda>& grad_b,
+                   MatrixView<recurrence_state_t<Stored>> grad_initial = {},
+                   const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
+  static_assert(
+      AExtents::rank() == 2 && HExtents::rank() == 2 && GExtents::rank() == 2 && BExtents::rank() == 2,
+      "sdlora::scan_backward: all matrices have two extents, (L, columns); reshape them");
+  if (options.kind != ScanKind::inclusive) {
+    throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
+  }
+  const std::size_t rows = grad_b.extent(0);
+  const std::size_t columns = grad_b.extent(1);
+  const auto check = [&](const char* name, const auto& m) {
+    if (m.extent(0) != rows || m.extent(1) != columns) {
+      throw ShapeError(std::string("scan_backward: ") + name +
+                       " must be (L, columns) = " + detail::shape_of(rows, columns) + " as grad_b but is " +
+                       detail::shape_of(m.extent(0), m.extent(1)));
+    }
   };
-  std::size_t bytes = 0;
+  check("a", a);
+  check("h", h);
+  check("grad_h", grad_h);
+  if (grad_a.data() != nullptr) check("grad_a", grad_a);
+  detail::check_sequences("scan_backward", options.sequences, rows);
+  const std::size_t one_sequence[2] = {0, rows};
+  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
+  detail::check_states("scan_backward", "grad_initial", grad_initial, sequences, columns);
+  const bool forward = options.direction == ScanDirection::forward;
+  const auto stride = static_cast<std::int64_t>(columns);
+  detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
+    const auto backward = forward ? ScanDirection::reverse : ScanDirection::forward;
+    const std::size_t first = detail::first_row(sequences, s, backward) * columns;
+    LinearGradientProblem<Stored> x;
+    x.length = static_cast<std::int64_t>(sequences.length(s));
+    x.columns = stride;
+    x.time_stride = forward ? -stride : stride;
+    x.column_stride = 1;
+    x.a = a.data() + first;
+    x.h = h.data() + first;
+    x.grad_h = grad_h.data() + first;
+    if (grad_a.data() != nullptr) x.grad_a = grad_a.data() + first;
+    x.grad_b = grad_b.data() + first;
+    if (options.initial) x.initial = options.initial.row(s);
+    if (grad_initial) x.grad_initial = grad_initial.row(s);
+    return x;
+  });
+  if (!grad_initial) return;
   for (std::size_t s = 0; s < sequences.count(); ++s) {
-    const CudaLinearScan x = of_sequence(s);
-    if (x.length > 0 && x.columns > 0) bytes = std::max(bytes, Policy::workspace_bytes(x));
+    if (sequences.length(s) == 0)
+      Storage<recurrence_state_t<Stored>, Cuda>::zero(grad_initial.row(s), columns);
   }
-  const Storage<std::byte, Cuda> workspace(bytes);
-  const cudaStream_t stream = CudaStream::current().get();
-  for (std::size_t s = 0; s < sequences.count(); ++s) {
-    cuda_linear_scan(policy, stream, of_sequence(s), workspace.data(), bytes);
+}
+
+/// Scans `in` (L values) into `out` (L values) under any associative operator, both in the memory of the GPU:
+/// the call of scan.hpp with an algorithm for the GPU. The operator is copied into kernels: it and its values
+/// are trivially copyable, and its call is constexpr or __device__. An initial value and the offsets of
+/// sequences lie in the host's memory; sequences are scanned one after another. `out` must not overlap `in`.
+/// Asynchronous as above. Throws ShapeError where lengths differ or the sequences do not cover them, Error
+/// where CUDA fails.
+template <CudaScanPolicy Policy, class In, class InExtents, class V, class OutExtents,
+          AssociativeOperator Op = default_operator_t<V>>
+  requires std::same_as<std::remove_const_t<In>, V> && std::same_as<V, typename Op::value_type>
+void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
+          const TensorView<V, OutExtents, Cuda>& out,
+          const std::type_identity_t<ScanOptions<V>>& options = {}, const Op& op = {}) {
+  static_assert(InExtents::rank() == 1 && OutExtents::rank() == 1,
+                "sdlora::scan: in and out have one extent, (L); reshape them");
+  static_assert(
+      ScanProblem<ValueScanProblem<Op>>,
+      "sdlora::scan: a GPU's kernels take operators that are trivially copyable, as are their values");
+  if (in.size() != out.size()) {
+    throw ShapeError("scan: in has " + std::to_string(in.size()) + " values but out has " +
+                     std::to_string(out.size()) + "; give both the same length");
   }
+  detail::check_sequences("scan", options.sequences, in.size());
+  const std::size_t one_sequence[2] = {0, in.size()};
+  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
+    const std::size_t first = detail::first_row(sequences, s, options.direction);
+    ValueScanProblem<Op> x{op};
+    x.in = in.data() + first;
+    x.out = out.data() + first;
+    x.length = static_cast<std::int64_t>(sequences.length(s));
+    x.stride = options.direction == ScanDirection::reverse ? -1 : 1;
+    if (options.initial) x.initial = *options.initial;
+    x.has_initial = options.initial.has_value();
+    x.exclusive = options.kind == ScanKind::exclusive;
+    return x;
+  });
 }
 
 }  // namespace sdlora

@@ -1,0 +1,164 @@
+#pragma once
+
+#include "../scan_problem.hpp"
+#include "kernel_arithmetic.hpp"
+
+#include <cstdint>
+
+namespace sdlora::detail {
+
+/// Composes the steps [begin, end) of column c with `state`; `done(t, state)` follows each. The loads of
+/// several steps are under way before the first is needed: stores between them would hold them back, since
+/// the result may be the memory of what is read.
+template <ScanProblem Problem, class Done>
+constexpr void walk_column(const Problem& x, std::int64_t c, std::int64_t begin, std::int64_t end,
+                           typename Problem::value_type& state, const Done& done) {
+  constexpr int ahead = 8;
+  const auto op = x.op();
+  std::int64_t t = begin;
+  for (; t + ahead <= end; t += ahead) {
+    typename Problem::value_type steps[ahead];
+    unroll<ahead>([&](auto i) { steps[i] = x.step(t + i, c); });
+    unroll<ahead>([&](auto i) {
+      state = op(state, steps[i]);
+      done(t + i, state);
+    });
+  }
+  for (; t < end; ++t) {
+    state = op(state, x.step(t, c));
+    done(t, state);
+  }
+}
+
+/// What the kernels of columns have in common: one thread per item, 128 to a block, no shared memory.
+struct ColumnKernelShape {
+  static constexpr int threads = 128;
+  static constexpr int resident_blocks = 4;
+
+  static constexpr std::int64_t blocks(std::int64_t items) { return (items + threads - 1) / threads; }
+  template <class Block>
+  static constexpr std::int64_t item_of(const Block& block) {
+    return block.index() * threads + block.thread();
+  }
+};
+
+/// One thread per column, the state in registers.
+template <ScanProblem Problem>
+struct ColumnKernel : ColumnKernelShape {
+  using Arguments = Problem;
+
+  template <class Block>
+  static constexpr void run(Block& block, const Problem& x) {
+    const std::int64_t c = item_of(block);
+    if (c >= x.columns) return;
+    auto state = x.first(c);
+    x.store(0, c, state);
+    walk_column(x, c, 1, x.length, state, [&](std::int64_t t, const auto& s) { x.store(t, c, s); });
+  }
+};
+
+/// What an exclusive scan begins with.
+template <ScanProblem Problem>
+struct HeadKernel : ColumnKernelShape {
+  using Arguments = Problem;
+
+  template <class Block>
+  static constexpr void run(Block& block, const Problem& x) {
+    const std::int64_t c = item_of(block);
+    if (c < x.columns) x.store_head(c);
+  }
+};
+
+/// Columns cut into pieces of time; `aggregates` is (pieces, columns).
+template <ScanProblem Problem>
+struct PieceArguments {
+  Problem x;
+  std::int64_t piece = 0;
+  std::int64_t pieces = 0;
+  typename Problem::value_type* aggregates = nullptr;
+};
+
+/// The first pass of a split scan: the composition of every piece.
+template <ScanProblem Problem>
+struct PieceAggregateKernel : ColumnKernelShape {
+  using Arguments = PieceArguments<Problem>;
+
+  template <class Block>
+  static constexpr void run(Block& block, const Arguments& arguments) {
+    const Problem& x = arguments.x;
+    const std::int64_t i = item_of(block);
+    if (i >= x.columns * arguments.pieces) return;
+    const std::int64_t c = i % x.columns;
+    const std::int64_t begin = i / x.columns * arguments.piece;
+    const std::int64_t after = begin + arguments.piece;
+    auto whole = begin == 0 ? x.first(c) : x.step(begin, c);
+    walk_column(x, c, begin + 1, after < x.length ? after : x.length, whole, [](auto...) {});
+    arguments.aggregates[i] = whole;
+  }
+};
+
+/// The second: replaces each aggregate by the composition of all pieces up to it.
+template <ScanProblem Problem>
+struct PieceCarryKernel : ColumnKernelShape {
+  using Arguments = PieceArguments<Problem>;
+
+  template <class Block>
+  static constexpr void run(Block& block, const Arguments& arguments) {
+    const Problem& x = arguments.x;
+    const std::int64_t c = item_of(block);
+    if (c >= x.columns) return;
+    const auto op = x.op();
+    auto state = arguments.aggregates[c];
+    for (std::int64_t k = 1; k < arguments.pieces; ++k) {
+      auto& aggregate = arguments.aggregates[k * x.columns + c];
+      state = op(state, aggregate);
+      aggregate = state;
+    }
+  }
+};
+
+/// The third: every piece from the composition of those before it.
+template <ScanProblem Problem>
+struct PieceApplyKernel : ColumnKernelShape {
+  using Arguments = PieceArguments<Problem>;
+
+  template <class Block>
+  static constexpr void run(Block& block, const Arguments& arguments) {
+    const Problem& x = arguments.x;
+    const std::int64_t i = item_of(block);
+    if (i >= x.columns * arguments.pieces) return;
+    const std::int64_t c = i % x.columns;
+    const std::int64_t begin = i / x.columns * arguments.piece;
+    const std::int64_t after = begin + arguments.piece;
+    auto state = begin == 0 ? x.first(c) : x.op()(arguments.aggregates[i - x.columns], x.step(begin, c));
+    x.store(begin, c, state);
+    walk_column(x, c, begin + 1, after < x.length ? after : x.length, state,
+                [&](std::int64_t t, const auto& s) { x.store(t, c, s); });
+  }
+};
+
+/// Steps of a piece: 64, more where there are columns enough to fill a GPU. By the shape alone, so that
+/// results are the same on every device.
+constexpr std::int64_t piece_length(std::int64_t length, std::int64_t columns) {
+  std::int64_t steps = 64;
+  while (columns * (length / steps) > 262144 && steps < 1024) steps *= 2;
+  return steps;
+}
+constexpr std::int64_t piece_count(std::int64_t length, std::int64_t columns) {
+  const std::int64_t piece = piece_length(length, columns);
+  return (length + piece - 1) / piece;
+}
+
+/// The three passes. `Launcher::run<Kernel>(blocks, shared_floats, arguments)` is the emulator's or the
+/// GPU's.
+template <class Launcher, ScanProblem Problem>
+void scan_pieces(Launcher& launcher, const Problem& x, typename Problem::value_type* aggregates) {
+  const PieceArguments<Problem> arguments{x, piece_length(x.length, x.columns),
+                                          piece_count(x.length, x.columns), aggregates};
+  const std::int64_t items = x.columns * arguments.pieces;
+  launcher.template run<PieceAggregateKernel<Problem>>(ColumnKernelShape::blocks(items), 0, arguments);
+  launcher.template run<PieceCarryKernel<Problem>>(ColumnKernelShape::blocks(x.columns), 0, arguments);
+  launcher.template run<PieceApplyKernel<Problem>>(ColumnKernelShape::blocks(items), 0, arguments);
+}
+
+}  // namespace sdlora::detail
