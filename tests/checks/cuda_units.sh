@@ -1,5 +1,5 @@
 # CUDA units that no target builds: the headers of tensor/ and scan/ compile as host code of one, and the benchmark of
-# bench/gpu.sh compiles, instantiations included. Its machine code, a minute's work, is left to a machine with a GPU.
+# bench/gpu.sh and README's program compile, instantiations included. Its machine code, a minute's work, is left to a machine with a GPU.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
@@ -13,6 +13,13 @@ for folder in tensor scan; do
   printf '#include <sdlora/%s.hpp>\nint main() { return 0; }\n' "$folder" >"$scratch/$folder.cu"
   units+=("$scratch/$folder.cu")
 done
+rm -f "$scratch"/readme*.cu
+awk -v folder="$scratch" '
+  /^```cuda$/ { file = folder "/readme" ++count ".cu"; next }
+  /^```/ { file = "" }
+  file { print > file }' README.md
+[[ -f $scratch/readme1.cu ]] || problem "README.md: no program between \`\`\`cuda and \`\`\`; show one"
+units+=("$scratch"/readme*.cu)
 running=()
 for unit in "${units[@]}"; do
   "$nvcc" "${options[@]}" "${reads_only[@]}" -c "$unit" -o "$scratch/$(basename "$unit" .cu).o" &

@@ -1,5 +1,5 @@
-# Registers and spills of the main scan kernels (16 states, gate, all gradients; float and bfloat16) for sm_80 and
-# sm_90, against limits just above what was measured with CUDA 13.0. Registers decide how many blocks share a
+# Registers and spills of the main scan kernels (16 states, gate, all gradients; float and bfloat16) and of those that
+# scan columns of given a and b, for sm_80 and sm_90, against limits just above what was measured with CUDA 13.0. Registers decide how many blocks share a
 # multiprocessor; spills cost memory traffic in the innermost loop.
 source "$(dirname "$0")/common.sh"
 
@@ -7,6 +7,7 @@ nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 [[ -x $nvcc ]] || skip "no nvcc"
 cat >"$scratch/kernels.cu" <<'CODE'
 #include <sdlora/scan/cuda/selective_scan.cuh>
+#include <sdlora/scan/detail/kernel_columns.hpp>
 using namespace sdlora;
 template <class IO>
 void use(detail::ScanLauncher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& in,
@@ -19,6 +20,13 @@ template void use(detail::ScanLauncher&, const KernelScanPlan&, const KernelScan
                   const KernelScanOutputs<float>&, const KernelScanGradients<float>&, float*);
 template void use(detail::ScanLauncher&, const KernelScanPlan&, const KernelScanInputs<BFloat16>&,
                   const KernelScanOutputs<BFloat16>&, const KernelScanGradients<BFloat16>&, float*);
+template <class Problem>
+void use_columns(detail::ScanLauncher& launcher, const Problem& x, typename Problem::value_type* aggregates) {
+  launcher.run<detail::ColumnKernel<Problem>>(1, 0, x);
+  detail::scan_pieces(launcher, x, aggregates);
+}
+template void use_columns(detail::ScanLauncher&, const LinearScanProblem<float>&, LinearStep<float>*);
+template void use_columns(detail::ScanLauncher&, const LinearGradientProblem<BFloat16>&, LinearStep<float>*);
 CODE
 
 allowed() {  # KERNEL.IO.ARCHITECTURE → registers, bytes of spill stores
@@ -33,6 +41,8 @@ allowed() {  # KERNEL.IO.ARCHITECTURE → registers, bytes of spill stores
     Aggregate.float.80) echo "96 16" ;;
     Aggregate.*) echo "96 0" ;;
     BackwardAggregate.*) echo "96 0" ;;
+    PieceCarry.*) echo "80 0" ;;
+    Column.* | Piece*) echo "64 0" ;;
     Carry.*.80) echo "40 0" ;;
     Carry.* | Sum.*) echo "32 0" ;;
     *) echo "0 0" ;;
@@ -50,7 +60,7 @@ for architecture in 80 90; do
   while IFS= read -r line; do
     case $line in
       *"Compiling entry function"*)
-        kernel=$(grep -oE '(Forward|BackwardAggregate|Backward|Carry|Sum)Kernel' <<<"$line" | head -n 1)
+        kernel=$(grep -oE '(Forward|BackwardAggregate|Backward|PieceAggregate|PieceApply|PieceCarry|Column|Carry|Sum)Kernel' <<<"$line" | head -n 1)
         kernel=${kernel%Kernel}
         # ForwardKernel<IO, States, Lanes, Gate, Softplus, Aggregate>, as mangled names have it.
         [[ $kernel != Forward || $line != *Lb1ELb1ELb1EE* ]] || kernel=Aggregate
@@ -71,6 +81,6 @@ for architecture in 80 90; do
     esac
   done <"$log"
 done
-# Four scan kernels and a sum for each type, two carries: on each architecture.
-((count == 24)) || problem "$count kernels were reported, 24 were expected"
+# Four scan kernels, a sum and four kernels of columns for each type, two carries: on each architecture.
+((count == 40)) || problem "$count kernels were reported, 40 were expected"
 finish "$count kernels"

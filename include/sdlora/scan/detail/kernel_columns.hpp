@@ -10,14 +10,14 @@ namespace sdlora::detail {
 /// Composes the steps [begin, end) of column c with `state`; `done(t, state)` follows each. The loads of
 /// several steps are under way before the first is needed: stores between them would hold them back, since
 /// the result may be the memory of what is read.
-template <ScanProblem Problem, class Done>
-constexpr void walk_column(const Problem& x, std::int64_t c, std::int64_t begin, std::int64_t end,
-                           typename Problem::value_type& state, const Done& done) {
+template <class Steps, class V, class Done>
+constexpr void walk_column(const Steps& x, std::int64_t c, std::int64_t begin, std::int64_t end, V& state,
+                           const Done& done) {
   constexpr int ahead = 8;
   const auto op = x.op();
   std::int64_t t = begin;
   for (; t + ahead <= end; t += ahead) {
-    typename Problem::value_type steps[ahead];
+    V steps[ahead];
     unroll<ahead>([&](auto i) { steps[i] = x.step(t + i, c); });
     unroll<ahead>([&](auto i) {
       state = op(state, steps[i]);
@@ -102,18 +102,23 @@ template <ScanProblem Problem>
 struct PieceCarryKernel : ColumnKernelShape {
   using Arguments = PieceArguments<Problem>;
 
+  /// The aggregates of a column as its steps.
+  struct Aggregates {
+    const Arguments& arguments;
+    constexpr auto op() const { return arguments.x.op(); }
+    constexpr auto step(std::int64_t k, std::int64_t c) const {
+      return arguments.aggregates[k * arguments.x.columns + c];
+    }
+  };
+
   template <class Block>
   static constexpr void run(Block& block, const Arguments& arguments) {
     const Problem& x = arguments.x;
     const std::int64_t c = item_of(block);
     if (c >= x.columns) return;
-    const auto op = x.op();
     auto state = arguments.aggregates[c];
-    for (std::int64_t k = 1; k < arguments.pieces; ++k) {
-      auto& aggregate = arguments.aggregates[k * x.columns + c];
-      state = op(state, aggregate);
-      aggregate = state;
-    }
+    walk_column(Aggregates{arguments}, c, 1, arguments.pieces, state,
+                [&](std::int64_t k, const auto& s) { arguments.aggregates[k * x.columns + c] = s; });
   }
 };
 
