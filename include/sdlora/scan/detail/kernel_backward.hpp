@@ -2,6 +2,7 @@
 
 #include "kernel_arguments.hpp"
 #include "kernel_arithmetic.hpp"
+#include "kernel_backward_tile.hpp"
 #include "kernel_backward_walk.hpp"
 #include "kernel_channel_sums.hpp"
 
@@ -60,8 +61,8 @@ struct BackwardKernel {
   static constexpr int warp_positions = warp_channels * chunk;
   static constexpr int positions = (warp_positions + 31) / 32;  // of one thread
 
-  static constexpr int tile_values = chunk * 2 * padded_states;
-  static constexpr int staged_values = (tile_values + threads - 1) / threads;
+  using Tile = BackwardTile<IO, threads, chunk, padded_states>;
+  static constexpr int tile_values = Tile::values;
   static constexpr int tile_floats = tile_values * copies;
   static constexpr int partial_floats = wants_BC ? warps * tile_values : 0;
   static constexpr int prepared_floats = warps * warp_positions * 4;
@@ -85,9 +86,6 @@ struct BackwardKernel {
 
   struct Raw {
     IO u[positions], dt[positions], z[positions], d_out[positions];
-  };
-  struct Staged {
-    IO value[staged_values];
   };
 
   static constexpr const IO* at(const MatrixView<const IO>& matrix, Position row, int column) {
@@ -190,66 +188,21 @@ struct BackwardKernel {
         if constexpr (Gate) z += step_stride * in.z.stride;
       });
     };
-    // Value k of a thread in a tile of (step, B or C, state). Where a row of B and C is no longer than a
-    // block, state and matrix are the same for all k.
-    constexpr bool fixed_column = threads % (2 * padded_states) == 0;
-    auto tile_state = [&](int k) { return (thread + (fixed_column ? 0 : k * threads)) % padded_states; };
-    auto tile_is_c = [&](int k) {
-      return ((thread + (fixed_column ? 0 : k * threads)) / padded_states) % 2 == 1;
-    };
-    auto tile_step = [&](int k) {
-      if constexpr (fixed_column) {
-        return thread / (2 * padded_states) + k * (threads / (2 * padded_states));
-      } else {
-        return (thread + k * threads) / (2 * padded_states);
-      }
-    };
-    auto load_tile = [&](const Item& item, Staged& staged) {
+    auto load_tile = [&](const Item& item, typename Tile::Staged& staged) {
       const Position row0 = item.base + item.sub * chunk;
-      const int count = steps_of(row0);
-      unroll<staged_values>([&](auto k) {
-        const int n = tile_state(k);
-        const int step = tile_step(k);
-        staged.value[k] = IO(0.0F);
-        if (step < count && n < in.states) {
-          staged.value[k] = tile_is_c(k) ? *at(in.C, row0 + step, n) : *at(in.B, row0 + step, n);
-        }
-      });
-    };
-    auto store_tile = [&](int buffer, const Staged& staged) {
-      const auto tile = shared.from(tiles_at + buffer * tile_floats);
-      unroll<staged_values>([&](auto k) {
-        const int i = thread + k * threads;
-        if (i < tile_values) {
-          const int n = i % padded_states;
-          const int at_row = (i / padded_states) * copies * padded_states;
-          const float value = static_cast<float>(staged.value[k]);
-          unroll<copies>(
-              [&](auto c) { tile.store(at_row + c * padded_states + (n ^ (c * copy_step)), value); });
-        }
-      });
+      Tile::load(thread, in, row0, steps_of(row0), staged);
     };
     auto add_up_partials = [&](int buffer, Position row0) {
       if constexpr (wants_BC) {
-        const auto partials = shared.from(partials_at + buffer * partial_floats);
-        const int count = steps_of(row0);
-        const Position first_row = segment.group * in.rows + row0;
-        unroll<staged_values>([&](auto k) {
-          const int n = tile_state(k);
-          const int step = tile_step(k);
-          const bool is_c = tile_is_c(k);
-          if (step < count && n < in.states && wants(is_c ? GradientBit::C : GradientBit::B)) {
-            float sum = 0.0F;
-            unroll<warps>([&](auto w) { sum += partials.load(w * tile_values + thread + k * threads); });
-            (is_c ? x.d_C_partials : x.d_B_partials)[(first_row + step) * in.states + n] = sum;
-          }
-        });
+        Tile::template add_up<warps, wants(GradientBit::B), wants(GradientBit::C)>(
+            thread, shared.from(partials_at + buffer * partial_floats), steps_of(row0),
+            segment.group * in.rows + row0, in.states, x.d_B_partials, x.d_C_partials);
       }
     };
 
     Item item{segment.begin, 0, false, segment.begin < segment.end};
     Raw raw{};
-    Staged staged{};
+    typename Tile::Staged staged{};
     if (item.valid) {
       const Position ranges = (segment.end - segment.begin + interval - 1) / interval;
       item = Walk::first_item(segment.begin + (ranges - 1) * interval, segment.end, interval);
@@ -263,7 +216,7 @@ struct BackwardKernel {
     int buffer = 0;
 
     while (item.valid) {
-      store_tile(buffer, staged);
+      Tile::template store<copies, copy_step>(thread, shared.from(tiles_at + buffer * tile_floats), staged);
       float slope[positions];
       float gate_slope[positions];  // ∂out/∂z·1/y
       const Position row0 = item.base + item.sub * chunk;
