@@ -8,7 +8,13 @@ options=(-std=c++20 -arch=sm_90 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude
          -Werror=all-warnings)
 reads_only=()
 if "$nvcc" --help | grep -e --fdevice-syntax-only >/dev/null; then reads_only=(-fdevice-syntax-only); fi
-units=(bench/gpu/*.cu)
+units=()
+without=""
+if "$CXX" -E "${dependencies[@]}" -x c++ - <<<'#include <benchmark/benchmark.h>' >/dev/null 2>&1; then
+  units+=(bench/gpu/*.cu)
+else
+  without=", without bench/gpu: Google Benchmark is not here (Debian: libbenchmark-dev)"
+fi
 for folder in tensor scan; do
   printf '#include <sdlora/%s.hpp>\nint main() { return 0; }\n' "$folder" >"$scratch/$folder.cu"
   units+=("$scratch/$folder.cu")
@@ -21,4 +27,4 @@ done
 for i in "${!units[@]}"; do
   wait "${running[i]}" || problem "${units[i]} does not compile without warnings under nvcc"
 done
-finish "${#units[@]} units"
+finish "${#units[@]} units$without"

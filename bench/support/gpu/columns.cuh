@@ -1,0 +1,99 @@
+#pragma once
+
+// The menu of linear scans on the GPU: recurrences of given a and b.
+
+#include "suite.cuh"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <sdlora/scan/cuda/linear_scan.cuh>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace gpu_suite {
+
+/// The matrices of one shape in device memory.
+template <class T>
+struct Columns {
+  Shape shape;
+  Memory<T> a, b, h;
+
+  explicit Columns(const Shape& shape_) : shape(shape_), a(size(shape_)), b(size(shape_)), h(size(shape_)) {
+    fill(a, 0.5F, 1, 1);
+    fill(b, -1, 1, 2);
+  }
+
+ private:
+  static std::size_t size(const Shape& shape) { return static_cast<std::size_t>(shape.elements()); }
+};
+
+/// Each policy is measured in the layout that it is made for: (L, columns) where neighbouring threads take
+/// neighbouring columns, else (columns, L).
+template <class Policy>
+inline constexpr bool by_columns =
+    std::is_same_v<Policy, CudaThreadPerChannel> || std::is_same_v<Policy, CudaSplitTime>;
+
+/// What the menu offers: the place to say that a policy also goes backward, or takes double or BFloat16.
+template <class Policy, class T, Direction Way>
+inline constexpr bool is_offered = std::is_same_v<T, float> && Way == Direction::forward;
+
+/// Adds one policy on one shape, where the menu offers that.
+template <class Policy, class T, Direction Way>
+void add_columns(Suite& suite, const Shape& shape) {
+  if constexpr (is_offered<Policy, T, Way>) {
+    const std::string name = variant_name("columns", Policy::name, Way, scalar_name<T>(), shape);
+    suite.add(name, [shape](benchmark::State& state) {
+      auto& data = Kept::get<Columns<T>>("columns/" + std::string(scalar_name<T>()) + shape.text(),
+                                         [&] { return std::make_shared<Columns<T>>(shape); });
+      const std::int64_t columns = shape.columns();
+      const double elements = static_cast<double>(shape.elements());
+      CudaLinearScan x{data.a.get(), data.b.get(), data.h.get(), shape.L, columns, 1, shape.L, nullptr};
+      if (by_columns<Policy>) {
+        x.time_stride = columns;
+        x.column_stride = 1;
+      }
+      state.SetLabel(by_columns<Policy> ? "(L, columns)" : "(columns, L)");
+      const std::size_t bytes = Policy::workspace_bytes(x);
+      const Memory<char> workspace(bytes);
+      // a and b are read and h is written; backward two more: what comes in and what goes out.
+      constexpr double matrices = Way == Direction::forward ? 3 : 5;
+      measure(state, {.elements = elements, .bytes = matrices * elements * sizeof(T)},
+              [&] { cuda_linear_scan(Policy{}, nullptr, x, workspace.get(), bytes); });
+    });
+  }
+}
+
+/// The shapes of the menu: one sequence each, for a scan of more has only more columns.
+template <class T>
+std::vector<Shape> column_shapes(const Suite& suite) {
+  std::vector<Shape> shapes{{1, 2048, 65536, 1}};
+  if (!suite.all()) return shapes;
+  shapes.push_back({1, 128, 1048576, 1});
+  shapes.push_back({1, 65536, 256, 1});
+  if (!std::is_same_v<T, float>) return shapes;
+  for (const std::int64_t L : {128, 512, 2048, 8192, 65536}) {
+    for (const std::int64_t D : {1, 64, 1536}) {
+      const Shape shape{1, L, D, 16};
+      if (shape.elements() <= std::int64_t{1} << 27U) shapes.push_back(shape);
+    }
+  }
+  return shapes;
+}
+
+/// Adds the whole menu with values of type T, all policies of a shape one after another.
+template <class T>
+void add_menu(Suite& suite) {
+  for (const Shape& shape : column_shapes<T>(suite)) {
+    for_each_cuda_scan(
+        [&](auto policy) { add_columns<decltype(policy), T, Direction::forward>(suite, shape); });
+    for_each_cuda_scan(
+        [&](auto policy) { add_columns<decltype(policy), T, Direction::backward>(suite, shape); });
+  }
+}
+
+}  // namespace gpu_suite
