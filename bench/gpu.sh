@@ -38,7 +38,7 @@ if [[ ${1:-} == pack ]]; then
   compgen -G "$deps/lib/libbenchmark.*" >/dev/null || missing+=(libbenchmark-dev)
   echo "$(du -sh "$deps" | cut -f1) in $deps, libraries for $(uname -m)"
   if ((${#missing[@]})); then
-    printf 'bench/gpu.sh: the pack lacks what comes with %s; install it and pack again\n' "${missing[@]}" >&2
+    printf 'bench/gpu.sh: the pack lacks what comes with %s; install it and pack again\n' "${missing[@]}" | sort -u >&2
     exit 1
   fi
   exit 0
