@@ -75,6 +75,8 @@ int main(int argc, char** argv) {
     add_all_fused(suite);
     add_library_scans(suite);
     add_menu<float>(suite);
+    add_menu<double>(suite);
+    add_menu<BFloat16>(suite);
     describe_device();
     scan_suite::ProgressReporter progress(suite.size());
     benchmark::RunSpecifiedBenchmarks(&progress);
