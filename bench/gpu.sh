@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Builds, tests, checks and times the GPU parts on a machine with a GPU and no network, in under ten minutes.
 #
-#   bench/gpu.sh pack                 before leaving: gathers header dependencies in build/gpu-deps
-#   bench/gpu.sh [--out DIR] [--quick] [--no-sanitizer] [--profile]
+#   bench/gpu.sh pack                 before leaving: gathers dependencies in build/gpu-deps
+#   bench/gpu.sh [--out DIR] [--quick] [--bench-only] [--no-sanitizer] [--profile] [--filter=REGEX]
+#                [--min-time=SECONDS]
+#
+#   --quick        a selection of shapes
+#   --bench-only   neither tests nor sanitizers, and no copy in docs/results
+#   --filter       only the variants whose names match
+#   --min-time     seconds that each variant runs at the least (0.05)
 #
 # Writes gpu-<device>.md, gpu-<device>.json and the logs to DIR (default $OUT, else build/gpu), and the page to
 # docs/results. Packages are taken from build/gpu-deps where that exists, else from the system.
@@ -12,28 +18,46 @@ deps=build/gpu-deps
 
 if [[ ${1:-} == pack ]]; then
   rm -rf "$deps"
-  mkdir -p "$deps/include"
-  for package in doctest eigen3 xsimd nlohmann benchmark; do
+  mkdir -p "$deps/include" "$deps/lib"
+  missing=()
+  for package in doctest:doctest-dev eigen3:libeigen3-dev xsimd:libxsimd-dev nlohmann:nlohmann-json3-dev \
+    benchmark:libbenchmark-dev; do
     for place in /usr/include /usr/local/include; do
-      if [[ -d $place/$package ]]; then
-        cp -rL "$place/$package" "$deps/include/"
-        break
+      if [[ -d $place/${package%%:*} ]]; then
+        cp -rL "$place/${package%%:*}" "$deps/include/"
+        continue 2
       fi
     done
+    missing+=("${package##*:}")
   done
   rm -rf "$deps/include/eigen3/unsupported"
-  du -sh "$deps" | cut -f1
+  # Google Benchmark is more than headers. Copies instead of links, which not every way of copying keeps.
+  for library in /usr/lib/*/libbenchmark.{a,so*} /usr/lib/libbenchmark.{a,so*} /usr/local/lib/libbenchmark.{a,so*}; do
+    [[ ! -e $library ]] || cp -L "$library" "$deps/lib/"
+  done
+  compgen -G "$deps/lib/libbenchmark.*" >/dev/null || missing+=(libbenchmark-dev)
+  echo "$(du -sh "$deps" | cut -f1) in $deps, libraries for $(uname -m)"
+  if ((${#missing[@]})); then
+    printf 'bench/gpu.sh: the pack lacks what comes with %s; install it and pack again\n' "${missing[@]}" | sort -u >&2
+    exit 1
+  fi
   exit 0
 fi
 
 out=${OUT:-build/gpu}
-quick=""
+selection=all
+bench_only=""
+filter=.
+min_time=0.05
 sanitizer=yes
 profile=""
 while (( $# )); do
   case $1 in
     --out) out=$2; shift ;;
-    --quick) quick=--quick ;;
+    --quick) selection=quick ;;
+    --bench-only) bench_only=yes ;;
+    --filter=*) filter=${1#*=} ;;
+    --min-time=*) min_time=${1#*=} ;;
     --no-sanitizer) sanitizer="" ;;
     --profile) profile=yes ;;
     *) echo "bench/gpu.sh: unknown argument $1" >&2; exit 2 ;;
@@ -46,8 +70,8 @@ started=$SECONDS
 say() { printf '[%3d s] %s\n' $((SECONDS - started)) "$*"; }
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-if [[ ! -x $nvcc ]]; then echo "skipped: no nvcc"; exit 77; fi
 if ! nvidia-smi -L >/dev/null 2>&1; then echo "skipped: no device"; exit 77; fi
+if [[ ! -x $nvcc ]]; then echo "skipped: no nvcc"; exit 77; fi
 device=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
 name=$(tr 'A-Z ' 'a-z-' <<<"$device" | tr -cd 'a-z0-9-' | sed 's/^nvidia-//')
@@ -56,6 +80,18 @@ say "$device, compute capability $capability"
 flags=(-std=c++20 -O3 --expt-relaxed-constexpr -arch="sm_$capability" -lineinfo -Iinclude -Itests)
 if [[ -d $deps/include ]]; then flags+=(-isystem "$deps/include" -isystem "$deps/include/eigen3"); fi
 flags+=(-isystem /usr/include/eigen3)
+has_benchmark=""
+for place in "$deps" /usr /usr/local; do [[ ! -f $place/include/benchmark/benchmark.h ]] || has_benchmark=yes; done
+if [[ -z $has_benchmark ]]; then
+  echo "bench/gpu.sh: Google Benchmark is not here; take build/gpu-deps along, which bench/gpu.sh pack makes where" \
+    "libbenchmark-dev is installed" >&2
+  exit 1
+fi
+libraries=(-lbenchmark)
+if compgen -G "$deps/lib/libbenchmark.*" >/dev/null; then
+  # Found beside the program, wherever the working tree lies.
+  libraries=(-L"$deps/lib" -lbenchmark -Xlinker -rpath,'$ORIGIN/../gpu-deps/lib')
+fi
 
 objects=()
 jobs=()
@@ -65,14 +101,22 @@ compile() {  # OBJECT SOURCE [OPTIONS…]
   "$nvcc" "${flags[@]}" -c "$@" -o "$object" >"$object.log" 2>&1 &
   jobs+=("$!:$object")
 }
-for source in tests/cuda/*.cu; do
+if [[ -z $bench_only ]]; then
+  for source in tests/cuda/*.cu; do
+    object=$work/$(basename "$source" .cu).o
+    objects+=("$object")
+    compile "$object" "$source" -DSDLORA_TEST_ALL_STATES
+  done
+  objects+=("$work/main.o")
+  compile "$work/main.o" -x cu tests/main.cpp
+fi
+bench_objects=()
+for source in bench/gpu/*.cu; do
   object=$work/$(basename "$source" .cu).o
-  objects+=("$object")
-  compile "$object" "$source" -DSDLORA_TEST_ALL_STATES
+  bench_objects+=("$object")
+  compile "$object" "$source"
 done
-objects+=("$work/main.o")
-compile "$work/main.o" -x cu tests/main.cpp
-compile "$work/bench.o" bench/gpu/scan.cu
+compile "$work/scan_report.o" bench/scan_report.cpp
 failed=""
 for job in "${jobs[@]}"; do
   if ! wait "${job%%:*}"; then
@@ -82,19 +126,37 @@ for job in "${jobs[@]}"; do
   fi
 done
 [[ -z $failed ]] || exit 1
-"$nvcc" -arch="sm_$capability" "${objects[@]}" -o "$work/test_cuda"
-"$nvcc" -arch="sm_$capability" "$work/bench.o" -o "$work/bench_scan"
+[[ -n $bench_only ]] || "$nvcc" -arch="sm_$capability" "${objects[@]}" -o "$work/test_cuda"
+"$nvcc" "$work/scan_report.o" -o "$work/scan_report"
+if ! "$nvcc" -arch="sm_$capability" "${bench_objects[@]}" "${libraries[@]}" -o "$work/scan_variants_cuda" \
+  >"$work/link.log" 2>&1; then
+  cat "$work/link.log"
+  echo "bench/gpu.sh: Google Benchmark cannot be linked; take build/gpu-deps along (bench/gpu.sh pack, on a machine" \
+    "with libbenchmark-dev and the processor of this one)"
+  exit 1
+fi
 say "built"
 
 status=0
 set -o pipefail
-if timeout 150 "$work/test_cuda" >"$out/tests.log" 2>&1; then say "tests pass"; else status=1; say "TESTS FAIL"; fi
-tail -n 4 "$out/tests.log"
-((status == 0)) || head -c 3000 "$out/tests.log"
+verdict_tests="not run"
+if [[ -z $bench_only ]]; then
+  if timeout 150 "$work/test_cuda" >"$out/tests.log" 2>&1; then
+    verdict_tests=pass
+    say "tests pass"
+    tail -n 4 "$out/tests.log"
+  else
+    status=1
+    verdict_tests="see the log"
+    say "TESTS FAIL"
+    tail -n 4 "$out/tests.log"
+    head -c 3000 "$out/tests.log"
+  fi
+fi
 
 verdict_memcheck="not run"
 verdict_racecheck="not run"
-if [[ -n $sanitizer ]] && command -v compute-sanitizer >/dev/null; then
+if [[ -n $sanitizer && -z $bench_only ]] && command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     verdict=clean
     timeout 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$work/test_cuda" \
@@ -108,25 +170,43 @@ fi
 if [[ -n $profile ]] && command -v ncu >/dev/null; then
   timeout 120 ncu --clock-control none --kernel-name regex:run_kernel --launch-count 12 \
     --section SpeedOfLight --section Occupancy --section WarpStateStats --section InstructionStats --section LaunchStats \
-    "$work/bench_scan" "$work/ignored.json" "$work/ignored.md" --quick >"$out/profile.log" 2>&1 || true
+    "$work/scan_variants_cuda" --benchmark_filter=selective/fused >"$out/profile.log" 2>&1 || true
   say "profiled"
 fi
 
+# The program ends by itself in what is left of ten minutes, with a complete file.
+limit=$((540 - (SECONDS - started)))
+((limit <= 300)) || limit=300
+((limit >= 60)) || limit=60
+results=$out/gpu-$name.json
 page=$out/gpu-$name.md
-if timeout 300 "$work/bench_scan" "$out/gpu-$name.json" "$page" $quick 2>&1 | tee "$out/bench.log"; then
+rm -f "$results" "$page"
+if ! timeout $((limit + 30)) "$work/scan_variants_cuda" --selection="$selection" --time-limit="$limit" \
+  --benchmark_filter="$filter" --benchmark_min_time="$min_time" \
+  --benchmark_out="$results" --benchmark_out_format=json 2>&1 | tee "$out/bench.log"; then
+  status=1
+  say "THE BENCHMARK FAILED"
+fi
+if ((status == 0)) && [[ ! -s $results ]]; then
+  say "no variant's name matches $filter"
+  exit 0
+fi
+if "$work/scan_report" "$results" "$out"; then
   {
-    printf '\n## Checks of the same run\n\n'
+    printf '## Checks of the same run\n\n'
     printf 'Tests: %s. compute-sanitizer memcheck: %s, racecheck: %s. Driver %s, %s.\n\n' \
-      "$([[ $status == 0 ]] && echo pass || echo "see the log")" "$verdict_memcheck" "$verdict_racecheck" \
+      "$verdict_tests" "$verdict_memcheck" "$verdict_racecheck" \
       "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1)" \
       "$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p')"
     printf 'Made by `bench/gpu.sh`.\n'
   } >>"$page"
-  mkdir -p docs/results
-  cp "$page" "docs/results/gpu-$name.md"
+  if [[ -z $bench_only ]]; then
+    mkdir -p docs/results
+    cp "$page" "docs/results/gpu-$name.md"
+  fi
+  say "done: $page"
 else
   status=1
-  say "THE BENCHMARK FAILED"
+  say "NO PAGE COULD BE MADE of $results"
 fi
-say "done: $page"
 exit $status

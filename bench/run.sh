@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the benchmarks of the CPU and makes a page of tables and plots of them. `./run bench` builds the
-# programs first and then calls this.
+# Runs the benchmarks of the CPU, and of the GPU where there is one, and makes pages of tables and plots of them.
+# `./run bench` builds the programs first and then calls this.
 #
 #   bench/run.sh [--all] [--peers] [--filter=REGEX] [--min-time=SECONDS]
 #
@@ -90,5 +90,26 @@ if [[ $peers == yes ]]; then
   fi
 fi
 
+# A page of an earlier run would pass for one of this.
+rm -f "$out"/gpu-*.md
+status=0
+gpu_lacks=""
+if ! nvidia-smi -L >/dev/null 2>&1; then gpu_lacks="no device"
+elif ! command -v nvcc >/dev/null && [[ ! -x /usr/local/cuda/bin/nvcc ]]; then gpu_lacks="no nvcc"
+fi
+if [[ -n $gpu_lacks ]]; then
+  say "== the GPU's scan variants are left out: $gpu_lacks"
+else
+  say "== scan variants of the GPU ($selection selection)"
+  gpu_options=(--bench-only --out "$out" --filter="$filter" --min-time="$min_time")
+  [[ $selection == all ]] || gpu_options+=(--quick)
+  if ! bash bench/gpu.sh "${gpu_options[@]}" >&2; then
+    status=1
+    say "bench/run.sh: the GPU's scan variants failed; $out/bench.log has what they said"
+  fi
+fi
+
 cat "$out/scan_variants.md"
+for page in "$out"/gpu-*.md; do [[ ! -e $page ]] || { echo; cat "$page"; }; done
 say "== done in $(( SECONDS - begun )) s: $out/scan_variants.md, its JSON, and plots beside it"
+exit $status

@@ -40,37 +40,6 @@ struct MatrixProduct {
   static constexpr value_type identity() { return {}; }
 };
 
-/// Google Benchmark's table with the place of each line among all.
-class ProgressReporter : public benchmark::ConsoleReporter {
- public:
-  explicit ProgressReporter(std::size_t count) : ConsoleReporter(OO_Tabular), count_(count) {}
-
-  void ReportRuns(const std::vector<Run>& runs) override {
-    if (!runs.empty() && runs.front().benchmark_name() != last_) {
-      last_ = runs.front().benchmark_name();
-      ++done_;
-    }
-    std::fprintf(stderr, "[%zu/%zu] ", done_, count_);
-    for (const Run& run : runs) {
-      if (run.error_occurred) {
-        std::fprintf(stderr, "%s: %s\n", run.benchmark_name().c_str(), run.error_message.c_str());
-        continue;
-      }
-      const auto value = [&](const char* name) {
-        const auto found = run.counters.find(name);
-        return found == run.counters.end() ? 0.0 : static_cast<double>(found->second);
-      };
-      std::fprintf(stderr, "%s: %.4g ns/element, %.3g GB/s, %.2f of copy, %.3f of the bare loop\n",
-                   run.benchmark_name().c_str(), value("best_ns_per_element"), value("GB_per_s"),
-                   value("of_copy"), value("of_bare"));
-    }
-  }
-
- private:
-  std::size_t count_, done_ = 0;
-  std::string last_;
-};
-
 /// One run of the fused selective scan, after one that wakes the threads; its arrays are kept for the next
 /// one of the same shape.
 double selective_seconds(const scan_suite::Shape& shape, bool backward) {
@@ -143,20 +112,13 @@ int serve() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  scan_suite::Selection selection = scan_suite::Selection::quick;
-  std::vector<char*> arguments;
-  for (int i = 0; i < argc; ++i) {
-    const std::string_view argument = argv[i];
+  std::vector<char*> arguments(argv, argv + argc);
+  for (const std::string_view argument : arguments) {
     if (argument == "--serve") return serve();
-    if (argument == "--selection=all") {
-      selection = scan_suite::Selection::all;
-    } else if (argument != "--selection=quick") {
-      arguments.push_back(argv[i]);
-    }
   }
-  int count = static_cast<int>(arguments.size());
-  benchmark::Initialize(&count, arguments.data());
-  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+  scan_suite::Selection selection{};
+  if (!scan_suite::take_selection(arguments, selection)) return 1;
+  if (!scan_suite::take_benchmark_options(arguments)) return 1;
 
   scan_suite::Suite suite(selection);
   ColumnPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
@@ -170,7 +132,7 @@ int main(int argc, char** argv) {
     return MatrixProduct::value_type{{1 - angle * angle / 2, angle, -angle, 1 - angle * angle / 2}};
   });
 
-  ProgressReporter progress(suite.register_all());
+  scan_suite::ProgressReporter progress(suite.register_all());
   benchmark::RunSpecifiedBenchmarks(&progress);
   benchmark::Shutdown();
   return 0;

@@ -6,6 +6,8 @@
 //   suite.add_policy<MyScan>();                        // a scan policy, over all selected shapes
 //   suite.add_operator<MyOperator>("name", make);      // an operator, through all policies that take any
 
+#include "program.hpp"
+
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -323,9 +325,6 @@ void fused(benchmark::State& state, const Shape& shape, bool backwards) {
     measure<T>(state, shape, elements, rows * (4 * D + 2 * states), [&] { x.run_forward(); });
   }
 }
-
-/// Which shapes a policy is measured on.
-enum class Selection { quick, all };
 
 class Suite {
  public:

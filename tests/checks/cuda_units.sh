@@ -1,5 +1,6 @@
 # CUDA units that no target builds: the headers of tensor/ and scan/ compile as host code of one, and the benchmark of
-# bench/gpu.sh and README's program compile, instantiations included. Its machine code, a minute's work, is left to a machine with a GPU.
+# bench/gpu.sh and README's program compile, instantiations included. Their machine code, minutes of work, is left to a
+# machine with a GPU.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
@@ -8,11 +9,18 @@ options=(-std=c++20 -arch=sm_90 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude
          -Werror=all-warnings)
 reads_only=()
 if "$nvcc" --help | grep -e --fdevice-syntax-only >/dev/null; then reads_only=(-fdevice-syntax-only); fi
-units=(bench/gpu/*.cu)
-for folder in tensor scan; do
-  printf '#include <sdlora/%s.hpp>\nint main() { return 0; }\n' "$folder" >"$scratch/$folder.cu"
-  units+=("$scratch/$folder.cu")
-done
+units=()
+without=""
+if "$CXX" -E "${dependencies[@]}" -x c++ - <<<'#include <benchmark/benchmark.h>' >/dev/null 2>&1; then
+  for unit in bench/gpu/*.cu; do
+    # The others of the menu are this one with another type.
+    [[ $unit == */menu_* && $unit != */menu_bfloat16.cu ]] || units+=("$unit")
+  done
+else
+  without=", without bench/gpu: Google Benchmark is not here (Debian: libbenchmark-dev)"
+fi
+printf '#include <sdlora/%s.hpp>\n' tensor scan >"$scratch/host.cu"
+units+=("$scratch/host.cu")
 rm -f "$scratch"/readme*.cu
 awk -v folder="$scratch" '
   /^```cuda$/ { file = folder "/readme" ++count ".cu"; next }
@@ -28,4 +36,4 @@ done
 for i in "${!units[@]}"; do
   wait "${running[i]}" || problem "${units[i]} does not compile without warnings under nvcc"
 done
-finish "${#units[@]} units"
+finish "${#units[@]} units$without"

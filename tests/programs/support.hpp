@@ -32,13 +32,19 @@ struct Result {
   std::string err;
 };
 
+/// Examples, and the programs of bench/ that are no benchmarks.
+inline std::string path_of(const std::string& name) {
+  const std::string build = SDLORA_BUILD_DIR, bench = build + "/bench/" + name;
+  return std::filesystem::exists(bench) ? bench : build + "/examples/" + name;
+}
+
 /// One running program, its output going to files of `folder`.
 class Running {
  public:
   Running(const std::string& name, const Arguments& arguments, const test::Folder& folder,
           const std::string& out = "")
       : out_(out.empty() ? folder / "stdout" : std::filesystem::path(out)), err_(folder / "stderr") {
-    std::vector<std::string> texts{std::string(SDLORA_BUILD_DIR) + "/examples/" + name};
+    std::vector<std::string> texts{path_of(name)};
     texts.insert(texts.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& text : texts) argv.push_back(text.data());

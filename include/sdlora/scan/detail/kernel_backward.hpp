@@ -61,7 +61,7 @@ struct BackwardKernel {
   static constexpr int warp_positions = warp_channels * chunk;
   static constexpr int positions = (warp_positions + 31) / 32;  // of one thread
 
-  using Tile = BackwardTile<IO, threads, chunk, padded_states>;
+  using Tile = BackwardKernelTile<IO, threads, chunk, padded_states>;
   static constexpr int tile_values = Tile::values;
   static constexpr int tile_floats = tile_values * copies;
   static constexpr int partial_floats = wants_BC ? warps * tile_values : 0;

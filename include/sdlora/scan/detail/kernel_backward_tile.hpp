@@ -10,7 +10,7 @@ namespace sdlora::detail {
 /// B and C of a chunk of time steps on their way to shared memory, and dB and dC on their way back: both are
 /// (step, B or C, state), and every thread of the block moves a value per round.
 template <class IO, int Threads, int Chunk, int PaddedStates>
-struct BackwardTile {
+struct BackwardKernelTile {
   static constexpr int values = Chunk * 2 * PaddedStates;
   static constexpr int rounds = (values + Threads - 1) / Threads;
   // Where a row of B and C is no longer than a block, state and matrix are the same in all rounds.

@@ -1,0 +1,148 @@
+#pragma once
+
+// Time on the device, and what the device reaches in loops that do nothing else.
+
+#include "memory.cuh"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <map>
+#include <sdlora/scan/cuda/detail/block.cuh>
+
+namespace gpu_suite {
+
+/// Seconds between two events on the default stream.
+class Stopwatch {
+ public:
+  Stopwatch() {
+    check_cuda(cudaEventCreate(&begin_), "cudaEventCreate");
+    check_cuda(cudaEventCreate(&end_), "cudaEventCreate");
+  }
+  ~Stopwatch() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  template <class F>
+  double seconds_of(F&& run) {
+    check_cuda(cudaEventRecord(begin_), "cudaEventRecord");
+    run();
+    check_cuda(cudaEventRecord(end_), "cudaEventRecord");
+    check_cuda(cudaEventSynchronize(end_), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check_cuda(cudaEventElapsedTime(&milliseconds, begin_, end_), "cudaEventElapsedTime");
+    // No run takes less than the events' resolution, half a microsecond; nought would divide by it later.
+    return std::max(static_cast<double>(milliseconds), 5e-4) * 1e-3;
+  }
+
+ private:
+  cudaEvent_t begin_{}, end_{};
+};
+
+/// Seconds of the fastest of 5 to 15 runs, as many as take 150 ms, after two that are not counted.
+template <class F>
+double best_seconds(F&& run) {
+  Stopwatch watch;
+  run();
+  run();
+  double best = std::numeric_limits<double>::infinity(), spent = 0;
+  for (int i = 0; i < 15 && (i < 5 || spent < 0.15); ++i) {
+    const double seconds = watch.seconds_of(run);
+    best = std::min(best, seconds);
+    spent += seconds;
+  }
+  return best;
+}
+
+/// Chains of one operation per thread, eight at once to cover its latency.
+template <class Step>
+__global__ void chains_kernel(float* out, int rounds, Step step) {
+  float x[8];
+  for (int i = 0; i < 8; ++i) x[i] = Step::start(threadIdx.x + static_cast<unsigned>(i));
+  for (int r = 0; r < rounds; ++r) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = step(x[i]);
+  }
+  float sum = 0;
+  for (int i = 0; i < 8; ++i) sum += x[i];
+  if (sum == 12345.0F) out[0] = sum;  // never, but the compiler cannot know
+}
+struct Exponential {
+  static __device__ float start(unsigned i) { return -static_cast<float>(i) * 1e-3F; }
+  __device__ float operator()(float x) const { return sdlora::detail::CudaScanBlock(nullptr).exp2(x); }
+};
+struct MultiplyAdd {
+  static __device__ float start(unsigned i) { return static_cast<float>(i); }
+  __device__ float operator()(float x) const { return x * 0.999F + 0.5F; }
+};
+
+/// What this device reaches. Measured when first asked for.
+class Ceilings {
+ public:
+  static Ceilings& instance() {
+    static Ceilings ceilings;
+    return ceilings;
+  }
+
+  /// Bytes a second, read and written, of copying far more than caches hold.
+  double copy() {
+    if (copy_ == 0) {
+      copy_ = measure_copy(most_);
+      by_bytes_[most_] = copy_;
+    }
+    return copy_;
+  }
+  /// The same of moving `bytes`, from 1 GiB half of them read and half written; what caches hold is copied
+  /// faster. No less than copy(): a copy of little mostly waits for its launch.
+  double copy(double bytes) {
+    const std::size_t half = std::min(static_cast<std::size_t>(bytes / 2), most_);
+    double& rate = by_bytes_[half];
+    if (rate == 0) rate = half > most_ / 4 ? copy() : std::max(copy(), measure_copy(half));
+    return rate;
+  }
+  /// Exponentials a second.
+  double exponentials() {
+    if (exponentials_ == 0) exponentials_ = measure_chains<Exponential>();
+    return exponentials_;
+  }
+  /// Multiply-adds a second, one instruction each.
+  double multiply_adds() {
+    if (multiply_adds_ == 0) multiply_adds_ = measure_chains<MultiplyAdd>();
+    return multiply_adds_;
+  }
+
+ private:
+  static constexpr std::size_t most_ = std::size_t{1} << 31;
+
+  static double measure_copy(std::size_t bytes) {
+    bytes = std::max<std::size_t>(bytes, 1);
+    const Memory<char> from(bytes), to(bytes);
+    check_cuda(cudaMemset(from.get(), 1, bytes), "cudaMemset");
+    return 2.0 * static_cast<double>(bytes) / best_seconds([&] {
+             check_cuda(cudaMemcpyAsync(to.get(), from.get(), bytes, cudaMemcpyDeviceToDevice),
+                        "cudaMemcpyAsync");
+           });
+  }
+
+  template <class Step>
+  static double measure_chains() {
+    const Memory<float> out(1);
+    cudaDeviceProp device{};
+    check_cuda(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
+    const auto blocks = static_cast<unsigned>(device.multiProcessorCount) * 8;
+    constexpr int rounds = 4096;
+    const double seconds = best_seconds([&] { chains_kernel<<<blocks, 256>>>(out.get(), rounds, Step{}); });
+    check_cuda(cudaGetLastError(), "chains_kernel");
+    return static_cast<double>(blocks) * 256 * 8 * rounds / seconds;
+  }
+
+  double copy_ = 0, exponentials_ = 0, multiply_adds_ = 0;
+  std::map<std::size_t, double> by_bytes_;
+};
+
+}  // namespace gpu_suite
