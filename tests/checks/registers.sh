@@ -31,10 +31,7 @@ CODE
 
 allowed() {  # KERNEL.IO.ARCHITECTURE → registers, bytes of spill stores
   case $1 in
-    Backward.bfloat16.80) echo "168 440" ;;
-    Backward.float.80) echo "168 408" ;;
-    Backward.bfloat16.90) echo "168 368" ;;
-    Backward.float.90) echo "168 408" ;;
+    Backward.*) echo "168 272" ;;
     Forward.bfloat16.80) echo "96 96" ;;
     Forward.float.80) echo "96 128" ;;
     Forward.*.90) echo "96 64" ;;

@@ -220,6 +220,10 @@ class EmulatedBlock {
     return IO(x);
   }
   template <int Width>
+  void load_vector(const float* from, float* values) const {
+    std::copy_n(from, Width, values);
+  }
+  template <int Width>
   void store_vector(float* to, const float* values) const {
     std::copy_n(values, Width, to);
   }

@@ -146,19 +146,31 @@ struct BackwardKernel {
 
     const CheckpointLayout layout(in.channels, in.states);
     const Position checkpoint_row = CheckpointLayout::first_row(segment.first, segment.sequence, interval);
+    const int interval_bits = log2_of(interval);
     auto load_state = [&](Position base, float(&h)[States]) {
       const Position local = base - segment.first;
-      unroll<States>([&](auto j) {
-        const int n = first_state + (j ^ order);
-        h[j] = 0.0F;
-        if (active && n < in.states) {
-          if (local > 0) {
-            h[j] = x.checkpoints[layout.template at<width>(checkpoint_row + local / interval, n, channel)];
-          } else if (in.initial != nullptr) {
-            h[j] = in.initial[(segment.sequence * in.channels + channel) * in.states + n];
+      unroll<States>([&](auto j) { h[j] = 0.0F; });
+      if (!active) return;
+      if (local > 0) {
+        const float* const row =
+            x.checkpoints + layout.template at<width>(checkpoint_row + (local >> interval_bits), 0, channel);
+        const Position group_step = Position{in.channels} * width;
+        unroll<States / width>([&](auto v) {
+          const int first = first_state + ((v * width) ^ vector_order);
+          if (first < in.states) {
+            float values[width];
+            block.template load_vector<width>(row + first / width * group_step, values);
+            reorder(values, order);
+            unroll<width>([&](auto j) { h[v * width + j] = values[j]; });
           }
-        }
-      });
+        });
+      } else if (in.initial != nullptr) {
+        const float* const initial = in.initial + (segment.sequence * in.channels + channel) * in.states;
+        unroll<States>([&](auto j) {
+          const int n = first_state + (j ^ order);
+          if (n < in.states) h[j] = initial[n];
+        });
+      }
     };
 
     // Steps of the chunk that exist, none for a thread without a channel.
@@ -342,13 +354,14 @@ struct BackwardKernel {
             if constexpr (wants_product) product += block.shuffle_xor(product, 1 << l);
             if constexpr (wants_delta) decay += block.shuffle_xor(decay, 1 << l);
           });
+          // First, so that the products are fused with the first sums.
+          if constexpr (wants_BC) OverChannels::store(block, partials, t, part, place, order, d_b, d_c);
           if (part == 0) {
             [[maybe_unused]] const int at_position = t * warp_channels + place;
             if constexpr (wants_dz) sums.store(at_position, y);
             if constexpr (wants_product) sums.store(warp_positions + at_position, product);
             if constexpr (wants_delta) sums.store(2 * warp_positions + at_position, decay * ln_2);
           }
-          if constexpr (wants_BC) OverChannels::store(block, partials, t, part, place, order, d_b, d_c);
         });
         block.sync_warp();
 
@@ -432,6 +445,22 @@ struct BackwardKernel {
   }
 
  private:
+  /// values[j] becomes values[j XOR order], by selections, for indices must be constants.
+  static constexpr void reorder(float (&values)[width], int order) {
+    unroll<log2_of(width)>([&](auto l) {
+      constexpr int bit = 1 << decltype(l)::value;
+      const bool swaps = (order & bit) != 0;
+      unroll<width>([&](auto j) {
+        constexpr int low = decltype(j)::value;
+        if constexpr ((low & bit) == 0) {
+          const float first = values[low];
+          values[low] = swaps ? values[low | bit] : first;
+          values[low | bit] = swaps ? first : values[low | bit];
+        }
+      });
+    });
+  }
+
   /// The first place in an ascending list whose value is not below `channel`.
   static constexpr int place_among(const int* list, int count, int channel) {
     int first = 0;

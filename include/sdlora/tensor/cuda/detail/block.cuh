@@ -5,6 +5,34 @@
 
 namespace sdlora::detail {
 
+/// `Width` floats, 1, 2 or 4, aligned to as many, in one access.
+template <int Width>
+__host__ __device__ void load_floats(const float* from, float* out) {
+  if constexpr (Width == 4) {
+    const float4 v = *reinterpret_cast<const float4*>(from);
+    out[0] = v.x;
+    out[1] = v.y;
+    out[2] = v.z;
+    out[3] = v.w;
+  } else if constexpr (Width == 2) {
+    const float2 v = *reinterpret_cast<const float2*>(from);
+    out[0] = v.x;
+    out[1] = v.y;
+  } else {
+    out[0] = *from;
+  }
+}
+template <int Width>
+__host__ __device__ void store_floats(float* to, const float* values) {
+  if constexpr (Width == 4) {
+    *reinterpret_cast<float4*>(to) = make_float4(values[0], values[1], values[2], values[3]);
+  } else if constexpr (Width == 2) {
+    *reinterpret_cast<float2*>(to) = make_float2(values[0], values[1]);
+  } else {
+    *to = values[0];
+  }
+}
+
 /// Shared memory of a block as kernels see it: floats at an offset.
 struct CudaShared {
   float* base;
@@ -15,29 +43,11 @@ struct CudaShared {
 
   template <int Width>
   __host__ __device__ void load_vector(int i, float* out) const {
-    if constexpr (Width == 4) {
-      const float4 v = *reinterpret_cast<const float4*>(base + i);
-      out[0] = v.x;
-      out[1] = v.y;
-      out[2] = v.z;
-      out[3] = v.w;
-    } else if constexpr (Width == 2) {
-      const float2 v = *reinterpret_cast<const float2*>(base + i);
-      out[0] = v.x;
-      out[1] = v.y;
-    } else {
-      out[0] = base[i];
-    }
+    load_floats<Width>(base + i, out);
   }
   template <int Width>
   __host__ __device__ void store_vector(int i, const float* values) const {
-    if constexpr (Width == 4) {
-      *reinterpret_cast<float4*>(base + i) = make_float4(values[0], values[1], values[2], values[3]);
-    } else if constexpr (Width == 2) {
-      *reinterpret_cast<float2*>(base + i) = make_float2(values[0], values[1]);
-    } else {
-      base[i] = values[0];
-    }
+    store_floats<Width>(base + i, values);
   }
 };
 
@@ -103,8 +113,12 @@ class CudaBlock {
   }
 
   template <int Width>
+  __host__ __device__ void load_vector(const float* from, float* values) const {
+    load_floats<Width>(from, values);
+  }
+  template <int Width>
   __host__ __device__ void store_vector(float* to, const float* values) const {
-    CudaShared{to}.template store_vector<Width>(0, values);
+    store_floats<Width>(to, values);
   }
 
  private:
