@@ -61,8 +61,6 @@ void check_against_host(Policy policy) {
 TEST_CASE("scan() of device tensors") {
   if (skip_without_device(has_cuda_device())) return;
   check_against_host(CudaThreadPerChannel{});
-  check_against_host(CudaSplitTime{});
-  check_against_host(CudaWarpScan{});
   check_against_host(CudaLookBack{});
 }
 

@@ -5,7 +5,7 @@
 #include "../selective_scan_arguments.hpp"
 #include "selective_blocks.hpp"
 
-#include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -21,10 +21,11 @@ template <class T>
 void load_states(T* states, const T* matrix, std::size_t stride, std::size_t first_channel, std::size_t E,
                  std::size_t N, T factor = T(1)) {
   constexpr std::size_t P = scan_line<T>;
-  for (std::size_t j = 0; j < P; ++j) {
-    const std::size_t e = first_channel + j;
-    for (std::size_t n = 0; n < N; ++n)
-      states[n * P + j] = e < E && matrix ? factor * matrix[e * stride + n] : T(0);
+  const std::size_t count = matrix && first_channel < E ? std::min(P, E - first_channel) : 0;
+  if (count < P) std::fill_n(states, N * P, T(0));
+  const T* const from = count > 0 ? matrix + first_channel * stride : nullptr;
+  for (std::size_t n = 0; n < N; ++n) {
+    for (std::size_t j = 0; j < count; ++j) states[n * P + j] = factor * from[j * stride + n];
   }
 }
 template <class T>
@@ -73,16 +74,22 @@ struct ScanParameters {
     A2_bound = workspace.take<T>(lines * P);
     D = workspace.take<T>(lines * P);
     dt_bias = workspace.take<T>(lines * P);
-    for (std::size_t line = 0; line < lines; ++line) {
-      load_states(A2.data() + line * P * N, in.A.data, in.A.stride, line * P, E, N, FloatFormat<T>::log2e);
-    }
     for (std::size_t e = 0; e < lines * P; ++e) {
       D[e] = in.D && e < E ? in.D[e] : T(0);
       dt_bias[e] = in.dt_bias && e < E ? in.dt_bias[e] : T(0);
-      A2_bound[e] = T(0);
-      for (std::size_t n = 0; n < N; ++n) {
-        const T magnitude = std::abs(A2[(e / P * N + n) * P + e % P]);
-        if (!(magnitude <= A2_bound[e])) A2_bound[e] = magnitude;  // a NaN stays
+    }
+    using V = Simd<T>;
+    for (std::size_t line = 0; line < lines; ++line) {
+      T* const states = A2.data() + line * P * N;
+      load_states(states, in.A.data, in.A.stride, line * P, E, N, FloatFormat<T>::log2e);
+      for (std::size_t v = 0; v < P; v += simd_width<T>) {
+        V bound(T(0));
+        for (std::size_t n = 0; n < N; ++n) {
+          const V magnitude = xsimd::abs(V::load_aligned(states + n * P + v));
+          // A bound that is NaN stays: its difference is added to what would follow it.
+          bound = choose(magnitude <= bound, bound, V(magnitude + V(bound - bound)));
+        }
+        bound.store_aligned(A2_bound.data() + line * P + v);
       }
     }
   }
