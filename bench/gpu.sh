@@ -10,8 +10,8 @@
 #   --filter       only the variants whose names match
 #   --min-time     seconds that each variant runs at the least (0.05)
 #
-# Writes gpu-<device>.md, gpu-<device>.json and the logs to DIR (default $OUT, else build/gpu), and the page to
-# docs/results. Packages are taken from build/gpu-deps where that exists, else from the system.
+# Writes gpu-<device>.md, gpu-<device>.json, plots and the logs to DIR (default $OUT, else build/gpu), and the page
+# without plots to docs/results. Packages are taken from build/gpu-deps where that exists, else from the system.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 deps=build/gpu-deps
@@ -192,6 +192,9 @@ if ((status == 0)) && [[ ! -s $results ]]; then
   exit 0
 fi
 if "$work/scan_report" "$results" "$out"; then
+  if command -v gnuplot >/dev/null; then
+    for script in "$out"/gpu_*.gp; do [[ ! -e $script ]] || gnuplot "$script"; done
+  fi
   {
     printf '## Checks of the same run\n\n'
     printf 'Tests: %s. compute-sanitizer memcheck: %s, racecheck: %s. Driver %s, %s.\n\n' \
@@ -202,7 +205,7 @@ if "$work/scan_report" "$results" "$out"; then
   } >>"$page"
   if [[ -z $bench_only ]]; then
     mkdir -p docs/results
-    cp "$page" "docs/results/gpu-$name.md"
+    grep -v -e '^## Plots$' -e '^!\[' "$page" | cat -s >"docs/results/gpu-$name.md"
   fi
   say "done: $page"
 else

@@ -91,7 +91,7 @@ if [[ $peers == yes ]]; then
 fi
 
 # A page of an earlier run would pass for one of this.
-rm -f "$out"/gpu-*.md
+rm -f "$out"/gpu-*.md "$out"/gpu_*
 status=0
 gpu_lacks=""
 if ! nvidia-smi -L >/dev/null 2>&1; then gpu_lacks="no device"

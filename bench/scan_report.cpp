@@ -44,7 +44,7 @@ void cpu_page(std::ostream& out, const std::string& folder, const Measurements& 
     out << "## One sequence of values under the operator `" << name << "`\n\n";
     table(out, select(elements, [&](const Result& r) { return r.what == name; }), style);
   }
-  const std::string shown = plots(folder, measured.results);
+  const std::string shown = cpu_plots(folder, measured.results);
   if (!shown.empty()) out << "## Plots\n\n" << shown;
 }
 
@@ -74,7 +74,7 @@ void selective_table(std::ostream& out, const Results& results) {
   out << '\n';
 }
 
-void gpu_page(std::ostream& out, const Measurements& measured) {
+void gpu_page(std::ostream& out, const std::string& folder, const Measurements& measured) {
   const Results& all = measured.results;
   out << "# Scans on " << measured.about("device") << "\n\n"
       << measured.about("multiprocessors") << " multiprocessors, compute capability "
@@ -125,6 +125,8 @@ void gpu_page(std::ostream& out, const Measurements& measured) {
     out << "Winners beside the ceiling, copying as many bytes:\n\n";
     winners(out, some, style, {{"of_copy", "of copy"}});
   });
+  const std::string shown = gpu_plots(folder, all);
+  if (!shown.empty()) out << "## Plots\n\n" << shown << '\n';
 }
 
 void report(const std::string& source, const std::string& folder) {
@@ -132,7 +134,7 @@ void report(const std::string& source, const std::string& folder) {
   const std::string page = folder + "/" + std::filesystem::path(source).stem().string() + ".md";
   std::ofstream out(page);
   if (measured.of_gpu()) {
-    gpu_page(out, measured);
+    gpu_page(out, folder, measured);
   } else {
     cpu_page(out, folder, measured);
   }

@@ -9,6 +9,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace scan_report {
 
@@ -45,36 +46,45 @@ inline bool plot(const std::string& folder, const std::string& name, const std::
   return true;
 }
 
-/// Writes the scripts of the plots; gives the page's lines that show them.
-inline std::string plots(const std::string& folder, const Results& all) {
-  const auto columns = [&](const char* direction, long D, long N, long L) {
-    return select(all, [=](const Result& r) {
-      return r.family == "columns" && r.what == direction && r.scalar == "float" && r.at("threads") == 1 &&
-             r.at("B") == 1 && (D == 0 || r.at("D") == D) && (N == 0 || r.at("N") == N) &&
-             (L == 0 || r.at("L") == L);
-    });
-  };
+/// One plot: of the float variants of a direction with B = 1, and with D, N and L where they are not 0.
+struct Figure {
+  std::string name, title;
+  const char* over;
+  long D, N, L;
+};
+
+/// Writes the scripts of the figures, in both directions; gives the page's lines that show them.
+inline std::string plots(const std::string& folder, const Results& all, const std::vector<Figure>& figures) {
   std::string lines;
   for (const std::string direction : {"forward", "backward"}) {
-    const struct {
-      std::string name, title;
-      const char* over;
-      Results results;
-    } figures[] = {
-        {"scan_length_" + direction, direction + ": one channel of 16 states, over the length", "L",
-         columns(direction.c_str(), 1, 16, 0)},
-        {"scan_states_" + direction, direction + ": 64 channels, 512 steps, over the states", "N",
-         columns(direction.c_str(), 64, 0, 512)},
-        {"scan_channels_" + direction, direction + ": 16 states, 512 steps, over the channels", "D",
-         columns(direction.c_str(), 0, 16, 512)},
-    };
-    for (const auto& figure : figures) {
-      if (plot(folder, figure.name, figure.title, figure.over, figure.results)) {
-        lines += "![" + figure.title + "](" + figure.name + ".png)\n";
-      }
+    for (const Figure& figure : figures) {
+      const auto is_of = [](long wanted, long found) { return wanted == 0 || wanted == found; };
+      const Results some = select(all, [&](const Result& r) {
+        return r.family == "columns" && r.what == direction && r.scalar == "float" && r.at("threads") <= 1 &&
+               r.at("B") == 1 && is_of(figure.D, r.at("D")) && is_of(figure.N, r.at("N")) &&
+               is_of(figure.L, r.at("L"));
+      });
+      const std::string name = figure.name + "_" + direction, title = direction + ": " + figure.title;
+      if (plot(folder, name, title, figure.over, some)) lines += "![" + title + "](" + name + ".png)\n";
     }
   }
   return lines;
+}
+
+/// The plots of a CPU's results.
+inline std::string cpu_plots(const std::string& folder, const Results& all) {
+  return plots(folder, all,
+               {{"scan_length", "one channel of 16 states, over the length", "L", 1, 16, 0},
+                {"scan_states", "64 channels, 512 steps, over the states", "N", 64, 0, 512},
+                {"scan_channels", "16 states, 512 steps, over the channels", "D", 0, 16, 512}});
+}
+
+/// The plots of a GPU's results.
+inline std::string gpu_plots(const std::string& folder, const Results& all) {
+  return plots(folder, all,
+               {{"gpu_length_64", "64 channels of 16 states, over the length", "L", 64, 16, 0},
+                {"gpu_length_1536", "1536 channels of 16 states, over the length", "L", 1536, 16, 0},
+                {"gpu_channels", "16 states, 512 steps, over the channels", "D", 0, 16, 512}});
 }
 
 }  // namespace scan_report

@@ -68,6 +68,7 @@ TEST_CASE("scan_report: a page of a GPU's results") {
   auto slow = entry("columns/slow one/forward/float" + shape, 0.003, 0.25);
   auto fast = entry("columns/fast one/forward/float" + shape, 0.0015, 0.5);
   fast["label"] = "(L, columns)";
+  const auto longer = entry("columns/fast one/forward/float/B:1/L:1024/D:64/N:16/manual_time", 0.001, 0.5);
   const nlohmann::json document{
       {"context",
        {{"device", "Made-up 1"},
@@ -78,7 +79,7 @@ TEST_CASE("scan_report: a page of a GPU's results") {
         {"exp_G_per_s", "30"},
         {"fma_G_per_s", "40"}}},
       {"benchmarks",
-       {fused, slow, fast,
+       {fused, slow, fast, longer,
         refused("selective/fused/backward/bfloat16/B:1/L:9/D:1/N:1/kept_every:8/segments:1")}}};
   const std::string page = page_of(document, "gpu-made-up");
   CAPTURE(page);
@@ -86,7 +87,7 @@ TEST_CASE("scan_report: a page of a GPU's results") {
   CHECK(
       page.find("7 multiprocessors, compute capability 1.2, CUDA 3.4. Measured in this run: copy 200 GB/s") !=
       std::string::npos);
-  CHECK(page.find("1 of 4 variants have no figures") != std::string::npos);
+  CHECK(page.find("1 of 5 variants have no figures") != std::string::npos);
   CHECK(has_line(page,
                  "| fused | forward | bfloat16 | 1 | 1000 | 100 | 10 | nothing | 4 | 1.00 | 0.100 | 100.0 | "
                  "0.250 | 0.750 | 0.750 |"));
@@ -94,6 +95,8 @@ TEST_CASE("scan_report: a page of a GPU's results") {
   CHECK(page.find("(L, columns) for fast one;") != std::string::npos);
   CHECK(has_line(page, "| 1 | 64 | 16 | 512 | 3.00 | **1.50** |"));
   CHECK(has_line(page, "| 1 | 64 | 16 | 512 | fast one | 1.50 | 100.0 | 200.0 | 0.500 |"));
+  CHECK(has_line(page, "![forward: 64 channels of 16 states, over the length](gpu_length_64_forward.png)"));
+  CHECK(page.find("gpu_channels") == std::string::npos);
 }
 
 TEST_CASE("scan_report: what is not a whole results file is named") {

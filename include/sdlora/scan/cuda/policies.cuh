@@ -63,7 +63,7 @@ inline unsigned blocks_for(std::int64_t work, std::int64_t each) {
 }  // namespace detail
 
 /// cub::WarpScan: one warp per column, 32 steps at a time. Work L·log 32, depth L/32·5; good for short L with
-/// time contiguous. Stability good. Deterministic.
+/// time contiguous. Stability good. Deterministic. Source: https://nvidia.github.io/cccl/cub/
 struct CudaWarpScan {
   static constexpr std::string_view name = "cub::WarpScan";
   template <ScanProblem Problem>
@@ -78,7 +78,8 @@ struct CudaWarpScan {
 };
 
 /// cub::BlockScan: one block of 128 threads × 8 steps per column. Work 2L, depth by `Algorithm`: WARP_SCANS
-/// for low occupancy, RAKING for high, RAKING_MEMOIZE between. Stability good. Deterministic.
+/// for low occupancy, RAKING for high, RAKING_MEMOIZE between. Stability good. Deterministic. Source as
+/// above.
 template <cub::BlockScanAlgorithm Algorithm>
 struct CudaBlockScan {
   static constexpr std::string_view name =
@@ -97,7 +98,8 @@ struct CudaBlockScan {
 };
 
 /// One thread per column, the state in a register. Work L, depth L, the operation order of the oracle. Wants
-/// neighbouring columns side by side (column_stride 1) and thousands of them. Deterministic.
+/// neighbouring columns side by side (column_stride 1) and thousands of them. Stability that of the oracle.
+/// Deterministic.
 struct CudaThreadPerChannel {
   static constexpr std::string_view name = "thread per channel";
   template <ScanProblem Problem>
@@ -112,7 +114,8 @@ struct CudaThreadPerChannel {
 };
 
 /// Chunked: pieces of time, then what they carry, then the pieces again. Work 2L, depth 2·L/pieces + pieces.
-/// Stability good. Pieces are cut by the shape alone: deterministic.
+/// Stability good. Pieces are cut by the shape alone: deterministic. Source as Chunked
+/// (chunked.hpp).
 struct CudaSplitTime {
   static constexpr std::string_view name = "split time";
   template <ScanProblem Problem>
@@ -128,7 +131,7 @@ struct CudaSplitTime {
 };
 
 /// cub::DeviceScan over all columns as one sequence that restarts with each. Work 2L, depth L/tile; the order
-/// of its look-back, and so the rounding, may change from run to run. For one huge sequence.
+/// of its look-back, and so the rounding, may change from run to run; stability good. For one huge sequence.
 /// Source: Merrill and Garland, "Single-pass Parallel Prefix Scan with Decoupled Look-back", 2016.
 struct CudaDeviceScan {
   static constexpr std::string_view name = "cub::DeviceScan";

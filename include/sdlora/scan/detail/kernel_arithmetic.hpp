@@ -76,4 +76,36 @@ constexpr float sigmoid(const Block& block, float x) {
   return block.reciprocal(1.0F + block.exp2(-log2_e * x));
 }
 
+/// values[j] becomes values[j XOR order], by selections, for indices must be constants.
+template <int Width>
+constexpr void reorder_by_xor(float (&values)[Width], int order) {
+  unroll<log2_of(Width)>([&](auto l) {
+    constexpr int bit = 1 << decltype(l)::value;
+    const bool swaps = (order & bit) != 0;
+    unroll<Width>([&](auto j) {
+      constexpr int low = decltype(j)::value;
+      if constexpr ((low & bit) == 0) {
+        const float first = values[low];
+        values[low] = swaps ? values[low | bit] : first;
+        values[low | bit] = swaps ? first : values[low | bit];
+      }
+    });
+  });
+}
+
+/// The first place in an ascending list whose value is not below `wanted`.
+constexpr int place_among(const int* list, int count, int wanted) {
+  int first = 0;
+  while (count > 0) {
+    const int half = count / 2;
+    if (list[first + half] < wanted) {
+      first += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return first;
+}
+
 }  // namespace sdlora::detail

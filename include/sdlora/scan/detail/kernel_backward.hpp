@@ -2,6 +2,7 @@
 
 #include "kernel_arguments.hpp"
 #include "kernel_arithmetic.hpp"
+#include "kernel_backward_position.hpp"
 #include "kernel_backward_tile.hpp"
 #include "kernel_backward_walk.hpp"
 #include "kernel_channel_sums.hpp"
@@ -160,7 +161,7 @@ struct BackwardKernel {
           if (first < in.states) {
             float values[width];
             block.template load_vector<width>(row + first / width * group_step, values);
-            reorder(values, order);
+            reorder_by_xor(values, order);
             unroll<width>([&](auto j) { h[v * width + j] = values[j]; });
           }
         });
@@ -238,28 +239,12 @@ struct BackwardKernel {
         slope[i] = 0.0F;
         gate_slope[i] = 0.0F;
         if (step < chunk) {
-          const float u = static_cast<float>(raw.u[i]);
-          float delta = static_cast<float>(raw.dt[i]) + bias;
-          float d_y = 0.0F;
-          if (item.light) {
-            if constexpr (Softplus) delta = kernel_softplus(block, delta);
-          } else {
-            slope[i] = 1.0F;
-            if constexpr (Softplus) {
-              const SoftplusWithSlope both = softplus_with_slope(block, delta);
-              delta = both.value;
-              slope[i] = both.slope;
-            }
-            d_y = static_cast<float>(raw.d_out[i]);
-            if constexpr (Gate) {
-              const float z = static_cast<float>(raw.z[i]);
-              const float s = sigmoid(block, z);
-              if constexpr (wants_dz) gate_slope[i] = d_y * s * (1.0F + z * (1.0F - s));
-              d_y *= z * s;
-            }
-          }
-          if (step >= count) delta = 0.0F;
-          const float row[4] = {delta, delta * u, d_y, u};
+          const auto p = BackwardPosition<IO, Gate, Softplus, wants_dz>::prepare(
+              block, raw.u[i], raw.dt[i], raw.z[i], raw.d_out[i], bias, item.light);
+          slope[i] = p.slope;
+          gate_slope[i] = p.gate_slope;
+          const float delta = step < count ? p.delta : 0.0F;
+          const float row[4] = {delta, delta * p.u, p.d_y, p.u};
           prepared.template store_vector<4>((step * warp_channels + prepared_place) * 4, row);
         }
       });
@@ -442,38 +427,6 @@ struct BackwardKernel {
         if constexpr (wants(GradientBit::dt_bias)) x.d_bias_partials[to] = d_bias;
       }
     }
-  }
-
- private:
-  /// values[j] becomes values[j XOR order], by selections, for indices must be constants.
-  static constexpr void reorder(float (&values)[width], int order) {
-    unroll<log2_of(width)>([&](auto l) {
-      constexpr int bit = 1 << decltype(l)::value;
-      const bool swaps = (order & bit) != 0;
-      unroll<width>([&](auto j) {
-        constexpr int low = decltype(j)::value;
-        if constexpr ((low & bit) == 0) {
-          const float first = values[low];
-          values[low] = swaps ? values[low | bit] : first;
-          values[low | bit] = swaps ? first : values[low | bit];
-        }
-      });
-    });
-  }
-
-  /// The first place in an ascending list whose value is not below `channel`.
-  static constexpr int place_among(const int* list, int count, int channel) {
-    int first = 0;
-    while (count > 0) {
-      const int half = count / 2;
-      if (list[first + half] < channel) {
-        first += half + 1;
-        count -= half + 1;
-      } else {
-        count = half;
-      }
-    }
-    return first;
   }
 };
 
