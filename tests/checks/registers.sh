@@ -1,6 +1,6 @@
 # Registers and spills of the main scan kernels (16 states, gate, all gradients; float and bfloat16) and of those that
-# scan columns of given a and b, for sm_80 and sm_90, against limits just above what was measured with CUDA 13.0. Registers decide how many blocks share a
-# multiprocessor; spills cost memory traffic in the innermost loop.
+# scan columns of given a and b, for sm_80 and sm_90, against limits just above what was measured with CUDA 13.0.
+# Registers decide how many blocks share a multiprocessor; spills cost memory traffic in the innermost loop.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)

@@ -60,16 +60,36 @@ inline unsigned blocks_for(std::int64_t work, std::int64_t each) {
   return static_cast<unsigned>(blocks);
 }
 
-}  // namespace detail
-
-/// cub::WarpScan: one warp per column, 32 steps at a time. Work L·log 32, depth L/32·5; good for short L with
-/// time contiguous. Stability good. Deterministic. Source: https://nvidia.github.io/cccl/cub/
-struct CudaWarpScan {
-  static constexpr std::string_view name = "cub::WarpScan";
+/// Policies that need no scratch memory.
+struct WithoutWorkspace {
   template <ScanProblem Problem>
   static std::size_t workspace_bytes(const Problem&) {
     return 0;
   }
+};
+
+/// Policies whose `scan(workspace, bytes, stream, x)` says how much it needs where workspace is null, as
+/// CUB's device algorithms do.
+template <class Policy>
+struct SizedByItself {
+  template <ScanProblem Problem>
+  static std::size_t workspace_bytes(const Problem& x) {
+    std::size_t bytes = 0;
+    Policy::scan(nullptr, bytes, nullptr, x);
+    return bytes;
+  }
+  template <ScanProblem Problem>
+  static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t bytes) {
+    Policy::scan(workspace, bytes, stream, x);
+  }
+};
+
+}  // namespace detail
+
+/// cub::WarpScan: one warp per column, 32 steps at a time. Work L·log 32, depth L/32·5; good for short L with
+/// time contiguous. Stability good. Deterministic. Source: https://nvidia.github.io/cccl/cub/
+struct CudaWarpScan : detail::WithoutWorkspace {
+  static constexpr std::string_view name = "cub::WarpScan";
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
     constexpr int warps = detail::warp_scan_warps;
@@ -81,15 +101,11 @@ struct CudaWarpScan {
 /// for low occupancy, RAKING for high, RAKING_MEMOIZE between. Stability good. Deterministic. Source as
 /// above.
 template <cub::BlockScanAlgorithm Algorithm>
-struct CudaBlockScan {
+struct CudaBlockScan : detail::WithoutWorkspace {
   static constexpr std::string_view name =
       Algorithm == cub::BLOCK_SCAN_WARP_SCANS ? "cub::BlockScan WARP_SCANS"
       : Algorithm == cub::BLOCK_SCAN_RAKING   ? "cub::BlockScan RAKING"
                                               : "cub::BlockScan RAKING_MEMOIZE";
-  template <ScanProblem Problem>
-  static std::size_t workspace_bytes(const Problem&) {
-    return 0;
-  }
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
     detail::block_scan_kernel<Algorithm>
@@ -100,12 +116,8 @@ struct CudaBlockScan {
 /// One thread per column, the state in a register. Work L, depth L, the operation order of the oracle. Wants
 /// neighbouring columns side by side (column_stride 1) and thousands of them. Stability that of the oracle.
 /// Deterministic.
-struct CudaThreadPerChannel {
+struct CudaThreadPerChannel : detail::WithoutWorkspace {
   static constexpr std::string_view name = "thread per channel";
-  template <ScanProblem Problem>
-  static std::size_t workspace_bytes(const Problem&) {
-    return 0;
-  }
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
     detail::ScanLauncher(stream).run<detail::ColumnKernel<Problem>>(
@@ -133,20 +145,9 @@ struct CudaSplitTime {
 /// cub::DeviceScan over all columns as one sequence that restarts with each. Work 2L, depth L/tile; the order
 /// of its look-back, and so the rounding, may change from run to run; stability good. For one huge sequence.
 /// Source: Merrill and Garland, "Single-pass Parallel Prefix Scan with Decoupled Look-back", 2016.
-struct CudaDeviceScan {
+struct CudaDeviceScan : detail::SizedByItself<CudaDeviceScan> {
   static constexpr std::string_view name = "cub::DeviceScan";
-  template <ScanProblem Problem>
-  static std::size_t workspace_bytes(const Problem& x) {
-    std::size_t bytes = 0;
-    scan(nullptr, bytes, nullptr, x);
-    return bytes;
-  }
-  template <ScanProblem Problem>
-  static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t bytes) {
-    scan(workspace, bytes, stream, x);
-  }
 
- private:
   template <class Problem>
   static void scan(void* workspace, std::size_t& bytes, cudaStream_t stream, const Problem& x) {
     detail::check_cuda(
@@ -157,20 +158,9 @@ struct CudaDeviceScan {
 };
 
 /// cub::DeviceScan::InclusiveScanByKey with the column as key. Work and order as CudaDeviceScan.
-struct CudaDeviceScanByKey {
+struct CudaDeviceScanByKey : detail::SizedByItself<CudaDeviceScanByKey> {
   static constexpr std::string_view name = "cub::DeviceScan ByKey";
-  template <ScanProblem Problem>
-  static std::size_t workspace_bytes(const Problem& x) {
-    std::size_t bytes = 0;
-    scan(nullptr, bytes, nullptr, x);
-    return bytes;
-  }
-  template <ScanProblem Problem>
-  static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t bytes) {
-    scan(workspace, bytes, stream, x);
-  }
 
- private:
   template <class Problem>
   static void scan(void* workspace, std::size_t& bytes, cudaStream_t stream, const Problem& x) {
     const auto keys = thrust::make_transform_iterator(thrust::make_counting_iterator(std::int64_t{0}),
@@ -184,12 +174,8 @@ struct CudaDeviceScanByKey {
 
 /// thrust::inclusive_scan on the stream. As CudaDeviceScan, but it allocates for itself, so a graph cannot
 /// capture it.
-struct CudaThrustScan {
+struct CudaThrustScan : detail::WithoutWorkspace {
   static constexpr std::string_view name = "thrust::inclusive_scan";
-  template <ScanProblem Problem>
-  static std::size_t workspace_bytes(const Problem&) {
-    return 0;
-  }
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
     const auto steps = detail::joined_in(x);

@@ -76,6 +76,16 @@ struct PieceArguments {
   std::int64_t piece = 0;
   std::int64_t pieces = 0;
   typename Problem::value_type* aggregates = nullptr;
+
+  constexpr std::int64_t items() const { return x.columns * pieces; }
+  /// The steps [begin, end) of column c that item i is.
+  struct Piece {
+    std::int64_t c, begin, end;
+  };
+  constexpr Piece piece_of(std::int64_t i) const {
+    const std::int64_t begin = i / x.columns * piece;
+    return {i % x.columns, begin, begin + piece < x.length ? begin + piece : x.length};
+  }
 };
 
 /// The first pass of a split scan: the composition of every piece.
@@ -87,12 +97,10 @@ struct PieceAggregateKernel : ColumnKernelShape {
   static constexpr void run(Block& block, const Arguments& arguments) {
     const Problem& x = arguments.x;
     const std::int64_t i = item_of(block);
-    if (i >= x.columns * arguments.pieces) return;
-    const std::int64_t c = i % x.columns;
-    const std::int64_t begin = i / x.columns * arguments.piece;
-    const std::int64_t after = begin + arguments.piece;
-    auto whole = begin == 0 ? x.first(c) : x.step(begin, c);
-    walk_column(x, c, begin + 1, after < x.length ? after : x.length, whole, [](auto...) {});
+    if (i >= arguments.items()) return;
+    const auto piece = arguments.piece_of(i);
+    auto whole = piece.begin == 0 ? x.first(piece.c) : x.step(piece.begin, piece.c);
+    walk_column(x, piece.c, piece.begin + 1, piece.end, whole, [](auto...) {});
     arguments.aggregates[i] = whole;
   }
 };
@@ -131,13 +139,13 @@ struct PieceApplyKernel : ColumnKernelShape {
   static constexpr void run(Block& block, const Arguments& arguments) {
     const Problem& x = arguments.x;
     const std::int64_t i = item_of(block);
-    if (i >= x.columns * arguments.pieces) return;
-    const std::int64_t c = i % x.columns;
-    const std::int64_t begin = i / x.columns * arguments.piece;
-    const std::int64_t after = begin + arguments.piece;
-    auto state = begin == 0 ? x.first(c) : x.op()(arguments.aggregates[i - x.columns], x.step(begin, c));
-    x.store(begin, c, state);
-    walk_column(x, c, begin + 1, after < x.length ? after : x.length, state,
+    if (i >= arguments.items()) return;
+    const auto piece = arguments.piece_of(i);
+    const std::int64_t c = piece.c;
+    auto state =
+        piece.begin == 0 ? x.first(c) : x.op()(arguments.aggregates[i - x.columns], x.step(piece.begin, c));
+    x.store(piece.begin, c, state);
+    walk_column(x, c, piece.begin + 1, piece.end, state,
                 [&](std::int64_t t, const auto& s) { x.store(t, c, s); });
   }
 };
@@ -160,10 +168,11 @@ template <class Launcher, ScanProblem Problem>
 void scan_pieces(Launcher& launcher, const Problem& x, typename Problem::value_type* aggregates) {
   const PieceArguments<Problem> arguments{x, piece_length(x.length, x.columns),
                                           piece_count(x.length, x.columns), aggregates};
-  const std::int64_t items = x.columns * arguments.pieces;
-  launcher.template run<PieceAggregateKernel<Problem>>(ColumnKernelShape::blocks(items), 0, arguments);
+  launcher.template run<PieceAggregateKernel<Problem>>(ColumnKernelShape::blocks(arguments.items()), 0,
+                                                       arguments);
   launcher.template run<PieceCarryKernel<Problem>>(ColumnKernelShape::blocks(x.columns), 0, arguments);
-  launcher.template run<PieceApplyKernel<Problem>>(ColumnKernelShape::blocks(items), 0, arguments);
+  launcher.template run<PieceApplyKernel<Problem>>(ColumnKernelShape::blocks(arguments.items()), 0,
+                                                   arguments);
 }
 
 }  // namespace sdlora::detail
