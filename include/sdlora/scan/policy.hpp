@@ -198,7 +198,7 @@ class Scratch {
 /// states in `b`. A line's worth of columns is gathered at a time, row after row.
 template <class T, class Solve>
 void solve_columns(const LinearBlock<T>& x, Workspace& workspace, const Solve& solve) {
-  constexpr std::size_t line = alignment / sizeof(T);
+  constexpr std::size_t line = cache_line / sizeof(T);
   const std::size_t stride = x.length + line;  // powers of two apart, columns would share cache sets
   Scratch<LinearStep<T>> scratch(workspace, stride * std::min(line, x.columns));
   LinearStep<T>* const steps = scratch.values().data();  // (columns of the line, length)

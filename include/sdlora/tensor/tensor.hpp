@@ -45,7 +45,7 @@ std::size_t checked_size(const Extents<Values...>& extents, std::size_t bytes_ea
 
 }  // namespace detail
 
-/// An owning, row-major tensor, aligned to 64 bytes, on one device. Zero-initialised unless
+/// An owning, row-major tensor, aligned to `alignment` bytes, on one device. Zero-initialised unless
 /// constructed with `uninitialized`. With static extents it is always of full size (but empty
 /// after a move); with dynamic ones a default-constructed tensor is empty.
 ///

@@ -15,8 +15,11 @@
 
 namespace sdlora {
 
-/// Bytes that owning tensors and workspaces align to: one cache line, one AVX-512 vector.
-inline constexpr std::size_t alignment = 64;
+/// Bytes of a cache line, and of the longest vector.
+inline constexpr std::size_t cache_line = 64;
+/// Bytes that owning tensors and workspaces align to: two cache lines, because processors fetch lines in such
+/// pairs, and two threads that work in one pair hinder each other.
+inline constexpr std::size_t alignment = 2 * cache_line;
 
 namespace detail {
 struct AlignedDelete {

@@ -116,10 +116,10 @@ inline void finish_streaming() {
 /// not keep to lines, so that streaming never begins.
 template <class T>
 std::size_t columns_before_line(const T* p, std::ptrdiff_t step, std::size_t columns) {
-  const auto line = static_cast<std::ptrdiff_t>(alignment);
+  const auto line = static_cast<std::ptrdiff_t>(cache_line);
   if (step * static_cast<std::ptrdiff_t>(sizeof(T)) % line != 0) return columns;
-  const std::size_t past = reinterpret_cast<std::uintptr_t>(p) % alignment;
-  return std::min(columns, (alignment - past) % alignment / sizeof(T));
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(p) % cache_line;
+  return std::min(columns, (cache_line - past) % cache_line / sizeof(T));
 }
 
 /// Vectors of states that a tile may hold: half of the registers, the rest is for what streams past.
@@ -187,7 +187,7 @@ inline void prefetch_line(const T* p, std::ptrdiff_t step) {
 /// The same for the lines of one tile's row.
 template <std::size_t Bytes, class T>
 inline void prefetch_row(const T* p, std::ptrdiff_t step) {
-  for (std::size_t i = 0; i < Bytes; i += alignment) prefetch_line(p + i / sizeof(T), step);
+  for (std::size_t i = 0; i < Bytes; i += cache_line) prefetch_line(p + i / sizeof(T), step);
 }
 
 /// From this many columns on, results that exceed the caches are made row after row.

@@ -114,10 +114,10 @@ inline void add_lanes(const T* vectors, T* sums) {
 
 /// Runs the recurrence again over `length` rows of one vector, from the state `h` (N, line) that the
 /// forward pass saved, and keeps what the reverse pass needs.
-template <BackwardWork Work, std::size_t States, bool Bounded, class T>
+template <BackwardWork Work, std::size_t States, bool Bounded, class T, std::size_t Ahead>
 inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
                              std::size_t length, const T* A2, const T* h, const T* B, const T* C,
-                             std::size_t N, const RowsAhead& ahead) {
+                             std::size_t N, RowsAhead<Ahead> ahead) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V state[States];
@@ -125,7 +125,7 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
     unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n] = V::load_unaligned(h + n * P); });
   }
   for (std::size_t t = 0; t < length; ++t) {
-    ahead.fetch(t);
+    ahead.fetch();
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
     const V dy = V::load_aligned(tile.dy + t * P + v);

@@ -30,7 +30,6 @@ struct BackwardLine {
   BackwardTile<T> tile;
   T* carry;               // (N, line)
   T *dA, *dD, *d_bias;    // in the partial sums
-  RowsAhead ahead;        // of the chunk in hand
   bool bounded;           // whether its decays are
   bool active, selected;  // whether anything is wanted of it; whether its dA is
 };
@@ -83,7 +82,6 @@ class BackwardTask {
                   dA,
                   partials.D.data() + line * P,
                   partials.dt_bias.data() + line * P,
-                  {},
                   false,
                   selected || work.without_A().any(),
                   work.A && selected};
@@ -92,6 +90,9 @@ class BackwardTask {
       std::fill_n(line_[i].d_bias, P, T(0));
       if (!partials.initial.empty())
         std::fill_n(partials.initial.data() + line * states * P, states * P, T(0));
+      if (!line_[i].active) continue;
+      if (active_end_ == 0) active_begin_ = i;
+      active_end_ = i + 1;
     }
     staging_ = scratch.take(4 * scan_chunk * P);
     B_ = scratch.take(scan_chunk * states);
@@ -126,12 +127,12 @@ class BackwardTask {
       line_[i].bounded = prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row,
                                                      rows, line_[i].tile, staging_);
     }
-    for (std::size_t i = 0; i < lines_; ++i) line_[i].ahead = ahead(i, another, first_row, rows);
     if constexpr (work.reverse() || work.states()) {
       const T* saved =
           work.states() ? chunk_states_ + (index * plan_.lines + first_line_) * states * P : nullptr;
+      const RowsAhead<dyn> soon = needed_soon(index, another, first_row);
       for_state_blocks<N, scan_reverse_block<T>>(states, [&](auto block, std::size_t n) {
-        this->template states_block<block()>(n, first_row, rows, saved);
+        this->template states_block<block()>(n, first_row, rows, saved, soon);
       });
     }
     for (std::size_t i = 0; i < lines_; ++i) {
@@ -141,27 +142,32 @@ class BackwardTask {
     }
   }
 
-  // What this chunk writes, and what the one before it reads, of one line.
-  RowsAhead ahead(std::size_t i, bool another, std::size_t first_row, std::size_t rows) const {
-    const std::size_t channel = (first_line_ + i) * P;
-    RowsAhead result;
-    if constexpr (Wanted.u) result.add(out_.u, first_row, rows, channel);
-    if constexpr (Wanted.dt) result.add(out_.dt, first_row, rows, channel);
-    if constexpr (Wanted.z) result.add(out_.z, first_row, rows, channel);
-    if (!another) return result;
-    const std::size_t before = first_row - scan_chunk;
-    result.add(in_.u, before, scan_chunk, channel);
-    result.add(in_.dt, before, scan_chunk, channel);
-    result.add(d_out_, before, scan_chunk, channel);
-    if (in_.z) result.add(in_.z, before, scan_chunk, channel);
+  // What this chunk writes, and what the one before it reads.
+  RowsAhead<dyn> needed_soon(std::size_t index, bool another, std::size_t first_row) const {
+    const std::size_t line = first_line_ + active_begin_, lines = active_end_ - active_begin_;
+    RowsAhead<dyn> result(lines);
+    if constexpr (Wanted.u) result.add(out_.u, first_row, line * P);
+    if constexpr (Wanted.dt) result.add(out_.dt, first_row, line * P);
+    if constexpr (Wanted.z) result.add(out_.z, first_row, line * P);
+    const std::size_t before = another ? first_row - scan_chunk : first_row;
+    result.add(in_.u, before, line * P);
+    result.add(in_.dt, before, line * P);
+    result.add(d_out_, before, line * P);
+    if (in_.z) result.add(in_.z, before, line * P);
+    if constexpr (work.states()) {
+      const std::size_t chunk = another ? index - 1 : index;
+      result.add(chunk_states_ + (chunk * plan_.lines + line) * in_.states() * P, lines * P);
+    }
     return result;
   }
 
   // States [n, n + States) of all lines of the group.
   template <std::size_t States>
-  void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* saved) {
-    constexpr std::size_t block = scan_reverse_block<T>;
+  void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* saved,
+                    const RowsAhead<dyn>& soon) {
+    using Passes = LinePasses<N, scan_reverse_block<T>, T>;
     const std::size_t states = in_.states();
+    std::size_t asked = 0;
     if constexpr (Wanted.B) std::fill_n(block_.B_sum, rows * States * W, T(0));
     if constexpr (Wanted.C) std::fill_n(block_.C_sum, rows * States * W, T(0));
     for (std::size_t i = 0; i < lines_; ++i) {
@@ -169,16 +175,17 @@ class BackwardTask {
       if (!line.active) continue;
       for (std::size_t v = 0; v < P; v += W) {
         const std::size_t at = n * P + v;
-        const RowsAhead share = v > 0 ? RowsAhead{} : line.ahead.share(n / block, ceil_div(states, block));
+        const auto ahead =
+            soon.template share<Passes::share(8)>(Passes::index(n, v), Passes::count(states), asked);
         const T* A2 = parameters_.A2.data() + (first_line_ + i) * states * P + at;
         with_work(line, [&]<BackwardWork Work>() {
           const T* h = Work.states() ? saved + i * states * P + at : nullptr;
           if (line.bounded) {
             recompute_states<Work, States, true>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
-                                                 share);
+                                                 ahead);
           } else {
             recompute_states<Work, States, false>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
-                                                  share);
+                                                  ahead);
           }
           if constexpr (Work.reverse()) {
             reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.dA + at,
@@ -186,6 +193,7 @@ class BackwardTask {
           }
         });
       }
+      asked += rows;
     }
     for (std::size_t t = 0; t < rows; ++t) {
       const std::size_t row = t * States * W;
@@ -232,6 +240,7 @@ class BackwardTask {
   const ScanPlan& plan_;
   const BackwardPartials<T>& partials_;
   std::size_t group_, part_, first_line_, lines_;
+  std::size_t active_begin_ = 0, active_end_ = 0;  // the lines of the group that hold all active ones
   BackwardLine<T> line_[scan_group];
   T *staging_, *B_, *C_;
   BackwardBlock<T> block_;

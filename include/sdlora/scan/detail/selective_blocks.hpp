@@ -16,7 +16,7 @@
 
 // How the fused selective scan cuts its work and lays out its scratch memory.
 //
-// Channels are handled in lines of 64 bytes, whatever the vector length, so the layout of saved states
+// Channels are handled in cache lines, whatever the vector length, so the layout of saved states
 // does not depend on the instruction set. Lines form groups; sequences form parts. One task is one
 // group of one part: it walks through time in chunks, and inside of a chunk over its lines.
 
@@ -35,7 +35,7 @@ inline constexpr std::size_t scan_tasks = 16;
 
 /// Channels per line.
 template <class T>
-inline constexpr std::size_t scan_line = 64 / sizeof(T);
+inline constexpr std::size_t scan_line = cache_line / sizeof(T);
 
 /// The most states that a kernel keeps in registers at once: half of the registers that vectors of
 /// this length come with (32 for 512 bits, else 16).

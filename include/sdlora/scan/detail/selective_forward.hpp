@@ -21,9 +21,9 @@ struct ForwardTile {
 /// Runs `States` states of the channels of one vector over `length` rows. `tile` points at the vector
 /// in the tile, `A2` and `h` at the vector in (N, line) blocks, `B` and `C` at rows N apart. Without
 /// `Output` only the states are computed, and C is not read. Bounded: as in `decay`.
-template <std::size_t States, bool Output, bool Bounded, class T>
+template <std::size_t States, bool Output, bool Bounded, class T, std::size_t Ahead>
 inline void forward_states(const ForwardTile<T> tile, std::size_t v, std::size_t length, const T* A2, T* h,
-                           const T* B, const T* C, std::size_t N, const RowsAhead& ahead) {
+                           const T* B, const T* C, std::size_t N, RowsAhead<Ahead> ahead) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>;
   V state[States];
@@ -31,7 +31,7 @@ inline void forward_states(const ForwardTile<T> tile, std::size_t v, std::size_t
   for (std::size_t t = 0; t < length; ++t) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
-    ahead.fetch(t);
+    ahead.fetch();
     V y(T(0));
     if constexpr (Output) y = V::load_aligned(tile.y + t * P + v);
     constexpr std::size_t step = std::min(States, scan_states_in_step);
@@ -51,9 +51,9 @@ inline void forward_states(const ForwardTile<T> tile, std::size_t v, std::size_t
   unrolled<States>([&](std::size_t n) SDLORA_INLINED { state[n].store_aligned(h + n * P); });
 }
 
-/// The chunk of a line that comes next, to be fetched meanwhile; of no length at the end.
+/// The chunk of a line that comes next, to be fetched meanwhile.
 struct LineAhead {
-  std::size_t line = 0, first_row = 0, length = 0;
+  std::size_t line, first_row;
 };
 
 /// One chunk of one line: `h` (N, line) goes in and out.
@@ -61,7 +61,7 @@ template <std::size_t N, bool Output, class T>
 void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
                   const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
                   std::size_t length, T* h, const T* B, const T* C, const ForwardTile<T>& tile, T* staging,
-                  const LineAhead& ahead) {
+                  const LineAhead& next) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
   const std::size_t channel = line * P, count = std::min(P, in.channels() - channel), states = in.states();
@@ -99,20 +99,21 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
     bounded = bounded && within_decay_limit(largest, parameters.A2_bound.data() + channel + v);
   }
 
-  RowsAhead next_rows;
-  next_rows.add(in.u, ahead.first_row, ahead.length, ahead.line * P);
-  next_rows.add(in.dt, ahead.first_row, ahead.length, ahead.line * P);
-  if (gated) next_rows.add(in.z, ahead.first_row, ahead.length, ahead.line * P);
+  RowsAhead<dyn> soon(1);
+  soon.add(in.u, next.first_row, next.line * P);
+  soon.add(in.dt, next.first_row, next.line * P);
+  if (gated) soon.add(in.z, next.first_row, next.line * P);
   // Its own rows are written only when the states have run.
-  if constexpr (Output) next_rows.add(out, first_row, length, channel);
+  if constexpr (Output) soon.add(out, first_row, channel);
 
   const T* A2 = parameters.A2.data() + line * P * states;
   for_state_blocks<N, scan_state_block<T>>(states, [&](auto block, std::size_t n) {
     for (std::size_t v = 0; v < P; v += W) {
+      using Passes = LinePasses<N, scan_state_block<T>, T>;
+      const auto ahead = soon.template share<Passes::share(4)>(Passes::index(n, v), Passes::count(states), 0);
       const auto run = [&]<bool Bounded>() {
         forward_states<block(), Output, Bounded>(tile, v, length, A2 + n * P + v, h + n * P + v, B + n, C + n,
-                                                 states, next_rows);
-        next_rows = {};
+                                                 states, ahead);
       };
       if (bounded) {
         run.template operator()<true>();
@@ -167,13 +168,12 @@ void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T*
                     chunk_states + (chunk * plan.lines + first_line) * line_size);
       }
       for (std::size_t line = first_line; line < last_line; ++line) {
-        LineAhead ahead{line + 1, first + begin, rows};
-        if (line + 1 == last_line) {
-          const std::size_t next = begin + scan_chunk;
-          ahead = {first_line, first + next, next < length ? std::min(scan_chunk, length - next) : 0};
+        LineAhead next{line + 1, first + begin};
+        if (next.line == last_line) {
+          next = {first_line, first + (begin + rows < length ? begin + rows : begin)};
         }
         forward_line<N, Output>(in, out, parameters, line, first + begin, rows,
-                                h + (line - first_line) * line_size, B, C, tile, staging, ahead);
+                                h + (line - first_line) * line_size, B, C, tile, staging, next);
       }
     }
     if (final_state) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 // How the kernels of the fused selective scan reach rows of matrices, a line of channels at a time.
 
@@ -57,41 +58,96 @@ struct LineRowsOut {
   }
 };
 
-/// Rows of one line of some matrices that are needed soon. Rows are far apart, which the hardware does not
-/// foresee; asked for all at once they would wait for each other, so kernels ask for one row a time step.
+/// The passes that a kernel makes over the rows of a line: one for each block of states and each vector.
+template <std::size_t N, std::size_t Block, class T>
+struct LinePasses {
+  static constexpr std::size_t vectors = scan_line<T> / simd_width<T>;
+
+  static constexpr std::size_t count(std::size_t states) {
+    return ceil_div(N == dyn ? states : N, Block) * vectors;
+  }
+  static constexpr std::size_t index(std::size_t n, std::size_t v) {
+    return n / Block * vectors + v / simd_width<T>;
+  }
+  /// How many of `streams` one pass asks for; dyn where that is known only at run time.
+  static constexpr std::size_t share(std::size_t streams) {
+    return N == dyn ? dyn : ceil_div(streams, count(N));
+  }
+};
+
+/// A row somewhere in memory, and the bytes to the next.
+struct RowStream {
+  std::uintptr_t row;
+  std::size_t stride;
+};
+
+/// Rows of some matrices that are needed soon, all as many lines wide; `Count` of them, or, with dyn, up to
+/// eight. The hardware foresees a row's lines once it has seen some, but not the next row; and what is asked
+/// for all at once waits for each other. So kernels ask for one line of each matrix a time step, row by row.
+/// Nothing checks where the rows end: to ask for what is not there does no harm.
+template <std::size_t Count>
 class RowsAhead {
  public:
+  explicit RowsAhead(std::size_t lines) : width_(lines * cache_line) {}
+
+  /// From this row and channel on. At least one matrix is to be added.
   template <class T>
-  void add(const MatrixView<T>& matrix, std::size_t first_row, std::size_t rows, std::size_t first_channel) {
-    if (rows == 0) return;
-    streams_[end_++] = {reinterpret_cast<const char*>(matrix.row(first_row) + first_channel),
-                        matrix.stride * sizeof(T), rows};
+  void add(const MatrixView<T>& matrix, std::size_t first_row, std::size_t first_channel) {
+    add(matrix.row(first_row) + first_channel, matrix.stride);
+  }
+  /// Rows `stride` elements apart.
+  template <class T>
+  void add(const T* first, std::size_t stride) {
+    streams_[end_++] = {reinterpret_cast<std::uintptr_t>(first), stride * sizeof(T)};
   }
 
-  /// The share of the `index`th of `count` passes over the rows.
-  RowsAhead share(std::size_t index, std::size_t count) const {
-    RowsAhead part = *this;
-    part.begin_ = end_ * index / count;
-    part.end_ = end_ * (index + 1) / count;
+  /// What the `index`th of `passes` passes asks for, from the `line`th line on, counted row by row.
+  template <std::size_t Part>
+  RowsAhead<Part> share(std::size_t index, std::size_t passes, std::size_t line) const {
+    RowsAhead<Part> part(width_ / cache_line);
+    const std::size_t row = line * cache_line / width_;
+    part.column_ = line * cache_line % width_;
+    const std::size_t begin = end_ * index / passes, end = end_ * (index + 1) / passes;
+    part.end_ = end - begin;
+    part.each([&](RowStream& stream, std::size_t i) SDLORA_INLINED {
+      // The rest asks for one row again and again.
+      const RowStream from = begin + i < end ? streams_[begin + i] : RowStream{streams_[0].row, 0};
+      stream = {from.row + row * from.stride, from.stride};
+    });
     return part;
   }
 
-  SDLORA_INLINED void fetch(std::size_t t) const {
-    for (std::size_t i = begin_; i < end_; ++i) {
+  /// Asks for one line of each matrix and goes on.
+  SDLORA_INLINED void fetch() {
 #if defined(__GNUC__)
-      const Stream& s = streams_[i];
-      if (t < s.rows) __builtin_prefetch(s.first + t * s.stride, 0, 2);
-#endif
+    each([&](const RowStream& stream, std::size_t) SDLORA_INLINED {
+      __builtin_prefetch(  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+          reinterpret_cast<const void*>(stream.row + column_), 0, 2);
+    });
+    column_ += cache_line;
+    if (column_ == width_) {
+      column_ = 0;
+      each([](RowStream& stream, std::size_t) SDLORA_INLINED { stream.row += stream.stride; });
     }
+#endif
   }
 
  private:
-  struct Stream {
-    const char* first;
-    std::size_t stride, rows;
-  };
-  Stream streams_[7];
-  std::size_t begin_ = 0, end_ = 0;
+  template <std::size_t>
+  friend class RowsAhead;
+
+  template <class F>
+  SDLORA_INLINED void each(const F& f) {
+    if constexpr (Count == dyn) {
+      for (std::size_t i = 0; i < end_; ++i) f(streams_[i], i);
+    } else {
+      unrolled<Count>([&](std::size_t i) SDLORA_INLINED { f(streams_[i], i); });
+    }
+  }
+
+  RowStream streams_[Count == dyn ? 8 : Count];
+  std::size_t end_ = 0;
+  std::size_t width_, column_ = 0;  // in bytes
 };
 
 /// Copies `length` rows of a (M, N) matrix into a contiguous (length, N) block.
