@@ -18,29 +18,48 @@ deps=build/gpu-deps
 
 if [[ ${1:-} == pack ]]; then
   rm -rf "$deps"
-  mkdir -p "$deps/include" "$deps/lib"
+  mkdir -p "$deps/include"
   missing=()
-  for package in doctest:doctest-dev eigen3:libeigen3-dev xsimd:libxsimd-dev nlohmann:nlohmann-json3-dev \
-    benchmark:libbenchmark-dev; do
+  for package in doctest:doctest-dev eigen3:libeigen3-dev xsimd:libxsimd-dev nlohmann:nlohmann-json3-dev; do
     for place in /usr/include /usr/local/include; do
       if [[ -d $place/${package%%:*} ]]; then
         cp -rL "$place/${package%%:*}" "$deps/include/"
         continue 2
       fi
     done
-    missing+=("${package##*:}")
+    missing+=("$package")
   done
   rm -rf "$deps/include/eigen3/unsupported"
-  # Google Benchmark is more than headers. Copies instead of links, which not every way of copying keeps.
-  for library in /usr/lib/*/libbenchmark.{a,so*} /usr/lib/libbenchmark.{a,so*} /usr/local/lib/libbenchmark.{a,so*}; do
-    [[ ! -e $library ]] || cp -L "$library" "$deps/lib/"
-  done
-  compgen -G "$deps/lib/libbenchmark.*" >/dev/null || missing+=(libbenchmark-dev)
-  echo "$(du -sh "$deps" | cut -f1) in $deps, libraries for $(uname -m)"
-  if ((${#missing[@]})); then
-    printf 'bench/gpu.sh: the pack lacks what comes with %s; install it and pack again\n' "${missing[@]}" | sort -u >&2
-    exit 1
+  # Google Benchmark is more than headers, and a library made here may not fit the system there: its sources, from
+  # BENCHMARK_SOURCE if that is set, else those of the distribution's package.
+  sources=$(mktemp -d)
+  trap 'rm -rf "$sources"' EXIT
+  if [[ -z ${BENCHMARK_SOURCE:-} ]] && command -v apt-get >/dev/null; then
+    mkdir -p "$sources/parts" "$sources/lists/partial"
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do
+      [[ ! -e $file ]] || sed 's/^deb /deb-src /; s/^Types:.*/Types: deb-src/' "$file" >"$sources/parts/${file##*/}"
+    done
+    apt=(apt-get -q -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$sources/parts"
+      -o "Dir::State::Lists=$sources/lists" -o APT::Sandbox::User=root)
+    # Places without sources are reported and passed over.
+    { "${apt[@]}" update || true; } >"$sources/log" 2>&1
+    (cd "$sources" && "${apt[@]}" source --download-only benchmark && tar -xf benchmark_*.orig.tar.*) \
+      >>"$sources/log" 2>&1 || tail -n 5 "$sources/log" >&2
+    for BENCHMARK_SOURCE in "$sources"/benchmark-*; do :; done
   fi
+  if [[ -f ${BENCHMARK_SOURCE:-}/src/benchmark.cc ]]; then
+    cp -rL "$BENCHMARK_SOURCE/include/benchmark" "$deps/include/"
+    mkdir -p "$deps/benchmark/src"
+    cp -L "$BENCHMARK_SOURCE"/src/*.{cc,h} "$deps/benchmark/src/"
+    rm "$deps/benchmark/src/benchmark_main.cc"
+  else
+    missing+=("benchmark/src:the sources of Google Benchmark, whose folder BENCHMARK_SOURCE may name")
+  fi
+  echo "$(du -sh "$deps" | cut -f1) in $deps"
+  for package in "${missing[@]}"; do
+    echo "bench/gpu.sh: the pack lacks ${package%%:*}; install ${package##*:} and pack again" >&2
+  done
+  ((${#missing[@]} == 0)) || exit 1
   exit 0
 fi
 
@@ -80,17 +99,11 @@ say "$device, compute capability $capability"
 flags=(-std=c++20 -O3 --expt-relaxed-constexpr -arch="sm_$capability" -lineinfo -Iinclude -Itests)
 if [[ -d $deps/include ]]; then flags+=(-isystem "$deps/include" -isystem "$deps/include/eigen3"); fi
 flags+=(-isystem /usr/include/eigen3)
-has_benchmark=""
-for place in "$deps" /usr /usr/local; do [[ ! -f $place/include/benchmark/benchmark.h ]] || has_benchmark=yes; done
-if [[ -z $has_benchmark ]]; then
-  echo "bench/gpu.sh: Google Benchmark is not here; take build/gpu-deps along, which bench/gpu.sh pack makes where" \
-    "libbenchmark-dev is installed" >&2
+if [[ ! -f $deps/include/benchmark/benchmark.h && ! -f /usr/include/benchmark/benchmark.h &&
+  ! -f /usr/local/include/benchmark/benchmark.h ]]; then
+  echo "bench/gpu.sh: Google Benchmark is not here; take build/gpu-deps along, which bench/gpu.sh pack makes, or install" \
+    "libbenchmark-dev" >&2
   exit 1
-fi
-libraries=(-lbenchmark)
-if compgen -G "$deps/lib/libbenchmark.*" >/dev/null; then
-  # Found beside the program, wherever the working tree lies.
-  libraries=(-L"$deps/lib" -lbenchmark -Xlinker -rpath,'$ORIGIN/../gpu-deps/lib')
 fi
 
 objects=()
@@ -117,6 +130,17 @@ for source in bench/gpu/*.cu; do
   compile "$object" "$source"
 done
 compile "$work/scan_report.o" bench/scan_report.cpp
+libraries=(-lbenchmark)
+if [[ -d $deps/benchmark ]]; then
+  libraries=()
+  for source in "$deps"/benchmark/src/*.cc; do
+    object=$work/benchmark_$(basename "$source" .cc).o
+    bench_objects+=("$object")
+    g++ -std=c++17 -O2 -DNDEBUG -DHAVE_STD_REGEX -DHAVE_STEADY_CLOCK -I"$deps/include" -c "$source" -o "$object" \
+      >"$object.log" 2>&1 &
+    jobs+=("$!:$object")
+  done
+fi
 failed=""
 for job in "${jobs[@]}"; do
   if ! wait "${job%%:*}"; then
@@ -131,8 +155,8 @@ done
 if ! "$nvcc" -arch="sm_$capability" "${bench_objects[@]}" "${libraries[@]}" -o "$work/scan_variants_cuda" \
   >"$work/link.log" 2>&1; then
   cat "$work/link.log"
-  echo "bench/gpu.sh: Google Benchmark cannot be linked; take build/gpu-deps along (bench/gpu.sh pack, on a machine" \
-    "with libbenchmark-dev and the processor of this one)"
+  echo "bench/gpu.sh: the benchmark cannot be linked; build/gpu-deps, which bench/gpu.sh pack makes, brings the sources" \
+    "of Google Benchmark"
   exit 1
 fi
 say "built"

@@ -130,7 +130,7 @@ class BackwardTask {
     if constexpr (work.reverse() || work.states()) {
       const T* saved =
           work.states() ? chunk_states_ + (index * plan_.lines + first_line_) * states * P : nullptr;
-      const RowsAhead<dyn> soon = needed_soon(index, another, first_row);
+      const RowsAhead<8> soon = needed_soon(index, another, first_row);
       for_state_blocks<N, scan_reverse_block<T>>(states, [&](auto block, std::size_t n) {
         this->template states_block<block()>(n, first_row, rows, saved, soon);
       });
@@ -143,9 +143,9 @@ class BackwardTask {
   }
 
   // What this chunk writes, and what the one before it reads.
-  RowsAhead<dyn> needed_soon(std::size_t index, bool another, std::size_t first_row) const {
+  RowsAhead<8> needed_soon(std::size_t index, bool another, std::size_t first_row) const {
     const std::size_t line = first_line_ + active_begin_, lines = active_end_ - active_begin_;
-    RowsAhead<dyn> result(lines);
+    RowsAhead<8> result(lines);
     if constexpr (Wanted.u) result.add(out_.u, first_row, line * P);
     if constexpr (Wanted.dt) result.add(out_.dt, first_row, line * P);
     if constexpr (Wanted.z) result.add(out_.z, first_row, line * P);
@@ -164,7 +164,7 @@ class BackwardTask {
   // States [n, n + States) of all lines of the group.
   template <std::size_t States>
   void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* saved,
-                    const RowsAhead<dyn>& soon) {
+                    const RowsAhead<8>& soon) {
     using Passes = LinePasses<N, scan_reverse_block<T>, T>;
     const std::size_t states = in_.states();
     std::size_t asked = 0;

@@ -99,7 +99,7 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
     bounded = bounded && within_decay_limit(largest, parameters.A2_bound.data() + channel + v);
   }
 
-  RowsAhead<dyn> soon(1);
+  RowsAhead<4> soon(1);
   soon.add(in.u, next.first_row, next.line * P);
   soon.add(in.dt, next.first_row, next.line * P);
   if (gated) soon.add(in.z, next.first_row, next.line * P);

@@ -69,9 +69,9 @@ struct LinePasses {
   static constexpr std::size_t index(std::size_t n, std::size_t v) {
     return n / Block * vectors + v / simd_width<T>;
   }
-  /// How many of `streams` one pass asks for; dyn where that is known only at run time.
+  /// How many of `streams` one pass asks for at the most.
   static constexpr std::size_t share(std::size_t streams) {
-    return N == dyn ? dyn : ceil_div(streams, count(N));
+    return N == dyn ? streams : ceil_div(streams, count(N));
   }
 };
 
@@ -81,10 +81,10 @@ struct RowStream {
   std::size_t stride;
 };
 
-/// Rows of some matrices that are needed soon, all as many lines wide; `Count` of them, or, with dyn, up to
-/// eight. The hardware foresees a row's lines once it has seen some, but not the next row; and what is asked
-/// for all at once waits for each other. So kernels ask for one line of each matrix a time step, row by row.
-/// Nothing checks where the rows end: to ask for what is not there does no harm.
+/// Rows of some matrices that are needed soon, all as many lines wide; up to `Count` of them. The hardware
+/// foresees a row's lines once it has seen some, but not the next row; and what is asked for all at once
+/// waits for each other. So kernels ask for one line of each matrix a time step, row by row. Nothing checks
+/// where the rows end: to ask for what is not there does no harm.
 template <std::size_t Count>
 class RowsAhead {
  public:
@@ -138,14 +138,10 @@ class RowsAhead {
 
   template <class F>
   SDLORA_INLINED void each(const F& f) {
-    if constexpr (Count == dyn) {
-      for (std::size_t i = 0; i < end_; ++i) f(streams_[i], i);
-    } else {
-      unrolled<Count>([&](std::size_t i) SDLORA_INLINED { f(streams_[i], i); });
-    }
+    unrolled<Count>([&](std::size_t i) SDLORA_INLINED { f(streams_[i], i); });
   }
 
-  RowStream streams_[Count == dyn ? 8 : Count];
+  RowStream streams_[Count];
   std::size_t end_ = 0;
   std::size_t width_, column_ = 0;  // in bytes
 };
