@@ -53,7 +53,7 @@ if [[ ${1:-} == pack ]]; then
     cp -L "$BENCHMARK_SOURCE"/src/*.{cc,h} "$deps/benchmark/src/"
     rm "$deps/benchmark/src/benchmark_main.cc"
   else
-    missing+=("benchmark/src:the sources of Google Benchmark, whose folder BENCHMARK_SOURCE may name")
+    missing+=("benchmark/src:the sources of Google Benchmark, naming their folder in BENCHMARK_SOURCE,")
   fi
   echo "$(du -sh "$deps" | cut -f1) in $deps"
   for package in "${missing[@]}"; do
