@@ -31,11 +31,10 @@ CODE
 
 allowed() {  # KERNEL.IO.ARCHITECTURE → registers, bytes of spill stores
   case $1 in
-    Backward.*) echo "168 272" ;;
-    Forward.bfloat16.80) echo "96 96" ;;
-    Forward.float.80) echo "96 128" ;;
-    Forward.*.90) echo "96 64" ;;
-    Aggregate.float.80) echo "96 16" ;;
+    Backward.bfloat16.*) echo "168 160" ;;
+    Backward.float.*) echo "168 240" ;;
+    Forward.bfloat16.*) echo "96 80" ;;
+    Forward.float.*) echo "96 16" ;;
     Aggregate.*) echo "96 0" ;;
     BackwardAggregate.*) echo "96 0" ;;
     PieceCarry.*) echo "80 0" ;;

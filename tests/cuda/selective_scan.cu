@@ -38,11 +38,14 @@ TEST_CASE("selective scan on the GPU: split time, checkpoint intervals") {
   CudaDevice device;
   for (const std::int64_t segment : {0, 64, 128}) {
     for (const int interval : {8, 16, 32, 64}) {
-      check_scan_kernels<float, true, 16>(device, {.lengths = {300, 0, 45, 129},
-                                                   .channels = 200,
-                                                   .states = 16,
-                                                   .interval = interval,
-                                                   .segment_length = segment});
+      for (const int padding : {3, 4}) {  // rows of which four values can be moved at once with the latter
+        check_scan_kernels<float, true, 16>(device, {.lengths = {300, 0, 45, 129},
+                                                     .channels = 200,
+                                                     .states = 16,
+                                                     .interval = interval,
+                                                     .segment_length = segment,
+                                                     .padding = padding});
+      }
     }
   }
 }

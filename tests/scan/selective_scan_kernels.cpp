@@ -27,6 +27,17 @@ TEST_CASE("scan kernels: states over several threads") {
   }
 }
 
+TEST_CASE("scan kernels: rows that can be moved four values at once") {
+  EmulatedDevice device(12);
+  for (const int states : {4, 8, 16, 20, 64}) {
+    check_scan_kernels<float, true>(
+        device, {.lengths = {11, 1, 8}, .channels = 12, .states = states, .interval = 16, .padding = 4});
+  }
+  // One of the two kinds of rows only: 15 states, 13 channels.
+  check_scan_kernels<float, true>(device, {.lengths = {9}, .channels = 8, .states = 15, .padding = 4});
+  check_scan_kernels<float, true>(device, {.lengths = {9}, .channels = 13, .states = 16, .padding = 0});
+}
+
 TEST_CASE("scan kernels: time split into segments") {
   EmulatedDevice device(3);
   for (const std::int64_t segment : {8, 16, 32}) {
@@ -90,6 +101,10 @@ TEST_CASE("scan kernels: plans choose by shape") {
                   ShapeError);
   CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 2, .channels = 1, .states = 1}),
                   ShapeError);
+  constexpr std::int64_t endless = std::int64_t{1} << 31;
+  CHECK_THROWS_AS(
+      KernelScanPlan({.rows = endless, .sequences = 1, .longest = endless, .channels = 1, .states = 1}),
+      ShapeError);
   CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 1, .channels = 1, .states = 1},
                                  {.checkpoint_interval = 12}),
                   ArgumentError);

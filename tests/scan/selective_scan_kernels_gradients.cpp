@@ -22,6 +22,13 @@ TEST_CASE("scan kernels: bfloat16, with and without a gate, without vectors") {
                                                .with_vectors = false});
 }
 
+TEST_CASE("scan kernels: bfloat16, rows that can be moved four values at once") {
+  EmulatedDevice device(13);
+  const ScanCase c{.lengths = {21, 5}, .channels = 68, .states = 16, .interval = 16, .padding = 4};
+  check_scan_kernels<BFloat16, true, 16>(device, c);
+  check_scan_kernels<BFloat16, false, 16>(device, c);
+}
+
 TEST_CASE("scan kernels: only the gradients asked for") {
   using Bit = KernelScanGradient;
   EmulatedDevice device(8);

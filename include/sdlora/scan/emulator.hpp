@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "bfloat16.hpp"
 #include "detail/fibre_switch.hpp"
 
 #include <ucontext.h>
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <limits>
 #include <memory>
@@ -213,22 +215,38 @@ class EmulatedBlock {
     return self.value;
   }
 
+  float absolute(float x) const { return std::fabs(x); }
   float exp2(float x) const { return std::exp2(x); }
   float reciprocal(float x) const { return 1.0F / x; }
   template <class IO>
   IO narrow(float x) const {
     return IO(x);
   }
-  template <int Width>
-  void load_vector(const float* from, float* values) const {
-    std::copy_n(from, Width, values);
+  /// Two BFloat16 in a word, the first in its lower half.
+  std::uint32_t narrow_two(float first, float second) const {
+    return std::uint32_t{BFloat16(second).bits} << 16U | BFloat16(first).bits;
   }
-  template <int Width>
-  void store_vector(float* to, const float* values) const {
-    std::copy_n(values, Width, to);
+  template <int Width, class T>
+  void load_vector(const T* from, T* values) const {
+    check_alignment(from, Width);
+    std::memcpy(values, from, Width * sizeof(T));  // words of two BFloat16, too
+  }
+  template <int Width, class T>
+  void store_vector(T* to, const T* values) const {
+    check_alignment(to, Width);
+    std::memcpy(to, values, Width * sizeof(T));
   }
 
  private:
+  template <class T>
+  void check_alignment(const T* address, std::size_t width) const {
+    if (reinterpret_cast<std::uintptr_t>(address) % (width * sizeof(T)) != 0) {
+      throw EmulatorError("Emulator: block " + std::to_string(state_->block) + ", thread " +
+                          std::to_string(thread_) + " accesses memory as a vector of " +
+                          std::to_string(width) + " values that is not aligned to its size");
+    }
+  }
+
   detail::EmulatorState* state_;
   int thread_;
 };

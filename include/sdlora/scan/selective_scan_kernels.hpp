@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -102,6 +103,12 @@ struct KernelScanPlan {
           "longest sequence inside of the rows, found " +
           std::to_string(shape.channels) + " channels, " + std::to_string(shape.rows) + " rows, " +
           std::to_string(shape.sequences) + " sequences, the longest of " + std::to_string(shape.longest));
+    }
+    if (shape.longest > std::numeric_limits<int>::max()) {
+      throw ShapeError("KernelScanPlan: expected sequences of at most " +
+                       std::to_string(std::numeric_limits<int>::max()) + " steps, found one of " +
+                       std::to_string(shape.longest) +
+                       "; scan it in pieces, from the final state of the one before");
     }
     if (checkpoint_interval < 8 || checkpoint_interval > 128 ||
         (checkpoint_interval & (checkpoint_interval - 1)) != 0) {
@@ -203,6 +210,16 @@ void with_states(int n, F&& f) {
       [&](auto i) { offer(Index<PerThread>{}, Index<(1 << decltype(i)::value)>{}); });
 }
 
+/// Whether four values of a row, from each fourth column on, can be moved at once: rows and their beginning
+/// are aligned to four values. So is a matrix that is not there.
+template <class IO>
+bool aligned_to_four(const MatrixView<IO>& matrix) {
+  return reinterpret_cast<std::uintptr_t>(matrix.data) % (4 * sizeof(IO)) == 0 && matrix.stride % 4 == 0;
+}
+inline bool aligned_to_four(const float* values) {
+  return reinterpret_cast<std::uintptr_t>(values) % (4 * sizeof(float)) == 0;
+}
+
 template <class IO>
 KernelInputs<IO> kernel_inputs(const KernelScanPlan& plan, const KernelScanInputs<IO>& x) {
   KernelInputs<IO> in;
@@ -220,6 +237,7 @@ KernelInputs<IO> kernel_inputs(const KernelScanPlan& plan, const KernelScanInput
   in.sequences = plan.shape.sequences;
   in.channels = plan.shape.channels;
   in.states = plan.shape.states;
+  in.state_vectors = in.states % 4 == 0 && aligned_to_four(x.B) && aligned_to_four(x.C);
   in.checkpoint_interval = plan.checkpoint_interval;
   in.segment_length = plan.segment_length;
   in.segments = plan.segments;
@@ -287,8 +305,14 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
   backward.d_dt = gradients.d_dt;
   backward.d_z = gradients.d_z;
   backward.d_initial = gradients.d_initial;
+  backward.channel_vectors = shape.channels % 4 == 0 && aligned_to_four(x.u) && aligned_to_four(x.dt) &&
+                             aligned_to_four(x.z) && aligned_to_four(d_out) &&
+                             aligned_to_four(gradients.d_u) && aligned_to_four(gradients.d_dt) &&
+                             aligned_to_four(gradients.d_z);
   if constexpr ((Mask & Bit::B) != 0) backward.d_B_partials = take(plan.partial_floats());
   if constexpr ((Mask & Bit::C) != 0) backward.d_C_partials = take(plan.partial_floats());
+  backward.in.state_vectors = backward.in.state_vectors && aligned_to_four(backward.d_B_partials) &&
+                              aligned_to_four(backward.d_C_partials);
   constexpr bool selects = (Mask & Bit::A_selected) != 0;
   backward.a_columns = selects ? gradients.selected_count : shape.channels;
   if constexpr ((Mask & (Bit::A | Bit::A_selected)) != 0) {

@@ -26,6 +26,7 @@ struct KernelInputs {
   Position sequences = 0;
   int channels = 0;
   int states = 0;
+  bool state_vectors = false;   // four neighbouring values of B and C can be moved at once
   int checkpoint_interval = 0;  // a power of two, at least 8
   Position segment_length = 0;  // time steps of one block, a multiple of checkpoint_interval
   Position segments = 1;        // of the longest sequence
@@ -78,6 +79,7 @@ struct BackwardArguments {
   float* d_initial = nullptr;        // (S, E, N)
   const int* selected = nullptr;     // (a_columns) ascending channels, or null: all
   int a_columns = 0;                 // channels that A's gradient is wanted of
+  bool channel_vectors = false;      // four neighbouring values of each (M, E) matrix can be moved at once
 };
 
 /// Sums `parts` partial results in their order.
@@ -109,7 +111,8 @@ struct CheckpointLayout {
   template <int Width>
   constexpr Position at(Position row, int state, int channel) const {
     const auto n = static_cast<unsigned>(state);
-    return ((row * groups() + n / Width) * channels + channel) * Width + n % Width;
+    const int groups_of = (states + Width - 1) / Width;  // a division by a constant
+    return ((row * groups_of + n / Width) * channels + channel) * Width + n % Width;
   }
   /// The checkpoint row of step 0 of a sequence that begins at `first`. Rows of sequences do not overlap.
   static constexpr Position first_row(Position first, Position sequence, int interval) {

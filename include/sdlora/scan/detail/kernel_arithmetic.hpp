@@ -49,7 +49,7 @@ constexpr float log1p_of_fraction(float e) {
 /// exp(−|x|): the one exponential behind softplus and its slope.
 template <class Block>
 constexpr float exp_minus_abs(const Block& block, float x) {
-  return block.exp2((x < 0.0F ? x : -x) * log2_e);
+  return block.exp2(block.absolute(x) * -log2_e);
 }
 
 /// log(1 + exp(x)), without overflow at either end.

@@ -1,45 +1,47 @@
 #pragma once
 
-#include "kernel_arguments.hpp"
-
 namespace sdlora::detail {
 
 /// The order in which a backward visits the chunks of a segment. Between two checkpoints states are
 /// not kept, so each range from a checkpoint on is walked twice: forward over all chunks but the last
 /// ("light" items, which only find the states that chunks begin with), then backward over all. Ranges
 /// come last first.
-template <int Chunk>
-struct BackwardWalk {
+class BackwardWalk {
+ public:
   struct Item {
-    Position base;  // first step of the checkpoint's range
-    int sub;        // chunk within it
+    int chunk;  // of the segment; -1 behind the last item
     bool light;
-    bool valid;
+
+    constexpr bool valid() const { return chunk >= 0; }
   };
 
-  /// The number of chunks in the range that begins at `base`.
-  static constexpr int chunks_at(Position base, Position end, int interval) {
-    const Position length = end - base < interval ? end - base : interval;
-    return static_cast<int>((length + Chunk - 1) / Chunk);
+  /// `chunks` of a segment, of which `range` make a range: a power of two.
+  constexpr BackwardWalk(int chunks, int range) : last_(chunks - 1), mask_(range - 1) {}
+
+  constexpr Item first() const {
+    if (last_ < 0) return {-1, false};
+    const int chunk = last_ & ~mask_;
+    return {chunk, chunk < last_};
   }
-  static constexpr Item first_item(Position base, Position end, int interval) {
-    const int count = chunks_at(base, end, interval);
-    return {base, 0, count > 1, true};
+  constexpr Item after(const Item& item) const {
+    if (item.light) return {item.chunk + 1, item.chunk + 1 < last_of_range(item)};
+    if (!begins_range(item)) return {item.chunk - 1, false};
+    if (item.chunk == 0) return {-1, false};
+    return {item.chunk - 1 - mask_, mask_ > 0};
   }
-  static constexpr Item next_item(const Item& item, Position begin, Position end, int interval) {
-    Item next = item;
-    if (item.light) {
-      next.light = item.sub + 2 < chunks_at(item.base, end, interval);
-      ++next.sub;
-    } else if (item.sub > 0) {
-      --next.sub;
-    } else if (item.base > begin) {
-      next = first_item(item.base - interval, end, interval);
-    } else {
-      next.valid = false;
-    }
-    return next;
+  /// The chunk among those of its range.
+  constexpr int place(const Item& item) const { return item.chunk & mask_; }
+  constexpr bool begins_range(const Item& item) const { return place(item) == 0; }
+  constexpr bool ends_range(const Item& item) const { return item.chunk == last_of_range(item); }
+
+ private:
+  constexpr int last_of_range(const Item& item) const {
+    const int last = item.chunk | mask_;
+    return last < last_ ? last : last_;
   }
+
+  int last_;
+  int mask_;
 };
 
 }  // namespace sdlora::detail

@@ -2,6 +2,7 @@
 
 #include "kernel_arguments.hpp"
 #include "kernel_arithmetic.hpp"
+#include "kernel_tile.hpp"
 
 #include <cstddef>
 
@@ -19,8 +20,8 @@ struct ForwardKernel {
   static constexpr int ring = 4;  // time steps that are loaded ahead
   static constexpr int tile_steps =
       padded_states >= 64 ? 4 : (256 / padded_states < 16 ? 256 / padded_states : 16);
-  static constexpr int tile_values = tile_steps * 2 * padded_states;
-  static constexpr int staged_values = (tile_values + threads - 1) / threads;
+  using Tile = KernelTile<IO, threads, tile_steps, padded_states>;
+  static constexpr int tile_values = Tile::values;
   static constexpr std::size_t shared_floats = 2 * tile_values;
   static constexpr int resident_blocks = States >= 16 ? 5 : 8;
 
@@ -29,36 +30,6 @@ struct ForwardKernel {
   struct Step {
     IO u, dt, z;
   };
-
-  /// B and C of the tile that begins at row `first`, before they go to shared memory.
-  struct Staged {
-    IO value[staged_values];
-  };
-
-  static constexpr Staged load_tile(int thread, const KernelInputs<IO>& in, Position first, Position end) {
-    Staged staged;
-    unroll<staged_values>([&](auto k) {
-      const int i = thread + k * threads;
-      const int n = i % padded_states;
-      const bool is_c = (i / padded_states) % 2 == 1;
-      const Position row = first + i / (2 * padded_states);
-      staged.value[k] = IO(0.0F);
-      if (i < tile_values && row < end && n < in.states && !(Aggregate && is_c)) {
-        const MatrixView<const IO>& matrix = is_c ? in.C : in.B;
-        staged.value[k] =
-            matrix.data[static_cast<std::size_t>(row) * matrix.stride + static_cast<std::size_t>(n)];
-      }
-    });
-    return staged;
-  }
-
-  template <class Shared>
-  static constexpr void store_tile(int thread, Shared tile, const Staged& staged) {
-    unroll<staged_values>([&](auto k) {
-      const int i = thread + k * threads;
-      if (i < tile_values) tile.store(i, static_cast<float>(staged.value[k]));
-    });
-  }
 
   template <class Block>
   static constexpr void run(Block& block, const Arguments& x) {
@@ -138,7 +109,16 @@ struct ForwardKernel {
 
     auto tiles = block.shared();
     int current = 0;
-    store_tile(thread, tiles, load_tile(thread, in, segment.begin, segment.end));
+    // Made where it is used: in between, the states need its registers.
+    const auto mover = [&] { return Tile(block.thread(), in.states, in.state_vectors); };
+    typename Tile::Staged staged{};
+    const auto load_tile = [&](Position begin) {
+      const Position left = segment.end - begin;
+      mover().template load<!Aggregate>(block, in, begin,
+                                        left < tile_steps ? static_cast<int>(left) : tile_steps, staged);
+    };
+    load_tile(segment.begin);
+    mover().store(tiles, staged);
 
     for (Position tile_begin = segment.begin; tile_begin < segment.end; tile_begin += tile_steps) {
       const Position left = segment.end - tile_begin;
@@ -146,8 +126,7 @@ struct ForwardKernel {
       const int count = ahead < tile_steps ? ahead : tile_steps;
       block.sync();
       const bool more = left > tile_steps;
-      Staged staged{};
-      if (more) staged = load_tile(thread, in, tile_begin + tile_steps, segment.end);
+      if (more) load_tile(tile_begin + tile_steps);
       const auto tile = tiles.from(current * tile_values + first_state);
 
       const auto run_group = [&](int group, auto checked) {
@@ -186,25 +165,28 @@ struct ForwardKernel {
           }
         });
       };
-      for (int group = 0; group < count; group += ring) {
-        if constexpr (!Aggregate) {
-          if (x.checkpoints != nullptr) {
-            if (steps_to_checkpoint == 0) {
-              if (active) store_checkpoint(block, checkpoint, checkpoint_step, h, first_state, in.states);
-              checkpoint += checkpoint_size;
-              steps_to_checkpoint = in.checkpoint_interval;
+      const auto run_tile = [&](auto checked) {
+        for (int group = 0; group < count; group += ring) {
+          if constexpr (!Aggregate) {
+            if (x.checkpoints != nullptr) {
+              if (steps_to_checkpoint == 0) {
+                if (active) store_checkpoint(block, checkpoint, checkpoint_step, h, first_state, in.states);
+                checkpoint += checkpoint_size;
+                steps_to_checkpoint = in.checkpoint_interval;
+              }
+              steps_to_checkpoint -= ring;
             }
-            steps_to_checkpoint -= ring;
           }
+          run_group(group, checked);
         }
-        if (ahead == tile_steps + ring) {
-          run_group(group, Index<0>{});
-        } else {
-          run_group(group, Index<1>{});
-        }
+      };
+      if (ahead == tile_steps + ring) {
+        run_tile(Index<0>{});
+      } else {
+        run_tile(Index<1>{});
       }
       current ^= 1;
-      if (more) store_tile(thread, tiles.from(current * tile_values), staged);
+      if (more) mover().store(tiles.from(current * tile_values), staged);
     }
 
     if constexpr (Aggregate) {

@@ -4,6 +4,7 @@
 #include "../../bfloat16.hpp"
 
 #include <cuda_bf16.h>
+#include <cstdint>
 #include <type_traits>
 
 namespace sdlora::detail {
@@ -25,6 +26,17 @@ class CudaScanBlock : public CudaBlock {
     }
 #else
     return IO(x);
+#endif
+  }
+
+  /// Two BFloat16 in a word, the first in its lower half.
+  __host__ __device__ std::uint32_t narrow_two([[maybe_unused]] float first,
+                                               [[maybe_unused]] float second) const {
+#if defined(__CUDA_ARCH__)
+    const __nv_bfloat162 both = __floats2bfloat162_rn(first, second);
+    return *reinterpret_cast<const std::uint32_t*>(&both);
+#else
+    return 0;
 #endif
   }
 };

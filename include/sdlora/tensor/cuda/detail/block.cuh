@@ -91,6 +91,14 @@ class CudaBlock {
 #endif
   }
 
+  /// An operand's modifier, not an instruction.
+  __host__ __device__ float absolute(float x) const {
+#if defined(__CUDA_ARCH__)
+    return fabsf(x);
+#else
+    return x;
+#endif
+  }
   /// One instruction; relative error 2^-22, values below 2^-126 become 0.
   __host__ __device__ float exp2(float x) const {
 #if defined(__CUDA_ARCH__)
@@ -112,16 +120,25 @@ class CudaBlock {
 #endif
   }
 
-  template <int Width>
-  __host__ __device__ void load_vector(const float* from, float* values) const {
-    load_floats<Width>(from, values);
+  /// `Width` values, aligned to their size together, in one access.
+  template <int Width, class T>
+  __host__ __device__ void load_vector(const T* from, T* values) const {
+    const auto all = *reinterpret_cast<const Together<Width, T>*>(from);
+    for (int i = 0; i < Width; ++i) values[i] = all.values[i];
   }
-  template <int Width>
-  __host__ __device__ void store_vector(float* to, const float* values) const {
-    store_floats<Width>(to, values);
+  template <int Width, class T>
+  __host__ __device__ void store_vector(T* to, const T* values) const {
+    Together<Width, T> all;
+    for (int i = 0; i < Width; ++i) all.values[i] = values[i];
+    *reinterpret_cast<Together<Width, T>*>(to) = all;
   }
 
  private:
+  template <int Width, class T>
+  struct alignas(Width * sizeof(T)) Together {
+    T values[Width];
+  };
+
   float* shared_;
 };
 
