@@ -6,10 +6,13 @@
 #include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/trainer.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
@@ -36,6 +39,27 @@ void require_writable(const std::filesystem::path& out) {
   }
 }
 
+/// An option that only placements with some policy have a use for.
+struct PolicyOption {
+  const char* flag;
+  examples::CommandLine::Option option;
+  std::vector<const char*> policies;
+};
+
+/// Says which of the given options change nothing.
+void report_unused(const std::vector<PolicyOption>& options, const examples::PlacementChoice& choice) {
+  std::string unused;
+  for (const PolicyOption& each : options) {
+    const bool used = std::any_of(each.policies.begin(), each.policies.end(), [&](const char* policy) {
+      return choice.placement.find(std::string("=") + policy) != std::string::npos;
+    });
+    if (each.option.given() && !used) unused += (unused.empty() ? "" : ", ") + std::string(each.flag);
+  }
+  if (unused.empty()) return;
+  std::fprintf(stderr, "without effect under placement %s (%s): %s\n", choice.name.c_str(),
+               choice.placement.c_str(), unused.c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,13 +82,21 @@ int main(int argc, char** argv) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
   command.option("--placement", placement, "what learns:" + placements);
-  command.option("--rank", adapter.rank, "of LoRA").at_least_one();
-  command.option("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank");
-  command.option("--dropout", adapter.dropout, "on LoRA's input");
-  command.option("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them");
-  command.option("--states", adapter.states, "selected states per channel");
-  command.option("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix");
-  command.option("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data");
+  std::vector<PolicyOption> policy_options;
+  const auto of = [&](const char* flag, auto& value, const char* help, std::vector<const char*> policies) {
+    const auto option = command.option(flag, value, help);
+    policy_options.push_back({flag, option, std::move(policies)});
+    return option;
+  };
+  of("--rank", adapter.rank, "of LoRA", {"lora"}).at_least_one();
+  of("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank", {"lora"});
+  of("--dropout", adapter.dropout, "on LoRA's input", {"lora"});
+  of("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them", {"selected_dimensions"});
+  of("--states", adapter.states, "selected states per channel", {"selected_dimensions"});
+  of("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix",
+     {"prompt_tuning", "prefix_tuning"});
+  of("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data",
+     {"selected_dimensions"});
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
                                  .without_default();
@@ -103,6 +135,7 @@ int main(int argc, char** argv) {
     const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
+    report_unused(policy_options, choice);
     // What a killed run left half-written beside the names that it writes.
     for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/selection.json"})
       remove_leftovers(out / name);

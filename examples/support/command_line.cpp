@@ -91,6 +91,8 @@ CommandLine::Option& CommandLine::Option::excludes(const Option& other) {
   return *this;
 }
 
+bool CommandLine::Option::given() const { return option_->count() > 0; }
+
 CommandLine::CommandLine(const std::string& name, const std::string& description)
     : implementation_(std::make_unique<Implementation>(name, description)) {}
 CommandLine::~CommandLine() = default;

@@ -26,6 +26,8 @@ class CommandLine {
     /// --help does not show the default, where it depends on other options.
     Option& without_default();
     Option& excludes(const Option& other);
+    /// Whether the command line had it; once `run` has read that.
+    bool given() const;
 
    private:
     friend class CommandLine;

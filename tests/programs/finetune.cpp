@@ -23,6 +23,13 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
     CHECK(trained.out.empty());
     CHECK(trained.err.find(placement) != std::string::npos);
     CHECK(trained.err.find("evaluation after step 3") != std::string::npos);
+    // All of these runs are given --rank and --prompt-length, which no placement has a use for together.
+    const std::size_t note = trained.err.find("without effect under placement " + placement);
+    REQUIRE(note != std::string::npos);
+    const std::string unused = trained.err.substr(note, trained.err.find('\n', note) - note);
+    CHECK((unused.find("--rank") == std::string::npos) == (placement.find("lora") != std::string::npos));
+    CHECK((unused.find("--prompt-length") == std::string::npos) ==
+          (placement == "prompt" || placement == "prefix"));
     CHECK(names_in(out) == std::vector<std::string>{"adapter.safetensors", "checkpoint", "metrics.jsonl"});
     const std::vector<std::string> kept = names_in(out + "/checkpoint");
     CHECK(kept == (placement.starts_with("sdlora")
