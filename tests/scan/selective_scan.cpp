@@ -4,6 +4,7 @@
 #include <sdlora/scan/selective_scan_reference.hpp>
 
 #include <cmath>
+#include <limits>
 
 #include "selective_scan_problem.hpp"
 
@@ -173,6 +174,44 @@ TEST_CASE_TEMPLATE("selective_scan_forward: a step out of bounds changes no bit 
     }
     CHECK(different == 0);
     CHECK(got[5 * p.E + channel] != expected[5 * p.E + channel]);
+  }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_forward: what is no number stays so in its channel and changes no other",
+                   T, EACH_TYPE) {
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  for (const std::size_t channel : {0UL, 7UL, 32UL}) {
+    ScanProblem<T> p({50}, 33, 16);
+    // In the end the first state's decay is out of the range of normal numbers: a bound of A that is no
+    // number must not hide that.
+    for (std::size_t n = 0; n < p.N; ++n) p.A[channel * (p.N + p.gap) + n] = n == 0 ? T(-3) : T(-0.05);
+    p.dt[49 * (p.E + p.gap) + channel] = T(300);
+    const auto expected = fused<16>(p);
+    const auto check = [&](const ScanProblem<T>& q, std::size_t from, std::size_t first_state,
+                           std::size_t end_state) {
+      const auto got = fused<16>(q);
+      std::size_t wrong = 0;
+      for (std::size_t t = 0; t < p.rows(); ++t) {
+        for (std::size_t e = 0; e < p.E; ++e) {
+          const T value = got[t * p.E + e];
+          wrong += e == channel && t >= from ? !std::isnan(value) : value != expected[t * p.E + e];
+        }
+      }
+      const std::size_t states = p.rows() * p.E;
+      for (std::size_t i = 0; i < p.E * p.N; ++i) {
+        const bool hit = i / p.N == channel && i % p.N >= first_state && i % p.N < end_state;
+        wrong += hit ? !std::isnan(got[states + i]) : got[states + i] != expected[states + i];
+      }
+      CHECK(wrong == 0);
+    };
+    for (const std::size_t state : {0UL, 7UL, 15UL}) {
+      ScanProblem<T> q = p;
+      q.A[channel * (q.N + q.gap) + state] = nan;
+      check(q, 0, state, state + 1);
+    }
+    ScanProblem<T> q = p;
+    q.dt[5 * (q.E + q.gap) + channel] = nan;
+    check(q, 5, 0, p.N);
   }
 }
 
