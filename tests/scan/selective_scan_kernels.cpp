@@ -89,6 +89,23 @@ TEST_CASE("scan kernels: the order of threads changes nothing") {
   }
 }
 
+TEST_CASE("scan kernels: their shared memory fits a block of the smallest device") {
+  // 163 KiB on sm_80; the backward of up to 16 states runs three blocks on a multiprocessor of 164 KiB, each
+  // with 1 KiB of its own.
+  const auto backward = [](auto states, auto lanes, int interval) {
+    using Kernel = detail::BackwardKernel<float, decltype(states)::value, decltype(lanes)::value, true, true,
+                                          KernelScanGradient::all>;
+    return Kernel::shared_floats_for(interval) * sizeof(float);
+  };
+  for (int states = 1; states <= 256; states *= 2) {
+    CAPTURE(states);
+    detail::with_states<8, 0>(states, [&](auto held, auto lanes) {
+      CHECK(backward(held, lanes, 64) <= 163 * 1024);
+      if (states <= 16) CHECK(3 * (backward(held, lanes, 16) + 1024) <= 164 * 1024);
+    });
+  }
+}
+
 TEST_CASE("scan kernels: plans choose by shape") {
   const KernelScanPlan wide({.rows = 4096, .sequences = 64, .longest = 64, .channels = 2048, .states = 16});
   CHECK(!wide.split());

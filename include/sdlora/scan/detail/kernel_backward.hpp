@@ -55,13 +55,18 @@ struct BackwardKernel {
   static constexpr int tile_values = Tile::values;
   static constexpr int tile_floats = tile_values * copies;
   static constexpr int partial_floats = wants_BC ? warps * tile_values : 0;
+  // Two where they leave room for other blocks, so that no barrier separates adding up from the next chunk.
+  static constexpr int partial_buffers = partial_floats > 8192 ? 1 : 2;
   static constexpr int prepared_floats = chunk * Layout::prepared_row * 4;  // of a warp
   static constexpr int sums_floats = Wants::sums ? chunk * Layout::sums_row * 4 : 0;
   static constexpr int tiles_at = 0;
   static constexpr int prepared_at = tiles_at + 2 * tile_floats;
   static constexpr int sums_at = prepared_at + warps * prepared_floats;
   static constexpr int partials_at = sums_at + warps * sums_floats;
-  static constexpr int starts_at = partials_at + 2 * partial_floats;
+  static constexpr int starts_at = partials_at + partial_buffers * partial_floats;
+  static constexpr int partials_in(int buffer) {
+    return partials_at + (partial_buffers == 1 ? 0 : buffer * partial_floats);
+  }
   static constexpr int resident_blocks = 3;
 
   using Arguments = BackwardArguments<IO>;
@@ -158,7 +163,7 @@ struct BackwardKernel {
     const auto add_up_partials = [&](int buffer, int chunk_index) {
       if constexpr (wants_BC) {
         mover.template add_up<warps, Wants::dB, Wants::dC>(
-            block, shared.from(partials_at + buffer * partial_floats), steps_of(chunk_index),
+            block, shared.from(partials_in(buffer)), steps_of(chunk_index),
             segment.group * in.rows + segment.begin + chunk_index * chunk, x.d_B_partials, x.d_C_partials);
       }
     };
@@ -191,6 +196,7 @@ struct BackwardKernel {
         if (next.valid()) load(next);
       };
       if (partials_of >= 0) add_up_partials(buffer ^ 1, partials_of);
+      if constexpr (wants_BC && partial_buffers == 1) block.sync();
       const auto tile = shared.from(tiles_at + buffer * tile_floats + copy * padded_states + first_state);
       auto load_row = [&](int t, int which, float(&values)[held]) {
         unroll<held / width>([&](auto v) {
@@ -232,8 +238,7 @@ struct BackwardKernel {
           advance(t);
         });
 
-        const auto partials =
-            shared.from(partials_at + buffer * partial_floats + warp * tile_values + first_state);
+        const auto partials = shared.from(partials_in(buffer) + warp * tile_values + first_state);
         unroll<chunk>([&](auto reversed) {
           constexpr int t = chunk - 1 - decltype(reversed)::value;
           if constexpr (t == chunk / 2 - 1) load_next();
@@ -287,6 +292,7 @@ struct BackwardKernel {
     if constexpr (wants_BC) {
       block.sync();
       if (partials_of >= 0) add_up_partials(buffer ^ 1, partials_of);
+      if constexpr (wants_BC && partial_buffers == 1) block.sync();
     }
 
     unroll<States>([&](auto k) {

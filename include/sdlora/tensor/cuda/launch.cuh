@@ -39,9 +39,15 @@ class StreamLauncher {
     const std::size_t bytes = shared_floats * sizeof(float);
     constexpr std::size_t plain = 48 * 1024;
     if (bytes > plain) {
-      check_cuda(cudaFuncSetAttribute(run_kernel<Kernel, Block>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(bytes)),
-                 name_);
+      const cudaError_t status = cudaFuncSetAttribute(
+          run_kernel<Kernel, Block>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+      if (status != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());  // else a later call would report it
+        throw Error(std::string(name_) + ": a block needs " + std::to_string(bytes) +
+                    " bytes of shared memory, which this device does not give it (\"" +
+                    cudaGetErrorString(status) +
+                    "\"); choose smaller sizes: fewer states, or less time between those that are kept");
+      }
     }
     run_kernel<Kernel, Block><<<static_cast<unsigned>(blocks), Kernel::threads, bytes, stream_>>>(arguments);
     check_cuda(cudaGetLastError(), name_);
