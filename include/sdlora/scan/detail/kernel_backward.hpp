@@ -292,7 +292,6 @@ struct BackwardKernel {
     if constexpr (wants_BC) {
       block.sync();
       if (partials_of >= 0) add_up_partials(buffer ^ 1, partials_of);
-      if constexpr (wants_BC && partial_buffers == 1) block.sync();
     }
 
     unroll<States>([&](auto k) {
