@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -33,6 +34,22 @@ TEST_CASE("workspace: spans are aligned, apart, and counted in whole multiples o
   std::fill(e.begin(), e.end(), std::size_t{7});
   CHECK(std::accumulate(a.begin(), a.end(), 0.0F) == 3.0F);
   for (const char v : b) REQUIRE(v == 'x');
+}
+
+TEST_CASE("workspace: large arrays of whole pages begin at different places of a page") {
+  Workspace workspace;
+  constexpr std::size_t page = 4096, count = 6;
+  workspace.take<char>(2 * count * 16 * page);
+  workspace.reset();
+  std::vector<std::uintptr_t> places;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto array = workspace.take<char>(16 * page);
+    CHECK(aligned(array.data()));
+    places.push_back(reinterpret_cast<std::uintptr_t>(array.data()) % page);
+  }
+  std::sort(places.begin(), places.end());
+  // Each has a group of eight lines for itself, as the scans take rows.
+  for (std::size_t i = 1; i < count; ++i) CHECK(places[i] - places[i - 1] >= 4 * alignment);
 }
 
 TEST_CASE("workspace: a scope gives back what was taken in it, also by scopes inside") {

@@ -76,17 +76,20 @@ void selective_scan_backward(const SelectiveScanInputs<T>& in, const std::type_i
       typename detail::ScanScratch<T>::Slot slot(scratch);
       Task(in, chunk_states, d_out, d_final_state, out, parameters, plan, partials, task, slot).run();
     });
-    if constexpr (Wanted.B || Wanted.C) {
-      constexpr std::size_t block = 64;  // rows per task
-      detail::run_scan_tasks(detail::ceil_div(rows, block), work, [&](std::size_t i) {
-        const std::size_t begin = i * block, end = std::min(rows, begin + block);
-        if constexpr (Wanted.B) detail::reduce_groups<T>(out.B, partials.B, plan.groups, begin, end);
-        if constexpr (Wanted.C) detail::reduce_groups<T>(out.C, partials.C, plan.groups, begin, end);
-      });
-    }
-    detail::run_scan_tasks(
-        plan.lines, detail::scan_line<T> * plan.lines * plan.parts * states,
-        [&](std::size_t line) { detail::reduce_parts<Wanted>(in, out, partials, plan, line); });
+    // The sums over groups, a block of rows a task, and over parts, a line a task.
+    constexpr std::size_t block = 64;
+    constexpr bool sums_rows = Wanted.B || Wanted.C;
+    const std::size_t blocks = sums_rows ? detail::ceil_div(rows, block) : 0;
+    const std::size_t values = detail::scan_line<T> * plan.lines * plan.parts * states;
+    detail::run_scan_tasks(plan.lines + blocks, sums_rows ? work : values, [&](std::size_t i) {
+      if (i < plan.lines) {
+        detail::reduce_parts<Wanted>(in, out, partials, plan, i);
+        return;
+      }
+      const std::size_t begin = (i - plan.lines) * block, end = std::min(rows, begin + block);
+      if constexpr (Wanted.B) detail::reduce_groups<T>(out.B, partials.B, plan.groups, begin, end);
+      if constexpr (Wanted.C) detail::reduce_groups<T>(out.C, partials.C, plan.groups, begin, end);
+    });
   }
 }
 

@@ -60,19 +60,20 @@ class Workspace {
   std::span<T> take(std::size_t count) {
     static_assert(std::is_trivially_copyable_v<T>, "sdlora::Workspace: holds trivially copyable values only");
     const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
-    while (current_ < blocks_.size() && blocks_[current_].used + bytes > blocks_[current_].size) {
+    const std::size_t room = bytes + (bytes < staggered_from ? 0 : stagger);
+    while (current_ < blocks_.size() && blocks_[current_].used + room > blocks_[current_].size) {
       if (current_ + 1 == blocks_.size()) break;
       blocks_[++current_].used = 0;
     }
-    if (blocks_.empty() || blocks_[current_].used + bytes > blocks_[current_].size) {
+    if (blocks_.empty() || blocks_[current_].used + room > blocks_[current_].size) {
       const std::size_t size =
-          std::max<std::size_t>(bytes, blocks_.empty() ? 1 << 16 : 2 * blocks_.back().size);
+          std::max<std::size_t>(room, blocks_.empty() ? 1 << 16 : 2 * blocks_.back().size);
       blocks_.push_back({detail::allocate_aligned(size), size, 0});
       current_ = blocks_.size() - 1;
     }
     Block& block = blocks_[current_];
     T* result = reinterpret_cast<T*>(block.memory.get() + block.used);
-    block.used += bytes;
+    block.used += room;
     in_use_ += bytes;
     peak_ = std::max(peak_, in_use_);
     return {result, count};
@@ -118,6 +119,10 @@ class Workspace {
   void reset_peak() { peak_ = in_use_; }
 
  private:
+  // Large arrays, whose sizes are often multiples of a page, begin at different places of one: side by side,
+  // their rows would share a few sets of the caches.
+  static constexpr std::size_t staggered_from = std::size_t{1} << 15, stagger = 5 * alignment;
+
   struct Block {
     detail::AlignedBytes memory;
     std::size_t size;
