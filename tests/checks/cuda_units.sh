@@ -1,6 +1,6 @@
 # CUDA units that no target builds: the headers of tensor/ and scan/ compile as host code of one, and the benchmark of
-# bench/gpu.sh and README's program compile, instantiations included. Their machine code, minutes of work, is left to a
-# machine with a GPU.
+# bench/gpu.sh and the programs of README and docs compile, instantiations included. Their machine code, minutes of work, is
+# left to a machine with a GPU.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
@@ -21,13 +21,16 @@ else
 fi
 printf '#include <sdlora/%s.hpp>\n' tensor scan >"$scratch/host.cu"
 units+=("$scratch/host.cu")
-rm -f "$scratch"/readme*.cu
-awk -v folder="$scratch" '
-  /^```cuda$/ { file = folder "/readme" ++count ".cu"; next }
-  /^```/ { file = "" }
-  file { print > file }' README.md
-[[ -f $scratch/readme1.cu ]] || problem "README.md: no program between \`\`\`cuda and \`\`\`; show one"
-units+=("$scratch"/readme*.cu)
+rm -f "$scratch"/shown_*.cu
+for page in README.md docs/scan-variants.md; do
+  name=shown_$(basename "$page" .md)
+  awk -v file_of="$scratch/$name" '
+    /^```cuda$/ { file = file_of (++count) ".cu"; next }
+    /^```/ { file = "" }
+    file { print > file }' "$page"
+  [[ -f $scratch/${name}1.cu ]] || problem "$page: no program between \`\`\`cuda and \`\`\`; show one"
+done
+units+=("$scratch"/shown_*.cu)
 running=()
 for unit in "${units[@]}"; do
   "$nvcc" "${options[@]}" "${reads_only[@]}" -c "$unit" -o "$scratch/$(basename "$unit" .cu).o" &

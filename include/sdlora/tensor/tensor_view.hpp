@@ -53,7 +53,8 @@ class TensorView {
   /// The same values as a matrix: all extents but the last are joined; a vector is one row.
   constexpr MatrixView<T> matrix() const {
     static_assert(std::is_same_v<Device, Cpu>,
-                  "sdlora::TensorView: matrix() reads host memory; copy the tensor to the Cpu first");
+                  "sdlora::TensorView: matrix() reads host memory; copy the tensor to the Cpu first, or pass "
+                  "device_matrix() to a kernel");
     static_assert(ExtentsType::rank() > 0, "sdlora::TensorView: matrix() needs at least one extent");
     std::size_t rows = 1;
     for (std::size_t i = 0; i + 1 < rank(); ++i) rows *= extent(i);

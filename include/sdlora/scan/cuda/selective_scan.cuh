@@ -1,11 +1,20 @@
 #pragma once
 
+#include "../../tensor/cuda/storage.cuh"
+#include "../../tensor/tensor_view.hpp"
 #include "../selective_scan_kernels.hpp"
 #include "detail/launch.cuh"
 
 #include <cuda_runtime.h>
 
 namespace sdlora {
+
+/// A matrix in the GPU's memory as the kernels' arguments hold it (`KernelScanInputs` and its companions).
+template <class T, class E>
+MatrixView<T> device_matrix(const TensorView<T, E, Cuda>& matrix) {
+  static_assert(E::rank() == 2, "sdlora::device_matrix: a matrix has two extents");
+  return {matrix.data(), matrix.extent(0), matrix.extent(1)};
+}
 
 /// The fused selective scan on the GPU: softplus, discretisation, recurrence, skip and gate in one
 /// kernel (three where the plan splits time). All pointers are device memory; `workspace` holds
