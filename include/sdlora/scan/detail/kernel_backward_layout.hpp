@@ -23,7 +23,7 @@ struct BackwardLayout {
   static constexpr int channels = warps * warp_channels;
   static constexpr int padded_states = States * Lanes;
 
-  static constexpr int own = States == 8 && Lanes >= 2 && Lanes <= 16 ? 2 : 1;
+  static constexpr int own = States == 8 && Lanes <= 16 ? 2 : 1;
   static constexpr int held = States / own;
   static constexpr int lanes = Lanes * own;
   static constexpr int places = 32 / lanes;
