@@ -131,20 +131,18 @@ struct Candidate {
   double seconds = std::numeric_limits<double>::infinity();
 };
 
-enum class Clock { Processor, Wall };
-
-double now(Clock clock) {
-  if (clock == Clock::Processor) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+double processor_time() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double wall_time() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Runs of each candidate one after the other, the first of which does not count.
-void measure_in_a_row(std::vector<Candidate>& candidates, int runs, Clock clock) {
+// Runs of each candidate one after the other, on several threads; the first does not count.
+void measure_in_a_row(std::vector<Candidate>& candidates, int runs) {
   for (Candidate& candidate : candidates) {
     for (int run = 0; run < runs; ++run) {
-      const double start = now(clock);
+      const double start = wall_time();
       candidate.run();
-      if (run > 0) candidate.seconds = std::min(candidate.seconds, now(clock) - start);
+      if (run > 0) candidate.seconds = std::min(candidate.seconds, wall_time() - start);
     }
   }
 }
@@ -152,9 +150,9 @@ void measure_in_a_row(std::vector<Candidate>& candidates, int runs, Clock clock)
 void measure(std::vector<Candidate>& candidates, int rounds) {
   for (int round = 0; round < rounds; ++round) {
     for (Candidate& candidate : candidates) {
-      const double start = now(Clock::Processor);
+      const double start = processor_time();
       candidate.run();
-      if (round > 0) candidate.seconds = std::min(candidate.seconds, now(Clock::Processor) - start);
+      if (round > 0) candidate.seconds = std::min(candidate.seconds, processor_time() - start);
     }
   }
 }
@@ -229,9 +227,9 @@ void two_threads(std::size_t L, std::size_t E, std::size_t segment_rows, int rou
   }
   for (int round = 0; round < rounds; ++round) {
     sdlora::set_thread_count(1);
-    measure_in_a_row(one, 5, Clock::Wall);
+    measure_in_a_row(one, 5);
     sdlora::set_thread_count(2);
-    measure_in_a_row(two, 5, Clock::Wall);
+    measure_in_a_row(two, 5);
   }
   const double limit = 2 * one[0].seconds / two[0].seconds;
   std::printf("two threads, L=%zu E=%zu N=16: two bare loops run %.2f x as fast as one after the other\n", L,

@@ -1,4 +1,5 @@
 // Fine-tunes any Mamba checkpoint on JSONL data and writes the adapter.
+#include <sdlora/adapters/place.hpp>
 #include <sdlora/io/adapter.hpp>
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
@@ -11,6 +12,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,15 +45,15 @@ void require_writable(const std::filesystem::path& out) {
 struct PolicyOption {
   const char* flag;
   examples::CommandLine::Option option;
-  std::vector<const char*> policies;
+  std::vector<std::string_view> policies;
 };
 
 /// Says which of the given options change nothing.
 void report_unused(const std::vector<PolicyOption>& options, const examples::PlacementChoice& choice) {
   std::string unused;
   for (const PolicyOption& each : options) {
-    const bool used = std::any_of(each.policies.begin(), each.policies.end(), [&](const char* policy) {
-      return choice.placement.find(std::string("=") + policy) != std::string::npos;
+    const bool used = std::any_of(each.policies.begin(), each.policies.end(), [&](std::string_view policy) {
+      return choice.placement.find("=" + std::string(policy)) != std::string::npos;
     });
     if (each.option.given() && !used) unused += (unused.empty() ? "" : ", ") + std::string(each.flag);
   }
@@ -83,20 +85,22 @@ int main(int argc, char** argv) {
   }
   command.option("--placement", placement, "what learns:" + placements);
   std::vector<PolicyOption> policy_options;
-  const auto of = [&](const char* flag, auto& value, const char* help, std::vector<const char*> policies) {
+  const auto of = [&](const char* flag, auto& value, const char* help,
+                      std::vector<std::string_view> policies) {
     const auto option = command.option(flag, value, help);
     policy_options.push_back({flag, option, std::move(policies)});
     return option;
   };
-  of("--rank", adapter.rank, "of LoRA", {"lora"}).at_least_one();
-  of("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank", {"lora"});
-  of("--dropout", adapter.dropout, "on LoRA's input", {"lora"});
-  of("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them", {"selected_dimensions"});
-  of("--states", adapter.states, "selected states per channel", {"selected_dimensions"});
+  of("--rank", adapter.rank, "of LoRA", {LoRA<dyn>::name}).at_least_one();
+  of("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank", {LoRA<dyn>::name});
+  of("--dropout", adapter.dropout, "on LoRA's input", {LoRA<dyn>::name});
+  of("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them",
+     {SelectedDimensions<dyn, dyn>::name});
+  of("--states", adapter.states, "selected states per channel", {SelectedDimensions<dyn, dyn>::name});
   of("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix",
-     {"prompt_tuning", "prefix_tuning"});
+     {PromptTuning<dyn>::name, PrefixTuning<dyn>::name});
   of("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data",
-     {"selected_dimensions"});
+     {SelectedDimensions<dyn, dyn>::name});
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
                                  .without_default();

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -282,6 +283,24 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   if (c.with_vectors) compare(Bit::D, "dD", device_dD.read(), dD, sum_tolerance);
   compare(Bit::dt_bias, "d dt_bias", device_dbias.read(), dbias, sum_tolerance);
   compare(Bit::initial, "dh0", device_dinitial.read(), dinitial, sum_tolerance);
+}
+
+/// 16 states in sequences of unequal length: whole and in segments, states kept at each of `intervals`, rows
+/// of which four values cannot (padding 3) and can be moved at once.
+template <class IO, class Device>
+void check_scan_kernels_cut(Device& device, std::initializer_list<int> intervals) {
+  for (const std::int64_t segment : {0, 64, 128}) {
+    for (const int interval : intervals) {
+      for (const int padding : {3, 4}) {
+        check_scan_kernels<IO, true, 16>(device, {.lengths = {300, 0, 45, 129},
+                                                  .channels = 200,
+                                                  .states = 16,
+                                                  .interval = interval,
+                                                  .segment_length = segment,
+                                                  .padding = padding});
+      }
+    }
+  }
 }
 
 }  // namespace sdlora_test

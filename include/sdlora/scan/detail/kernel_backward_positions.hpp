@@ -36,8 +36,6 @@ class BackwardPositions {
       const bool inside = v < count_;
       bias_[v] = inside && x.in.dt_bias != nullptr ? x.in.dt_bias[channel_ + v] : 0.0F;
       skip_[v] = inside && x.in.D != nullptr ? x.in.D[channel_ + v] : 0.0F;
-      d_bias_[v] = 0.0F;
-      d_skip_[v] = 0.0F;
     });
   }
 
@@ -181,7 +179,8 @@ class BackwardPositions {
   int channel_;    // the first of `vector`
   int count_ = 0;  // of them that exist
   bool vectors_;
-  float bias_[vector] = {}, skip_[vector] = {}, d_bias_[vector] = {}, d_skip_[vector] = {};
+  float bias_[vector], skip_[vector];
+  float d_bias_[vector] = {}, d_skip_[vector] = {};
   float slope_[passes][vector] = {};       // ∂delta/∂dt
   float gate_slope_[passes][vector] = {};  // ∂out/∂z·∂loss/∂out·1/y
 };
