@@ -2,7 +2,9 @@
 // with the same flags into the same program. Measurements of all candidates alternate and the minimum
 // of each counts, so that other load on the machine disturbs them alike.
 //
-//   bench_selective_scan [rounds]
+//   bench_selective_scan [rounds [channels…]]
+//
+// With numbers of channels, only these are measured, at 16 states on one thread.
 
 #include <sdlora/scan/selective_scan.hpp>
 #include <sdlora/scan/selective_scan_segments.hpp>
@@ -208,9 +210,9 @@ void masks(int rounds) {
 }
 
 // Against two bare loops that have nothing to do with each other, each candidate some times in a row, so that
-// the threads' data lie where it left them and not where the one before did; with `segment_rows`, cut in time
-// too. Where those stay far below 2 x, the machine's processors share a core or its memory at the moment, as
-// virtual ones do.
+// the threads' data lie where it left them and not where the one before did; with `segment_rows`, cut in
+// time, too. Where those stay far below 2 x, the machine's processors share a core or its memory at the
+// moment, as virtual ones do.
 void two_threads(std::size_t L, std::size_t E, std::size_t segment_rows, int rounds) {
   Problem p(L, E, 16), q(L, E, 16);
   std::vector<Candidate> one, two;
@@ -246,8 +248,9 @@ int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::max(2, std::atoi(argv[1])) : 30;
   sdlora::set_thread_count(1);
   std::printf("vectors of %zu floats\n", width);
-  one_shape<16>(512, 1536, rounds);
+  for (int i = 2; i < argc; ++i) one_shape<16>(512, std::strtoul(argv[i], nullptr, 10), rounds);
   if (argc > 2) return 0;
+  one_shape<16>(512, 1536, rounds);
   one_shape<16>(512, 1024, rounds);
   one_shape<16>(512, 2048, rounds);
   one_shape<16>(512, 4096, rounds);
@@ -263,6 +266,6 @@ int main(int argc, char** argv) {
     two_threads(512, 1536, 0, rounds / 2);
     two_threads(8192, 64, 0, rounds / 2);
     two_threads(1024, 64, 0, 2 * rounds);
-    two_threads(16384, 16, 4096, rounds / 2);
+    two_threads(16384, 16, 16384 / 3, rounds / 2);
   }
 }

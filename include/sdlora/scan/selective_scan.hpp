@@ -36,11 +36,17 @@ void selective_scan_forward(const SelectiveScanInputs<T>& in, std::type_identity
   const Workspace::Scope scope(workspace);
   const auto plan = detail::ScanPlan::make(in, workspace);
   const detail::ScanParameters<T> parameters(in, plan.lines, workspace);
-  detail::ScanScratch<T> scratch(plan.tasks(), detail::forward_scratch_size<T>(in.states()), workspace);
+  using Memory = detail::ForwardScratch<T>;
+  detail::ScanScratch<T> slots(plan.tasks(), Memory::size(in.states()), workspace);
   const std::size_t work = (in.sequences.rows() + in.sequences.count()) * in.channels() * in.states();
   detail::run_scan_tasks(plan.tasks(), work, [&](std::size_t task) {
-    typename detail::ScanScratch<T>::Slot slot(scratch);
-    detail::forward_task<N, true>(in, out, final_state, chunk_states, parameters, plan, task, slot);
+    typename detail::ScanScratch<T>::Slot slot(slots);
+    const Memory scratch(slot, in.states());
+    const std::size_t group = task % plan.groups, part = task / plan.groups;
+    for (std::size_t s = plan.part_begin[part]; s < plan.part_begin[part + 1]; ++s) {
+      detail::forward_sequence<N, true>(in, out, final_state, chunk_states, parameters, plan, s, group,
+                                        scratch);
+    }
   });
 }
 
@@ -56,40 +62,20 @@ void selective_scan_backward(const SelectiveScanInputs<T>& in, const std::type_i
                              const SelectiveScanGradientOutputs<T>& out, Workspace& workspace) {
   detail::check_selective_scan_inputs<N>(in);
   detail::check_selective_scan_gradients(in, d_out, Wanted, out);
-  constexpr detail::BackwardWork wanted_work{Wanted};
-  const std::size_t rows = in.sequences.rows(), states = in.states();
-  if (wanted_work.states() && chunk_states == nullptr && rows * in.channels() * states > 0) {
-    throw ShapeError(
-        "selective_scan: the gradients asked for depend on the states; pass the chunk states that the "
-        "forward pass saved");
-  }
-  if constexpr (wanted_work.any()) {
+  detail::check_chunk_states<Wanted>(in, chunk_states);
+  if constexpr (detail::BackwardWork(Wanted).any()) {
     using Task = detail::BackwardTask<N, Wanted, T>;
     const Workspace::Scope scope(workspace);
     const auto plan = detail::ScanPlan::make(in, workspace);
     const detail::ScanParameters<T> parameters(in, plan.lines, workspace);
-    const detail::BackwardPartials<T> partials(Wanted, plan, rows, states, out.initial_stride == 0,
-                                               workspace);
-    detail::ScanScratch<T> scratch(plan.tasks(), Task::scratch_size(states), workspace);
-    const std::size_t work = 2 * (rows + in.sequences.count()) * in.channels() * states;
-    detail::run_scan_tasks(plan.tasks(), work, [&](std::size_t task) {
-      typename detail::ScanScratch<T>::Slot slot(scratch);
+    const detail::BackwardPartials<T> partials(Wanted, plan, in.sequences.rows(), in.states(),
+                                               out.initial_stride == 0, workspace);
+    detail::ScanScratch<T> slots(plan.tasks(), Task::scratch_size(in.states()), workspace);
+    detail::run_scan_tasks(plan.tasks(), detail::backward_work(in), [&](std::size_t task) {
+      typename detail::ScanScratch<T>::Slot slot(slots);
       Task(in, chunk_states, d_out, d_final_state, out, parameters, plan, partials, task, slot).run();
     });
-    // The sums over groups, a block of rows a task, and over parts, a line a task.
-    constexpr std::size_t block = 64;
-    constexpr bool sums_rows = Wanted.B || Wanted.C;
-    const std::size_t blocks = sums_rows ? detail::ceil_div(rows, block) : 0;
-    const std::size_t values = detail::scan_line<T> * plan.lines * plan.parts * states;
-    detail::run_scan_tasks(plan.lines + blocks, sums_rows ? work : values, [&](std::size_t i) {
-      if (i < plan.lines) {
-        detail::reduce_parts<Wanted>(in, out, partials, plan, i);
-        return;
-      }
-      const std::size_t begin = (i - plan.lines) * block, end = std::min(rows, begin + block);
-      if constexpr (Wanted.B) detail::reduce_groups<T>(out.B, partials.B, plan.groups, begin, end);
-      if constexpr (Wanted.C) detail::reduce_groups<T>(out.C, partials.C, plan.groups, begin, end);
-    });
+    detail::reduce_partials<Wanted>(in, out, partials, plan);
   }
 }
 

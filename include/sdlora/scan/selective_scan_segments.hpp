@@ -42,33 +42,45 @@ struct SegmentCut {
 
   std::size_t count() const { return offsets.size() - 1; }
   bool cuts() const { return count() + 1 > first.size(); }
+
+  /// Marks the segments that sequences begin with, or end with: those where nothing of another segment
+  /// enters, forward or backward.
+  std::span<std::uint8_t> firsts(Workspace& workspace) const { return marks(workspace, 0, 0); }
+  std::span<std::uint8_t> lasts(Workspace& workspace) const { return marks(workspace, 1, 1); }
+
+ private:
+  std::span<std::uint8_t> marks(Workspace& workspace, std::size_t next, std::size_t back) const {
+    const auto result = workspace.take<std::uint8_t>(count());
+    std::fill(result.begin(), result.end(), std::uint8_t{0});
+    for (std::size_t s = 0; s + 1 < first.size(); ++s) result[first[s + next] - back] = 1;
+    return result;
+  }
 };
 
-/// What a state is multiplied by on its way through each segment, exp(A·ΣΔ): (segments, E, N).
+/// What the states of one group are multiplied by on their way through one segment, exp(A·ΣΔ), in (E, N).
 template <class T>
-std::span<T> segment_decays(const SelectiveScanInputs<T>& in, const SegmentCut& cut, Workspace& workspace) {
+void segment_decay(const SelectiveScanInputs<T>& segments, const ScanPlan& plan, std::size_t segment,
+                   std::size_t group, T* decays) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>;
-  const std::size_t E = in.channels(), N = in.states(), lines = ceil_div(E, P);
-  const auto decays = workspace.take<T>(cut.count() * E * N);
-  const std::size_t work = in.sequences.rows() * E;
-  run_scan_tasks(cut.count() * lines, 4 * work, [&](std::size_t task) {
-    const std::size_t segment = task / lines, channel = task % lines * P, count = std::min(P, E - channel);
+  const std::size_t E = segments.channels(), N = segments.states(), first = segments.sequences.first(segment);
+  for (std::size_t line = plan.first_line(group); line < plan.last_line(group); ++line) {
+    const std::size_t channel = line * P, count = std::min(P, E - channel);
     alignas(alignment) T sum[P] = {}, bias[P] = {}, row[P] = {};
-    if (in.dt_bias) std::copy_n(in.dt_bias + channel, count, bias);
-    for (std::size_t t = cut.offsets[segment]; t < cut.offsets[segment + 1]; ++t) {
-      std::copy_n(in.dt.row(t) + channel, count, row);
+    if (segments.dt_bias) std::copy_n(segments.dt_bias + channel, count, bias);
+    for (std::size_t t = first; t < first + segments.sequences.length(segment); ++t) {
+      std::copy_n(segments.dt.row(t) + channel, count, row);
       for (std::size_t v = 0; v < P; v += simd_width<T>) {
         const V delta = softplus_generic(V(V::load_aligned(row + v) + V::load_aligned(bias + v)));
         V(V::load_aligned(sum + v) + delta).store_aligned(sum + v);
       }
     }
     for (std::size_t j = 0; j < count; ++j) {
-      T* decay = decays.data() + (segment * E + channel + j) * N;
-      for (std::size_t n = 0; n < N; ++n) decay[n] = exp(T(in.A(channel + j, n) * sum[j]));
+      for (std::size_t n = 0; n < N; ++n) {
+        decays[(channel + j) * N + n] = exp(T(segments.A(channel + j, n) * sum[j]));
+      }
     }
-  });
-  return decays;
+  }
 }
 
 }  // namespace SDLORA_SIMD_TAG
@@ -76,10 +88,11 @@ std::span<T> segment_decays(const SelectiveScanInputs<T>& in, const SegmentCut& 
 
 inline namespace SDLORA_SIMD_TAG {
 
-/// `selective_scan_forward` with time cut as well, into segments of about `segment_rows` rows:
-/// every segment but the last is scanned twice, first for what it adds to the state, then from the
-/// state that really enters it, and segments run in parallel. For sequences of few channels on many
-/// threads; where channels / 16 × sequences keep all threads busy the plain call does half of the work.
+/// `selective_scan_forward` with time cut as well, into segments of about `segment_rows` rows, which run
+/// in parallel. First those that begin a sequence are scanned, and of those between, only what they add to
+/// the state; then all others, from the state that really enters them. For sequences of few channels on many
+/// threads, with segments of L / (threads + 1) rows; where channels / 16 × sequences keep all threads busy
+/// the plain call does half of the work.
 /// Results depend on the cut, within rounding, but not on the number of threads. `chunk_states` are
 /// laid out as without segments, so either backward pass takes them.
 /// Throws as `selective_scan_forward`, and ArgumentError for segments of no rows.
@@ -92,55 +105,62 @@ void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size
   const Workspace::Scope scope(workspace);
   const detail::SegmentCut cut(in.sequences, segment_rows, workspace);
   if (!cut.cuts()) return selective_scan_forward<N>(in, out, final_state, chunk_states, workspace);
+  detail::check_scan_matrix("out", out, in.sequences.rows(), in.channels(), detail::scan_row_rule);
   const std::size_t size = in.channels() * in.states(), S = in.sequences.count();
+  const auto begins = cut.firsts(workspace), ends = cut.lasts(workspace);
 
+  // The states that enter each segment, and those behind it.
+  const auto entering = workspace.take<T>(cut.count() * size), behind = workspace.take<T>(cut.count() * size);
+  const auto decays = workspace.take<T>(cut.count() * size);
+  std::fill(entering.begin(), entering.end(), T(0));
+  for (std::size_t s = 0; s < S && in.initial_state; ++s) {
+    std::copy_n(in.initial_state + s * in.initial_stride, size, entering.data() + cut.first[s] * size);
+  }
   SelectiveScanInputs<T> segments = in;
   segments.sequences = {cut.offsets};
-  segments.initial_state = nullptr;
-  const auto states = workspace.take<T>(cut.count() * size);  // behind each segment
-  const auto wanted = workspace.take<std::uint8_t>(cut.count());
-  std::fill(wanted.begin(), wanted.end(), std::uint8_t{1});
-  for (std::size_t s = 0; s < S; ++s) wanted[cut.first[s + 1] - 1] = 0;
-  {
-    const Workspace::Scope pass(workspace);
-    const auto plan = detail::ScanPlan::make(segments, workspace);
-    const detail::ScanParameters<T> parameters(segments, plan.lines, workspace);
-    detail::ScanScratch<T> scratch(plan.tasks(), detail::forward_scratch_size<T>(in.states()), workspace);
-    detail::run_scan_tasks(plan.tasks(), in.sequences.rows() * size, [&](std::size_t task) {
-      typename detail::ScanScratch<T>::Slot slot(scratch);
-      detail::forward_task<N, false>(segments, MatrixView<T>{}, states.data(), static_cast<T*>(nullptr),
-                                     parameters, plan, task, slot, wanted.data());
-    });
-  }
-  const auto decays = detail::segment_decays(in, cut, workspace);
-  const auto entering = workspace.take<T>(cut.count() * size);
-  for (std::size_t s = 0; s < S; ++s) {
-    T* state = entering.data() + cut.first[s] * size;
-    if (in.initial_state) {
-      std::copy_n(in.initial_state + s * in.initial_stride, size, state);
-    } else {
-      std::fill_n(state, size, T(0));
-    }
-    for (std::size_t k = cut.first[s]; k + 1 < cut.first[s + 1]; ++k, state += size) {
-      for (std::size_t i = 0; i < size; ++i) {
-        state[size + i] = fma(decays[k * size + i], state[i], states[k * size + i]);
-      }
-    }
-  }
   segments.initial_state = entering.data();
   segments.initial_stride = size;
-  selective_scan_forward<N>(segments, out, final_state ? states.data() : nullptr, chunk_states, workspace);
-  if (final_state) {
-    for (std::size_t s = 0; s < S; ++s) {
-      std::copy_n(states.data() + (cut.first[s + 1] - 1) * size, size, final_state + s * size);
-    }
+
+  const auto plan = detail::ScanPlan::make(segments, workspace, true);
+  const detail::ScanParameters<T> parameters(segments, plan.lines, workspace);
+  using Memory = detail::ForwardScratch<T>;
+  detail::ScanScratch<T> slots(plan.tasks(), Memory::size(in.states()), workspace);
+  const auto run = [&](bool first_pass) {
+    const std::size_t work = (in.sequences.rows() + cut.count()) * size;
+    detail::run_scan_tasks(plan.tasks(), work, [&](std::size_t task) {
+      const std::size_t k = task / plan.groups, group = task % plan.groups;
+      if (first_pass ? ends[k] && !begins[k] : begins[k]) return;
+      typename detail::ScanScratch<T>::Slot slot(slots);
+      const Memory scratch(slot, in.states());
+      if (begins[k] || !first_pass) {
+        detail::forward_sequence<N, true>(segments, out, behind.data(), chunk_states, parameters, plan, k,
+                                          group, scratch);
+      } else {
+        detail::forward_sequence<N, false>(segments, out, behind.data(), chunk_states, parameters, plan, k,
+                                           group, scratch);
+        detail::segment_decay(segments, plan, k, group, decays.data() + k * size);
+      }
+    });
+  };
+  run(true);
+  for (std::size_t k = 0; k + 1 < cut.count(); ++k) {
+    if (ends[k]) continue;
+    T* const next = entering.data() + (k + 1) * size;
+    std::copy_n(behind.data() + k * size, size, next);
+    if (begins[k]) continue;
+    for (std::size_t i = 0; i < size; ++i)
+      next[i] = fma(decays[k * size + i], entering[k * size + i], next[i]);
+  }
+  run(false);
+  for (std::size_t s = 0; s < S && final_state; ++s) {
+    std::copy_n(behind.data() + (cut.first[s + 1] - 1) * size, size, final_state + s * size);
   }
 }
 
-/// `selective_scan_backward` with time cut as by the forward pass above, or otherwise: a first pass in
-/// parallel finds what each segment adds to the gradient of the state before it, a second one computes
-/// the gradients with what really comes from behind. Throws as the plain call, and ArgumentError for
-/// segments of no rows.
+/// `selective_scan_backward` with time cut as by the forward pass above, or otherwise: first the segments
+/// that end a sequence, and of those between, what they add to the gradient of the state before them; then
+/// all others, with what really comes from behind. Throws as the plain call, and ArgumentError for segments
+/// of no rows.
 template <std::size_t N, SelectiveScanGradients Wanted, class T>
 void selective_scan_backward_segments(const SelectiveScanInputs<T>& in, std::size_t segment_rows,
                                       const std::type_identity_t<T>* chunk_states,
@@ -149,53 +169,84 @@ void selective_scan_backward_segments(const SelectiveScanInputs<T>& in, std::siz
                                       const SelectiveScanGradientOutputs<T>& out, Workspace& workspace) {
   detail::check_selective_scan_inputs<N>(in);
   detail::check_selective_scan_gradients(in, d_out, Wanted, out);
+  detail::check_chunk_states<Wanted>(in, chunk_states);
   const Workspace::Scope scope(workspace);
   const detail::SegmentCut cut(in.sequences, segment_rows, workspace);
-  if (!cut.cuts()) {
+  // Without gradients that run against time, segments have nothing to say to each other.
+  if (!cut.cuts() || !detail::BackwardWork(Wanted).reverse()) {
     return selective_scan_backward<N, Wanted>(in, chunk_states, d_out, d_final_state, out, workspace);
   }
   const std::size_t size = in.channels() * in.states(), S = in.sequences.count();
+  const auto begins = cut.firsts(workspace), ends = cut.lasts(workspace);
   SelectiveScanInputs<T> segments = in;
   segments.sequences = {cut.offsets};
   segments.initial_state = nullptr;
   segments.initial_stride = size;
 
-  // behind: of the states behind each segment; before: of those before it.
+  // behind: the gradients of the states behind each segment; before: of those before it.
   const auto behind = workspace.take<T>(cut.count() * size), before = workspace.take<T>(cut.count() * size);
+  const auto decays = workspace.take<T>(cut.count() * size);
   std::fill(behind.begin(), behind.end(), T(0));
-  std::fill(before.begin(), before.end(), T(0));
-  if (d_final_state) {
-    for (std::size_t s = 0; s < S; ++s) {
-      std::copy_n(d_final_state + s * size, size, behind.data() + (cut.first[s + 1] - 1) * size);
-    }
+  for (std::size_t s = 0; s < S && d_final_state; ++s) {
+    std::copy_n(d_final_state + s * size, size, behind.data() + (cut.first[s + 1] - 1) * size);
   }
   constexpr SelectiveScanGradients states_only{.initial_state = true};
-  SelectiveScanGradientOutputs<T> states_out;
-  states_out.initial_state = before.data();
-  states_out.initial_stride = size;
-  selective_scan_backward<N, states_only>(segments, chunk_states, d_out, behind.data(), states_out,
-                                          workspace);
-  const auto decays = detail::segment_decays(in, cut, workspace);
-  for (std::size_t s = 0; s < S; ++s) {
-    for (std::size_t k = cut.first[s + 1] - 1; k > cut.first[s]; --k) {
-      const T* later = before.data() + k * size;
-      std::copy_n(later, size, behind.data() + (k - 1) * size);
-      T* earlier = before.data() + (k - 1) * size;
-      for (std::size_t i = 0; i < size; ++i)
-        earlier[i] = fma(decays[(k - 1) * size + i], later[i], earlier[i]);
-    }
-    if constexpr (Wanted.initial_state) {
-      T* target = out.initial_state + s * out.initial_stride;
-      const T* source = before.data() + cut.first[s] * size;
-      for (std::size_t i = 0; i < size; ++i) target[i] += source[i];
-    }
-  }
-  constexpr SelectiveScanGradients rest = [] {
+  constexpr SelectiveScanGradients everything = [] {
     SelectiveScanGradients gradients = Wanted;
-    gradients.initial_state = false;
+    gradients.initial_state = true;
     return gradients;
   }();
-  selective_scan_backward<N, rest>(segments, chunk_states, d_out, behind.data(), out, workspace);
+  SelectiveScanGradientOutputs<T> to = out;
+  to.initial_state = before.data();
+  to.initial_stride = size;
+
+  const auto plan = detail::ScanPlan::make(segments, workspace, true);
+  const detail::ScanParameters<T> parameters(segments, plan.lines, workspace);
+  const detail::BackwardPartials<T> partials(everything, plan, in.sequences.rows(), in.states(), false,
+                                             workspace);
+  const detail::BackwardPartials<T> no_partials(states_only, plan, in.sequences.rows(), in.states(), false,
+                                                workspace);
+  using Task = detail::BackwardTask<N, everything, T>;
+  using StatesTask = detail::BackwardTask<N, states_only, T>;
+  detail::ScanScratch<T> slots(plan.tasks(), Task::scratch_size(in.states()), workspace);
+  const auto run = [&](bool first_pass) {
+    std::fill(before.begin(), before.end(), T(0));
+    detail::run_scan_tasks(plan.tasks(), detail::backward_work(segments), [&](std::size_t task) {
+      const std::size_t k = task / plan.groups, group = task % plan.groups;
+      if (first_pass ? begins[k] && !ends[k] : ends[k]) return;
+      typename detail::ScanScratch<T>::Slot slot(slots);
+      if (ends[k] || !first_pass) {
+        Task(segments, chunk_states, d_out, behind.data(), to, parameters, plan, partials, task, slot).run();
+      } else {
+        StatesTask(segments, nullptr, d_out, behind.data(), to, parameters, plan, no_partials, task, slot)
+            .run();
+        detail::segment_decay(segments, plan, k, group, decays.data() + k * size);
+      }
+    });
+  };
+  const auto add_initial = [&](bool uncut) {
+    if constexpr (Wanted.initial_state) {
+      for (std::size_t s = 0; s < S; ++s) {
+        const std::size_t k = cut.first[s];
+        if (uncut != (ends[k] != 0)) continue;
+        T* target = out.initial_state + s * out.initial_stride;
+        for (std::size_t i = 0; i < size; ++i) target[i] += before[k * size + i];
+      }
+    }
+  };
+  run(true);
+  for (std::size_t k = cut.count(); k-- > 0;) {
+    if (begins[k]) continue;
+    T* const earlier = behind.data() + (k - 1) * size;
+    std::copy_n(before.data() + k * size, size, earlier);
+    if (ends[k]) continue;
+    for (std::size_t i = 0; i < size; ++i)
+      earlier[i] = fma(decays[k * size + i], behind[k * size + i], earlier[i]);
+  }
+  add_initial(true);
+  run(false);
+  add_initial(false);
+  detail::reduce_partials<Wanted>(segments, to, partials, plan);
 }
 
 }  // namespace SDLORA_SIMD_TAG

@@ -24,6 +24,18 @@ struct BackwardPartials {
   }
 };
 
+/// Throws ShapeError where gradients depend on the states and none were saved.
+template <SelectiveScanGradients Wanted, class T>
+void check_chunk_states(const SelectiveScanInputs<T>& in, const T* chunk_states) {
+  if constexpr (BackwardWork(Wanted).states()) {
+    if (chunk_states == nullptr && in.sequences.rows() * in.channels() * in.states() > 0) {
+      throw ShapeError(
+          "selective_scan: the gradients asked for depend on the states; pass the chunk states that the "
+          "forward pass saved");
+    }
+  }
+}
+
 /// One line of a group while a task works on it.
 template <class T>
 struct BackwardLine {
@@ -296,6 +308,31 @@ void reduce_parts(const SelectiveScanInputs<T>& in, const SelectiveScanGradientO
       if constexpr (Wanted.dt_bias) out.dt_bias[e] += partials.dt_bias[at * P + j];
     }
   }
+}
+
+/// What run_scan_tasks is told of a backward pass.
+template <class T>
+std::size_t backward_work(const SelectiveScanInputs<T>& in) {
+  return 2 * (in.sequences.rows() + in.sequences.count()) * in.channels() * in.states();
+}
+
+/// Adds all partial sums: over groups, a block of rows a task, and over parts, a line a task.
+template <SelectiveScanGradients Wanted, class T>
+void reduce_partials(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
+                     const BackwardPartials<T>& partials, const ScanPlan& plan) {
+  constexpr std::size_t block = 64;
+  constexpr bool sums_rows = Wanted.B || Wanted.C;
+  const std::size_t rows = in.sequences.rows(), blocks = sums_rows ? ceil_div(rows, block) : 0;
+  const std::size_t values = scan_line<T> * plan.lines * plan.parts * in.states();
+  run_scan_tasks(plan.lines + blocks, sums_rows ? backward_work(in) : values, [&](std::size_t i) {
+    if (i < plan.lines) {
+      reduce_parts<Wanted>(in, out, partials, plan, i);
+      return;
+    }
+    const std::size_t begin = (i - plan.lines) * block, end = std::min(rows, begin + block);
+    if constexpr (Wanted.B) reduce_groups<T>(out.B, partials.B, plan.groups, begin, end);
+    if constexpr (Wanted.C) reduce_groups<T>(out.C, partials.C, plan.groups, begin, end);
+  });
 }
 
 }  // namespace SDLORA_SIMD_TAG

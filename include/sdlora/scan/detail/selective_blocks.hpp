@@ -78,23 +78,24 @@ struct ScanPlan {
   std::span<std::size_t> part_begin;   // parts + 1 sequence indices
   std::span<std::size_t> chunk_begin;  // S: the first chunk of each sequence
 
+  /// With `apart`, each sequence is a part of its own.
   template <class T>
-  static ScanPlan make(const SelectiveScanInputs<T>& in, Workspace& workspace) {
+  static ScanPlan make(const SelectiveScanInputs<T>& in, Workspace& workspace, bool apart = false) {
     const std::size_t S = in.sequences.count(), rows = in.sequences.rows();
     ScanPlan plan;
     plan.lines = ceil_div(in.channels(), scan_line<T>);
     const std::size_t least = std::clamp<std::size_t>(plan.lines / 4, 2, 4);
     plan.group_lines = std::clamp(plan.lines * S / scan_tasks, least, scan_group);
     plan.groups = ceil_div(plan.lines, plan.group_lines);
-    plan.parts = std::clamp<std::size_t>(ceil_div(scan_tasks, std::max<std::size_t>(1, plan.groups)), 1,
-                                         std::max<std::size_t>(1, S));
+    const std::size_t most = std::max<std::size_t>(1, S);
+    plan.parts = apart ? most : std::min(ceil_div(scan_tasks, std::max<std::size_t>(1, plan.groups)), most);
     plan.part_begin = workspace.take<std::size_t>(plan.parts + 1);
     plan.chunk_begin = workspace.take<std::size_t>(S);
     std::size_t part = 0, chunks = 0;
     plan.part_begin[0] = 0;
     for (std::size_t s = 0; s < S; ++s) {
       // Parts of about equally many rows: a sequence belongs to the part that its first row falls in.
-      const std::size_t own = rows == 0 ? 0 : in.sequences.first(s) * plan.parts / rows;
+      const std::size_t own = apart ? s : rows == 0 ? 0 : in.sequences.first(s) * plan.parts / rows;
       while (part < std::min(own, plan.parts - 1)) plan.part_begin[++part] = s;
       plan.chunk_begin[s] = chunks;
       chunks += ceil_div(in.sequences.length(s), scan_chunk);

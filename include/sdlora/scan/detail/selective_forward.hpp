@@ -135,60 +135,66 @@ void forward_line(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
   result.finish();
 }
 
-/// One task of the forward pass: the sequences of one part, the channels of one group. Without `Output`
-/// only `final_state` is written, of the sequences that `wanted` marks; `out` and C are not touched.
+/// The scratch memory of a task of the forward pass.
+template <class T>
+struct ForwardScratch {
+  ForwardTile<T> tile;
+  T *staging, *h, *B, *C;  // of LineRows; (lines of the group, N, line); rows of a chunk
+
+  ForwardScratch(typename ScanScratch<T>::Slot& slot, std::size_t states)
+      : tile(slot.take(ForwardTile<T>::size)),
+        staging(slot.take(3 * scan_chunk * scan_line<T>)),
+        h(slot.take(scan_group * states * scan_line<T>)),
+        B(slot.take(scan_chunk * states)),
+        C(slot.take(scan_chunk * states)) {}
+
+  static std::size_t size(std::size_t states) {
+    constexpr std::size_t P = scan_line<T>;
+    return ForwardTile<T>::size + 3 * scan_chunk * P + scan_group * states * P +
+           2 * ceil_div(scan_chunk * states, P) * P;
+  }
+};
+
+/// One sequence, the channels of one group. Without `Output` only `final_state` is written; `out`,
+/// `chunk_states` and C are not touched.
 template <std::size_t N, bool Output, class T>
-void forward_task(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state, T* chunk_states,
-                  const ScanParameters<T>& parameters, const ScanPlan& plan, std::size_t task,
-                  typename ScanScratch<T>::Slot& scratch, const std::uint8_t* wanted = nullptr) {
+void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state,
+                      T* chunk_states, const ScanParameters<T>& parameters, const ScanPlan& plan,
+                      std::size_t s, std::size_t group, const ForwardScratch<T>& scratch) {
   constexpr std::size_t P = scan_line<T>;
   const std::size_t E = in.channels(), states = in.states(), line_size = states * P;
-  const std::size_t group = task % plan.groups, part = task / plan.groups;
   const std::size_t first_line = plan.first_line(group), last_line = plan.last_line(group);
-  const ForwardTile<T> tile(scratch.take(ForwardTile<T>::size));
-  T* staging = scratch.take(3 * scan_chunk * P);
-  T* h = scratch.take(scan_group * line_size);
-  T* B = scratch.take(scan_chunk * states);
-  T* C = scratch.take(scan_chunk * states);
-
-  for (std::size_t s = plan.part_begin[part]; s < plan.part_begin[part + 1]; ++s) {
-    if (wanted && !wanted[s]) continue;
-    const T* initial = in.initial_state ? in.initial_state + s * in.initial_stride : nullptr;
-    for (std::size_t line = first_line; line < last_line; ++line) {
-      load_states(h + (line - first_line) * line_size, initial, states, line * P, E, states);
-    }
-    const std::size_t first = in.sequences.first(s), length = in.sequences.length(s);
-    for (std::size_t begin = 0; begin < length; begin += scan_chunk) {
-      const std::size_t rows = std::min(scan_chunk, length - begin);
-      copy_rows(B, in.B, first + begin, rows);
-      if constexpr (Output) copy_rows(C, in.C, first + begin, rows);
+  const auto state = [&](std::size_t line) { return scratch.h + (line - first_line) * line_size; };
+  const T* initial = in.initial_state ? in.initial_state + s * in.initial_stride : nullptr;
+  for (std::size_t line = first_line; line < last_line; ++line) {
+    load_states(state(line), initial, states, line * P, E, states);
+  }
+  const std::size_t first = in.sequences.first(s), length = in.sequences.length(s);
+  for (std::size_t begin = 0; begin < length; begin += scan_chunk) {
+    const std::size_t rows = std::min(scan_chunk, length - begin);
+    copy_rows(scratch.B, in.B, first + begin, rows);
+    if constexpr (Output) {
+      copy_rows(scratch.C, in.C, first + begin, rows);
       if (chunk_states) {
         const std::size_t chunk = plan.chunk_begin[s] + begin / scan_chunk;
-        std::copy_n(h, (last_line - first_line) * line_size,
+        std::copy_n(scratch.h, (last_line - first_line) * line_size,
                     chunk_states + (chunk * plan.lines + first_line) * line_size);
       }
-      for (std::size_t line = first_line; line < last_line; ++line) {
-        LineAhead next{line + 1, first + begin};
-        if (next.line == last_line) {
-          next = {first_line, first + (begin + rows < length ? begin + rows : begin)};
-        }
-        forward_line<N, Output>(in, out, parameters, line, first + begin, rows,
-                                h + (line - first_line) * line_size, B, C, tile, staging, next);
-      }
     }
-    if (final_state) {
-      for (std::size_t line = first_line; line < last_line; ++line) {
-        store_states(final_state + s * E * states, h + (line - first_line) * line_size, line * P, E, states);
+    for (std::size_t line = first_line; line < last_line; ++line) {
+      LineAhead next{line + 1, first + begin};
+      if (next.line == last_line) {
+        next = {first_line, first + (begin + rows < length ? begin + rows : begin)};
       }
+      forward_line<N, Output>(in, out, parameters, line, first + begin, rows, state(line), scratch.B,
+                              scratch.C, scratch.tile, scratch.staging, next);
     }
   }
-}
-
-template <class T>
-std::size_t forward_scratch_size(std::size_t states) {
-  constexpr std::size_t P = scan_line<T>;
-  return ForwardTile<T>::size + 3 * scan_chunk * P + scan_group * states * P +
-         2 * ceil_div(scan_chunk * states, P) * P;
+  if (final_state) {
+    for (std::size_t line = first_line; line < last_line; ++line) {
+      store_states(final_state + s * E * states, state(line), line * P, E, states);
+    }
+  }
 }
 
 }  // namespace SDLORA_SIMD_TAG
