@@ -6,6 +6,7 @@
 #include "scan/cuda/selective_scan.cuh"
 #include "scan/cuda/thrust_host.cuh"
 #include "tensor/cuda/copy.cuh"
+#include "tensor/cuda/device_matrix.cuh"
 #include "tensor/cuda/evaluate.cuh"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/storage.cuh"

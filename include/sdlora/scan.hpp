@@ -20,6 +20,7 @@
 #include "scan/selective_scan.hpp"
 #include "scan/selective_scan_arguments.hpp"
 #include "scan/selective_scan_kernels.hpp"
+#include "scan/selective_scan_plan.hpp"
 #include "scan/selective_scan_reference.hpp"
 #include "scan/selective_scan_segments.hpp"
 #include "scan/sequential.hpp"

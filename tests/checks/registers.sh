@@ -12,8 +12,8 @@ using namespace sdlora;
 template <class IO>
 void use(detail::ScanLauncher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& in,
          const KernelScanOutputs<IO>& out, const KernelScanGradients<IO>& gradients, float* workspace) {
-  detail::run_scan_forward<IO, 16, true, true>(launcher, plan, in, out, workspace);
-  detail::run_scan_backward<IO, 16, true, true, KernelScanGradient::all>(
+  detail::run_scan_forward<IO, 16, true>(launcher, plan, in, out, workspace);
+  detail::run_scan_backward<IO, 16, true, KernelScanGradient::all>(
       launcher, plan, in, out.checkpoints, MatrixView<const IO>(out.out), nullptr, gradients, workspace);
 }
 template void use(detail::ScanLauncher&, const KernelScanPlan&, const KernelScanInputs<float>&,
@@ -58,8 +58,8 @@ for architecture in 80 90; do
       *"Compiling entry function"*)
         kernel=$(grep -oE '(Forward|BackwardAggregate|Backward|PieceAggregate|PieceApply|PieceCarry|Column|Carry|Sum)Kernel' <<<"$line" | head -n 1)
         kernel=${kernel%Kernel}
-        # ForwardKernel<IO, States, Lanes, Gate, Softplus, Aggregate>, as mangled names have it.
-        [[ $kernel != Forward || $line != *Lb1ELb1ELb1EE* ]] || kernel=Aggregate
+        # ForwardKernel<IO, States, Lanes, Gate, Aggregate>, as mangled names have it.
+        [[ $kernel != Forward || $line != *Lb1ELb1EE* ]] || kernel=Aggregate
         io=float
         [[ $line != *BFloat16* ]] || io=bfloat16
         kernel=$kernel.$io.$architecture

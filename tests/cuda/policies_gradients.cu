@@ -1,4 +1,4 @@
-// Gradients of recurrences, and matrices of double and bfloat16, by an algorithm of each kind.
+// Gradients of recurrences by every algorithm, and matrices of double and bfloat16 by one of each kind.
 #include <sdlora/scan/cuda/policies.cuh>
 
 #include "support/cuda_policy.cuh"
@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <string>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -27,6 +28,11 @@ void check_stored() {
 
 TEST_CASE("scans on the GPU: gradients") {
   if (skip_without_device(has_cuda_device())) return;
+  for_each_cuda_scan([](auto policy) {
+    const std::string name(policy.name);
+    CAPTURE(name);
+    check_gradient_problem<CudaDevice>(ProblemData<float>(1025, 7), OnGpu<decltype(policy)>{});
+  });
   check_stored<CudaThreadPerChannel, float>();
   check_stored<CudaSplitTime, double>();
   check_stored<CudaBlockScan<cub::BLOCK_SCAN_WARP_SCANS>, BFloat16>();

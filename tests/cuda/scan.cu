@@ -133,6 +133,15 @@ TEST_CASE("scan() of device tensors: shapes") {
       scan(CudaWarpScan{}, view(3, 2), view(3, 2), view(3, 2), {.initial = {initial.data(), 1, 1}}),
       ShapeError);
   scan(CudaWarpScan{}, view(0, 4), view(0, 4), view(0, 4));
+  std::vector<float> rows(12);
+  const auto at = [&](std::size_t first) {
+    return TensorView<float, Extents<dyn, dyn>, Cuda>(rows.data() + first, Extents<dyn, dyn>(3, 2));
+  };
+  for (const std::size_t taken : {0UL, 6UL}) {
+    CHECK_THROWS_WITH_AS(
+        scan(CudaWarpScan{}, at(0), at(6), at(taken), {.kind = ScanKind::exclusive, .initial = {}}),
+        doctest::Contains("give it its own"), ArgumentError);
+  }
 
   CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, view(3, 2), view(3, 2), view(2, 3), {}, view(3, 2)),
                   ShapeError);

@@ -13,16 +13,6 @@
 using namespace sdlora;
 using namespace sdlora_test;
 
-TEST_CASE("device_matrix: the values of a tensor on the GPU as kernels take them") {
-  const float* const values = reinterpret_cast<const float*>(64);  // never read
-  const TensorView<const float, Extents<dyn, 5>, Cuda> view(values, Extents<dyn, 5>(3));
-  const MatrixView<const float> matrix = device_matrix(view);
-  CHECK(matrix.data == values);
-  CHECK(matrix.rows == 3);
-  CHECK(matrix.cols == 5);
-  CHECK(matrix.stride == 5);
-}
-
 // Each number of states is kernels of its own, and minutes of compilation when it is all of them: three here,
 // all with SDLORA_TEST_ALL_STATES, as bench/gpu.sh builds it.
 TEST_CASE("selective scan on the GPU: numbers of states") {

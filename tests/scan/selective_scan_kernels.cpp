@@ -93,7 +93,7 @@ TEST_CASE("scan kernels: their shared memory fits a block of the smallest device
   // 163 KiB on sm_80; the backward of up to 16 states runs three blocks on a multiprocessor of 164 KiB, each
   // with 1 KiB of its own.
   const auto backward = [](auto states, auto lanes, int interval) {
-    using Kernel = detail::BackwardKernel<float, decltype(states)::value, decltype(lanes)::value, true, true,
+    using Kernel = detail::BackwardKernel<float, decltype(states)::value, decltype(lanes)::value, true,
                                           KernelScanGradient::all>;
     return Kernel::shared_floats_for(interval) * sizeof(float);
   };
@@ -106,23 +106,97 @@ TEST_CASE("scan kernels: their shared memory fits a block of the smallest device
   }
 }
 
-TEST_CASE("scan kernels: plans choose by shape") {
-  const KernelScanPlan wide({.rows = 4096, .sequences = 64, .longest = 64, .channels = 2048, .states = 16});
-  CHECK(!wide.split());
-  const KernelScanPlan narrow(
-      {.rows = 65536, .sequences = 1, .longest = 65536, .channels = 256, .states = 16});
-  CHECK(narrow.split());
-  CHECK(narrow.segments * 2 >= 264);
-  CHECK(narrow.segment_length % narrow.checkpoint_interval == 0);
-  CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 1, .channels = 1, .states = 257}),
-                  ShapeError);
-  CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 2, .channels = 1, .states = 1}),
-                  ShapeError);
-  constexpr std::int64_t endless = std::int64_t{1} << 31;
-  CHECK_THROWS_AS(
-      KernelScanPlan({.rows = endless, .sequences = 1, .longest = endless, .channels = 1, .states = 1}),
-      ShapeError);
-  CHECK_THROWS_AS(KernelScanPlan({.rows = 1, .sequences = 1, .longest = 1, .channels = 1, .states = 1},
-                                 {.checkpoint_interval = 12}),
-                  ArgumentError);
+namespace {
+
+/// A call that fits its plan, to be spoilt.
+struct Call {
+  static constexpr int E = 3, N = 4;
+  static constexpr std::size_t M = 5;
+  KernelScanPlan plan{{.rows = 5, .sequences = 1, .longest = 5, .channels = E, .states = N},
+                      {.checkpoint_interval = 8}};
+  std::vector<float> wide = std::vector<float>(M * E, 0.5F), narrow = std::vector<float>(M * N, 0.5F),
+                     A = std::vector<float>(E * N, -1), results = std::vector<float>(100);
+  alignas(16) float checkpoints[64] = {};
+  float scratch[256] = {};
+  std::vector<std::int64_t> offsets{0, 5};
+  KernelScanInputs<float> in;
+  KernelScanOutputs<float> out;
+  KernelScanGradients<float> gradients;
+
+  Call() {
+    in.u = in.dt = in.z = {wide.data(), M, E};
+    in.B = in.C = {narrow.data(), M, N};
+    in.A = A.data();
+    in.offsets = offsets.data();
+    out.out = {results.data(), M, E};
+    out.checkpoints = checkpoints;
+    gradients.d_u = {results.data() + 16, M, E};
+    gradients.d_z = {results.data() + 32, M, E};
+    gradients.d_B = {results.data() + 48, M, N};
+    gradients.d_A = results.data() + 70;
+  }
+  void forward() {
+    EmulatedDevice device;
+    detail::run_scan_forward<float, N, true>(device, plan, in, out, nullptr);
+  }
+  template <unsigned Mask = KernelScanGradient::u | KernelScanGradient::z | KernelScanGradient::B |
+                            KernelScanGradient::A>
+  void backward() {
+    EmulatedDevice device;
+    REQUIRE(plan.backward_workspace_floats(Mask) <= 256);
+    detail::run_scan_backward<float, N, true, Mask>(device, plan, in, out.checkpoints, {wide.data(), M, E},
+                                                    nullptr, gradients, scratch);
+  }
+};
+
+template <class Error, class Spoil>
+void check_refused(const char* what, bool forward_too, Spoil spoil) {
+  CAPTURE(what);
+  Call call;
+  spoil(call);
+  if (forward_too) CHECK_THROWS_WITH_AS(call.forward(), doctest::Contains(what), Error);
+  CHECK_THROWS_WITH_AS(call.backward(), doctest::Contains(what), Error);
+}
+
+}  // namespace
+
+TEST_CASE("scan kernels: a call that does not fit its plan is refused before anything runs") {
+  Call call;
+  call.forward();
+  call.backward();
+  check_refused<ShapeError>("expected u of (5, 3)", true, [](Call& c) { c.in.u.rows = 4; });
+  check_refused<ShapeError>("expected dt of (5, 3)", true, [](Call& c) { c.in.dt.cols = 2; });
+  check_refused<ShapeError>("2 values apart", true, [](Call& c) { c.in.dt.stride = 2; });
+  check_refused<ShapeError>("expected z of (5, 3)", true, [](Call& c) { c.in.z.rows = 6; });
+  check_refused<ShapeError>("expected B of (5, 4), found none", true, [](Call& c) { c.in.B = {}; });
+  check_refused<ShapeError>("expected C of (5, 4)", true, [](Call& c) { c.in.C.cols = 3; });
+  check_refused<ArgumentError>("A is null", true, [](Call& c) { c.in.A = nullptr; });
+  check_refused<ArgumentError>("offsets is null", true, [](Call& c) { c.in.offsets = nullptr; });
+  check_refused<ArgumentError>("aligned to 16 bytes", true, [](Call& c) { ++c.out.checkpoints; });
+  check_refused<ShapeError>("expected d_u of (5, 3)", false, [](Call& c) { c.gradients.d_u = {}; });
+  check_refused<ShapeError>("expected d_z of (5, 3)", false, [](Call& c) { c.gradients.d_z.rows = 1; });
+  check_refused<ShapeError>("expected d_B of (5, 4)", false, [](Call& c) { c.gradients.d_B.cols = 1; });
+  check_refused<ArgumentError>("d_A is null", false, [](Call& c) { c.gradients.d_A = nullptr; });
+  check_refused<ArgumentError>("checkpoints is null", false, [](Call& c) { c.out.checkpoints = nullptr; });
+  check_refused<ArgumentError>("there is no z", false, [](Call& c) {
+    c.forward();
+    c.in.z = {};
+  });
+
+  using Bit = KernelScanGradient;
+  call.out.out = {};
+  CHECK_THROWS_WITH_AS(call.forward(), doctest::Contains("expected out of (5, 3)"), ShapeError);
+  for (const int count : {-1, 4}) {
+    call.gradients.selected_count = count;
+    CHECK_THROWS_WITH_AS(call.backward<Bit::A_selected>(), doctest::Contains("at most 3 selected"),
+                         ArgumentError);
+  }
+  call.gradients.selected_count = 1;
+  CHECK_THROWS_WITH_AS(call.backward<Bit::A_selected>(), doctest::Contains("selected is null"),
+                       ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::D>(), doctest::Contains("d_D is null"), ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::dt_bias>(), doctest::Contains("d_dt_bias is null"), ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::initial>(), doctest::Contains("d_initial is null"), ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::dt>(), doctest::Contains("expected d_dt"), ShapeError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::C>(), doctest::Contains("expected d_C"), ShapeError);
 }

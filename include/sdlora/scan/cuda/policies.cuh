@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cub/device/device_scan.cuh>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -115,13 +116,13 @@ struct CudaBlockScan : detail::WithoutWorkspace {
 
 /// One thread per column, the state in a register. Work L, depth L, the operation order of the oracle. Wants
 /// neighbouring columns side by side (column_stride 1) and thousands of them. Stability that of the oracle.
-/// Deterministic.
+/// Deterministic. Source: Gu and Dao, "Mamba", 2023, arXiv 2312.00752, section 3.3.2.
 struct CudaThreadPerChannel : detail::WithoutWorkspace {
   static constexpr std::string_view name = "thread per channel";
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
-    detail::ScanLauncher(stream).run<detail::ColumnKernel<Problem>>(
-        detail::ColumnKernelShape::blocks(x.columns), 0, x);
+    detail::ScanLauncher(stream, name.data())
+        .run<detail::ColumnKernel<Problem>>(detail::ColumnKernelShape::blocks(x.columns), 0, x);
   }
 };
 
@@ -137,7 +138,7 @@ struct CudaSplitTime {
   }
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t) {
-    detail::ScanLauncher launcher(stream);
+    detail::ScanLauncher launcher(stream, name.data());
     detail::scan_pieces(launcher, x, static_cast<typename Problem::value_type*>(workspace));
   }
 };
@@ -157,7 +158,8 @@ struct CudaDeviceScan : detail::SizedByItself<CudaDeviceScan> {
   }
 };
 
-/// cub::DeviceScan::InclusiveScanByKey with the column as key. Work and order as CudaDeviceScan.
+/// cub::DeviceScan::InclusiveScanByKey with the column as key. Work 2L, depth L/tile, order and stability as
+/// CudaDeviceScan. Source: https://nvidia.github.io/cccl/cub/
 struct CudaDeviceScanByKey : detail::SizedByItself<CudaDeviceScanByKey> {
   static constexpr std::string_view name = "cub::DeviceScan ByKey";
 
@@ -172,20 +174,25 @@ struct CudaDeviceScanByKey : detail::SizedByItself<CudaDeviceScanByKey> {
   }
 };
 
-/// thrust::inclusive_scan on the stream. As CudaDeviceScan, but it allocates for itself, so a graph cannot
-/// capture it.
+/// thrust::inclusive_scan on the stream. Work 2L, depth L/tile, order and stability as CudaDeviceScan, but it
+/// allocates for itself, so a graph cannot capture it. Source: https://nvidia.github.io/cccl/thrust/
 struct CudaThrustScan : detail::WithoutWorkspace {
   static constexpr std::string_view name = "thrust::inclusive_scan";
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
     const auto steps = detail::joined_in(x);
-    thrust::inclusive_scan(thrust::cuda::par_nosync.on(stream), steps, steps + x.length * x.columns,
-                           detail::joined_out(x), x.joined_op());
+    try {
+      thrust::inclusive_scan(thrust::cuda::par_nosync.on(stream), steps, steps + x.length * x.columns,
+                             detail::joined_out(x), x.joined_op());
+    } catch (const std::exception& error) {  // of its allocation, or of a launch
+      static_cast<void>(cudaGetLastError());
+      throw Error(std::string(name) + ": " + error.what());
+    }
   }
 };
 
 /// One pass with decoupled look-back (cub::ScanTileState), reading the steps where they are: nothing is
-/// materialised. Work 2L, depth L/tile. Not deterministic. Source as CudaDeviceScan.
+/// materialised. Work 2L, depth L/tile. Order, stability and source as CudaDeviceScan.
 struct CudaLookBack {
   static constexpr std::string_view name = "fused look-back";
   template <ScanProblem Problem>
@@ -232,8 +239,8 @@ template <CudaScanPolicy Policy, ScanProblem Problem>
 void cuda_scan(Policy, cudaStream_t stream, const Problem& x, void* workspace, std::size_t workspace_bytes) {
   if (x.length == 0 || x.columns == 0) return;
   if (x.has_head()) {
-    detail::ScanLauncher(stream).run<detail::HeadKernel<Problem>>(
-        detail::ColumnKernelShape::blocks(x.columns), 0, x);
+    detail::ScanLauncher(stream, Policy::name.data())
+        .run<detail::HeadKernel<Problem>>(detail::ColumnKernelShape::blocks(x.columns), 0, x);
   }
   Policy::run(stream, x, workspace, workspace_bytes);
   detail::check_cuda(cudaGetLastError(), Policy::name.data());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/cuda/device_matrix.cuh"
 #include "../../tensor/cuda/storage.cuh"
 #include "../../tensor/cuda/stream.cuh"
 #include "../../tensor/tensor_view.hpp"
@@ -61,10 +62,11 @@ inline std::size_t first_row(const Sequences& sequences, std::size_t s, ScanDire
 
 /// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns) in the memory of the GPU:
 /// the call of scan.hpp with an algorithm for the GPU. float, double, or BFloat16 with float states.
-/// `options.initial` lies in the GPU's memory too, the offsets of sequences in the host's; sequences are
-/// scanned one after another. Asynchronous on the thread's current stream, with scratch memory from its pool.
-/// `h` may be the very memory of `b` or `a` in an inclusive scan. Throws ShapeError where shapes differ,
-/// Error where CUDA fails.
+/// `options.initial` points into the GPU's memory too (`device_matrix` makes it of a tensor), the offsets of
+/// sequences lie in the host's; sequences are scanned one after another. Asynchronous on the thread's current
+/// stream, with scratch memory from its pool. `h` may be the very memory of `b` or `a` in an inclusive scan.
+/// Throws ShapeError where shapes differ, ArgumentError for an exclusive scan in place, Error where CUDA
+/// fails.
 template <CudaScanPolicy Policy, class A, class AExtents, class B, class BExtents, class Stored,
           class HExtents>
   requires std::same_as<std::remove_const_t<A>, Stored> && std::same_as<std::remove_const_t<B>, Stored>
@@ -78,6 +80,12 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
   if (a.extent(0) != rows || a.extent(1) != columns || b.extent(0) != rows || b.extent(1) != columns) {
     throw ShapeError("scan: a, b and h must have one shape (L, columns) but are " + to_string(a.extents()) +
                      ", " + to_string(b.extents()) + " and " + to_string(h.extents()));
+  }
+  if (options.kind == ScanKind::exclusive && h.size() > 0 && (h.data() == a.data() || h.data() == b.data())) {
+    throw ArgumentError(
+        "scan: an exclusive scan on the GPU writes the state of the step behind, so h must not be the memory "
+        "of a "
+        "or b; give it its own");
   }
   detail::check_sequences("scan", options.sequences, rows);
   const std::size_t one_sequence[2] = {0, rows};

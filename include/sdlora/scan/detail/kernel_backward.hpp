@@ -26,12 +26,12 @@ namespace sdlora::detail {
 /// thread sends lies in the upper half of its registers, what it keeps in the lower. Its two channels are in
 /// such an order, too, for the sums over states. Tiles of B and C lie in shared memory once for each order
 /// within a vector.
-template <class IO, int States, int Lanes, bool Gate, bool Softplus, unsigned Mask>
+template <class IO, int States, int Lanes, bool Gate, unsigned Mask>
 struct BackwardKernel {
   using Bit = GradientBit;
   using Wants = KernelGradients<Gate, Mask>;
   using Layout = BackwardLayout<States, Lanes>;
-  using Positions = BackwardPositions<IO, Layout, Gate, Softplus, Mask>;
+  using Positions = BackwardPositions<IO, Layout, Gate, Mask>;
   static constexpr bool wants_BC = Wants::dB || Wants::dC;
 
   static constexpr int threads = Layout::threads;

@@ -9,7 +9,7 @@ namespace sdlora::detail {
 
 /// What each segment asks of the state before it when nothing is asked after it: the reverse
 /// counterpart of ForwardKernel's `Aggregate`. Needs no states.
-template <class IO, int States, int Lanes, bool Gate, bool Softplus>
+template <class IO, int States, int Lanes, bool Gate>
 struct BackwardAggregateKernel {
   static constexpr int threads = 128;
   static constexpr int channels = threads / Lanes;
@@ -66,7 +66,7 @@ struct BackwardAggregateKernel {
       for (int t = 0; t < count; ++t) {
         const auto row = static_cast<std::size_t>(tile_end - 1 - t);
         float delta = static_cast<float>(in.dt.data[row * in.dt.stride + column]) + bias;
-        if constexpr (Softplus) delta = kernel_softplus(block, delta);
+        delta = kernel_softplus(block, delta);
         float d_y = static_cast<float>(x.d_out.data[row * x.d_out.stride + column]);
         if constexpr (Gate) {
           const float z = static_cast<float>(in.z.data[row * in.z.stride + column]);

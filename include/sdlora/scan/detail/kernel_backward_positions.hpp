@@ -11,7 +11,7 @@ namespace sdlora::detail {
 
 /// One thread's positions (row, channel) of a backward: what lies in them is loaded and made into what the
 /// walk through the states needs, and afterwards what the walk has left is made into their gradients.
-template <class IO, class Layout, bool Gate, bool Softplus, unsigned Mask>
+template <class IO, class Layout, bool Gate, unsigned Mask>
 class BackwardPositions {
   using Wants = KernelGradients<Gate, Mask>;
   using Bit = GradientBit;
@@ -68,14 +68,11 @@ class BackwardPositions {
           float delta = raw.dt[i].get(v) + bias_[v];
           rows[v][3] = raw.u[i].get(v);
           if (light) {
-            if constexpr (Softplus) delta = kernel_softplus(block, delta);
+            delta = kernel_softplus(block, delta);
           } else {
-            slope_[i][v] = 1.0F;
-            if constexpr (Softplus) {
-              const SoftplusWithSlope both = softplus_with_slope(block, delta);
-              delta = both.value;
-              slope_[i][v] = both.slope;
-            }
+            const SoftplusWithSlope both = softplus_with_slope(block, delta);
+            delta = both.value;
+            slope_[i][v] = both.slope;
             rows[v][2] = raw.d_out[i].get(v);
             if constexpr (Gate) {
               const float z = raw.z[i].get(v);

@@ -11,7 +11,7 @@ namespace sdlora::detail {
 /// Forward over the segments of all sequences: `Lanes` neighbouring threads share a channel, each
 /// holds `States` states in registers; B and C pass through shared memory in tiles. With `Aggregate`
 /// it only finds what its segment does to a state that enters as zero.
-template <class IO, int States, int Lanes, bool Gate, bool Softplus, bool Aggregate = false>
+template <class IO, int States, int Lanes, bool Gate, bool Aggregate = false>
 struct ForwardKernel {
   static constexpr int threads = 128;
   static constexpr int channels = threads / Lanes;
@@ -136,8 +136,7 @@ struct ForwardKernel {
             const Step step = steps[k];
             if (!decltype(checked)::value || t + ring < ahead) load_step(steps[k]);
             const float input = static_cast<float>(step.u);
-            float delta = static_cast<float>(step.dt) + bias;
-            if constexpr (Softplus) delta = kernel_softplus(block, delta);
+            const float delta = kernel_softplus(block, static_cast<float>(step.dt) + bias);
             const float drive = delta * input;
             float b[States];
             load_states(tile, t * 2 * padded_states, b);

@@ -15,16 +15,27 @@ namespace detail {
 
 template <class From, class To>
 void check_same_extents(const From& from, const To& to) {
-  if (from.size() != to.size() || !(to_string(from) == to_string(to))) {
+  if (!(from == to)) {
     throw ShapeError("copy between host and device: expected equal extents, found " + to_string(from) +
                      " to copy from and " + to_string(to) + " to copy to");
   }
 }
 
+/// Whether the current device reads memory of the host that is not pinned where it lies, so that a copy need
+/// not stage it first.
+inline bool reads_pageable_memory() {
+  int device = 0;
+  int reads = 0;
+  check_cuda(cudaGetDevice(&device), "current device");
+  check_cuda(cudaDeviceGetAttribute(&reads, cudaDevAttrPageableMemoryAccess, device), "pageable memory");
+  return reads != 0;
+}
+
 }  // namespace detail
 
 /// Copies values from the host to the GPU, on the thread's current stream. Host memory that the runtime has
-/// pinned must stay as it is until the stream gets there; other memory is free again on return.
+/// pinned must stay as it is until the stream gets there; other memory is free again on return, for which a
+/// device that reads the host's memory by itself is waited for.
 /// Throws ShapeError where the extents differ.
 template <class T, class From, class U, class To>
   requires std::is_same_v<std::remove_const_t<T>, U>
@@ -34,6 +45,7 @@ void copy(const TensorView<T, From, Cpu>& from, const TensorView<U, To, Cuda>& t
   detail::check_cuda(cudaMemcpyAsync(to.data(), from.data(), from.size() * sizeof(U), cudaMemcpyHostToDevice,
                                      CudaStream::current().get()),
                      "copy from host to device");
+  if (detail::reads_pageable_memory()) CudaStream::current().wait();
 }
 
 /// Copies values from the GPU to the host; returns when they are there.

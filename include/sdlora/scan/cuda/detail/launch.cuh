@@ -8,7 +8,8 @@ namespace sdlora::detail {
 /// Launches the kernels of a scan.
 class ScanLauncher : public StreamLauncher<CudaScanBlock> {
  public:
-  explicit ScanLauncher(cudaStream_t stream = nullptr) : StreamLauncher(stream, "selective scan kernels") {}
+  explicit ScanLauncher(cudaStream_t stream = nullptr, const char* name = "selective scan kernels")
+      : StreamLauncher(stream, name) {}
 };
 
 }  // namespace sdlora::detail
