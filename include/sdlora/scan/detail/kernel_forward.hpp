@@ -23,7 +23,7 @@ struct ForwardKernel {
   using Tile = KernelTile<IO, threads, tile_steps, padded_states>;
   static constexpr int tile_values = Tile::values;
   static constexpr std::size_t shared_floats = 2 * tile_values;
-  static constexpr int resident_blocks = States >= 16 ? 5 : 8;
+  static constexpr int resident_blocks = States >= 16 ? 5 : States >= 8 ? 6 : 8;
 
   using Arguments = std::conditional_t<Aggregate, AggregateArguments<IO>, ForwardArguments<IO>>;
 
