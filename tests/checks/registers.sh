@@ -62,7 +62,7 @@ allowed() {  # KERNEL.IO[.STATES].ARCHITECTURE → registers, bytes of spill sto
     Carry.*.80) echo "40 0" ;;
     Carry.* | Sum.*) echo "32 0" ;;
     warp_scan.*) echo "32 0" ;;
-    block_scan.*) echo "128 0" ;;
+    block_scan.*) echo "64 0" ;;
     look_back.*) echo "48 0" ;;
     *) echo "0 0" ;;
   esac

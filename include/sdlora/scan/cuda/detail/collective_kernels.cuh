@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../detail/kernel_collectives.hpp"
 #include "../../scan_problem.hpp"
 
 #include <cstdint>
@@ -8,32 +9,43 @@
 #include <cub/util_ptx.cuh>
 #include <cub/warp/warp_scan.cuh>
 
+// The collectives are CUB's. Their members are called from bodies that the host runs, too, with its own; here
+// the host's side is never run.
+
 namespace sdlora::detail {
 
-/// Warps of a block that each scan a column.
-inline constexpr int warp_scan_warps = 4;
+template <class V>
+struct CubWarp {
+  using Scan = cub::WarpScan<V>;
+  typename Scan::TempStorage& storage;
+
+  template <class Op>
+  __host__ __device__ V inclusive_scan(V value, [[maybe_unused]] const Op& op) {
+#if defined(__CUDA_ARCH__)
+    Scan(storage).InclusiveScan(value, value, op);
+#endif
+    return value;
+  }
+  __host__ __device__ V last(const V& value) {
+#if defined(__CUDA_ARCH__)
+    const V result = cub::ShuffleIndex<32>(value, 31, 0xffff'ffffU);
+    __syncwarp();
+    return result;
+#else
+    return value;
+#endif
+  }
+};
 
 template <class Problem>
 __global__ void __launch_bounds__(warp_scan_warps * 32) warp_scan_kernel(const Problem x) {
-  using V = typename Problem::value_type;
-  using Scan = cub::WarpScan<V>;
-  __shared__ typename Scan::TempStorage storage[warp_scan_warps];
+  using Warp = CubWarp<typename Problem::value_type>;
+  __shared__ typename Warp::Scan::TempStorage storage[warp_scan_warps];
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * warp_scan_warps + warp;
   if (c >= x.columns) return;
-  const auto op = x.op();
-  V running = op.identity();
-  for (std::int64_t begin = 0; begin < x.length; begin += 32) {
-    const std::int64_t t = begin + lane;
-    V value = op.identity();
-    if (t < x.length) value = t > 0 ? x.step(t, c) : x.first(c);
-    Scan(storage[warp]).InclusiveScan(value, value, op);
-    const V result = op(running, value);
-    if (t < x.length) x.store(t, c, result);
-    running = cub::ShuffleIndex<32>(result, 31, 0xffff'ffffU);
-    __syncwarp();
-  }
+  Warp collectives{storage[warp]};
+  scan_column_by_warp(x, c, static_cast<int>(threadIdx.x) % 32, collectives);
 }
 
 /// Hands the composition of everything so far from tile to tile of one column.
@@ -49,34 +61,34 @@ struct RunningPrefix {
   }
 };
 
-inline constexpr int block_scan_threads = 128;
-inline constexpr int block_scan_items = 8;
-inline constexpr int block_scan_tile = block_scan_threads * block_scan_items;
+template <class Op, cub::BlockScanAlgorithm Algorithm>
+struct CubBlock {
+  using V = typename Op::value_type;
+  using Scan = cub::BlockScan<V, block_scan_threads, Algorithm>;
+  typename Scan::TempStorage& storage;
+  RunningPrefix<Op> running;
+
+  __host__ __device__ void scan([[maybe_unused]] V (&values)[block_scan_items],
+                                [[maybe_unused]] const Op& op) {
+#if defined(__CUDA_ARCH__)
+    Scan(storage).InclusiveScan(values, values, op, running);
+#endif
+  }
+  __host__ __device__ void next() {
+#if defined(__CUDA_ARCH__)
+    __syncthreads();
+#endif
+  }
+};
 
 template <cub::BlockScanAlgorithm Algorithm, class Problem>
 __global__ void __launch_bounds__(block_scan_threads) block_scan_kernel(const Problem x) {
-  using V = typename Problem::value_type;
   using Op = typename Problem::operator_type;
-  using Scan = cub::BlockScan<V, block_scan_threads, Algorithm>;
-  __shared__ typename Scan::TempStorage storage;
-  const std::int64_t c = blockIdx.x;
+  using Block = CubBlock<Op, Algorithm>;
+  __shared__ typename Block::Scan::TempStorage storage;
   const Op op = x.op();
-  RunningPrefix<Op> running{op, op.identity()};
-  for (std::int64_t begin = 0; begin < x.length; begin += block_scan_tile) {
-    V values[block_scan_items];
-    const std::int64_t first = begin + static_cast<std::int64_t>(threadIdx.x) * block_scan_items;
-#pragma unroll
-    for (int i = 0; i < block_scan_items; ++i) {
-      const std::int64_t t = first + i;
-      values[i] = t >= x.length ? V(op.identity()) : t > 0 ? x.step(t, c) : x.first(c);
-    }
-    Scan(storage).InclusiveScan(values, values, op, running);
-#pragma unroll
-    for (int i = 0; i < block_scan_items; ++i) {
-      if (first + i < x.length) x.store(first + i, c, values[i]);
-    }
-    __syncthreads();
-  }
+  Block collectives{storage, {op, op.identity()}};
+  scan_column_by_block(x, blockIdx.x, static_cast<int>(threadIdx.x), collectives);
 }
 
 template <class V>
@@ -87,44 +99,46 @@ __global__ void look_back_init_kernel(LookBackTiles<V> tiles, int count) {
   tiles.InitializeStatus(count);
 }
 
-/// One pass over all columns one after another: each block scans its tile and looks back for what the tiles
-/// before it did.
-template <class Problem>
-__global__ void __launch_bounds__(block_scan_threads)
-    look_back_kernel(const JoinedSteps<Problem> steps, LookBackTiles<typename Problem::value_type> tiles) {
-  using V = typename Problem::value_type;
-  using Op = decltype(steps.x.joined_op());
-  const Op op = steps.x.joined_op();
+/// A block that looks back for what the tiles before its own did.
+template <class V, class Op>
+struct CubLookBack {
   using Scan = cub::BlockScan<V, block_scan_threads, cub::BLOCK_SCAN_WARP_SCANS>;
   using Prefix = cub::TilePrefixCallbackOp<V, Op, LookBackTiles<V>>;
-  __shared__ union {
+  union Storage {
     typename Scan::TempStorage scan;
     struct {
       typename Prefix::TempStorage prefix;
       typename Scan::TempStorage scan;
     } later;
-  } storage;
+  };
+  Storage& storage;
+  LookBackTiles<V>& tiles;
+  int tile;
+
+  __host__ __device__ void scan([[maybe_unused]] V (&values)[block_scan_items],
+                                [[maybe_unused]] const Op& op) {
+#if defined(__CUDA_ARCH__)
+    if (tile == 0) {
+      V aggregate;
+      Scan(storage.scan).InclusiveScan(values, values, op, aggregate);
+      if (threadIdx.x == 0) tiles.SetInclusive(0, aggregate);
+    } else {
+      Prefix prefix(tiles, storage.later.prefix, op, tile);
+      Scan(storage.later.scan).InclusiveScan(values, values, op, prefix);
+    }
+#endif
+  }
+};
+
+/// One pass over all columns one after another.
+template <class Problem>
+__global__ void __launch_bounds__(block_scan_threads)
+    look_back_kernel(const JoinedSteps<Problem> steps, LookBackTiles<typename Problem::value_type> tiles) {
+  using Block = CubLookBack<typename Problem::value_type, decltype(steps.x.joined_op())>;
+  __shared__ typename Block::Storage storage;
   const int tile = static_cast<int>(blockIdx.x);
-  const std::int64_t size = steps.size();
-  const std::int64_t first = static_cast<std::int64_t>(tile) * block_scan_tile +
-                             static_cast<std::int64_t>(threadIdx.x) * block_scan_items;
-  V values[block_scan_items];
-#pragma unroll
-  for (int i = 0; i < block_scan_items; ++i) {
-    values[i] = first + i < size ? steps.load(first + i) : V(op.identity());
-  }
-  if (tile == 0) {
-    V aggregate;
-    Scan(storage.scan).InclusiveScan(values, values, op, aggregate);
-    if (threadIdx.x == 0) tiles.SetInclusive(0, aggregate);
-  } else {
-    Prefix prefix(tiles, storage.later.prefix, op, tile);
-    Scan(storage.later.scan).InclusiveScan(values, values, op, prefix);
-  }
-#pragma unroll
-  for (int i = 0; i < block_scan_items; ++i) {
-    if (first + i < size) steps.store(first + i, values[i]);
-  }
+  Block collectives{storage, tiles, tile};
+  scan_joined_tile(steps, tile, static_cast<int>(threadIdx.x), collectives);
 }
 
 }  // namespace sdlora::detail
