@@ -38,6 +38,25 @@ TEST_CASE("scan kernels: rows that can be moved four values at once") {
   check_scan_kernels<float, true>(device, {.lengths = {9}, .channels = 13, .states = 16, .padding = 0});
 }
 
+TEST_CASE("scan kernels: decays near 1 and 0, gates wide open and shut") {
+  EmulatedDevice device(8);
+  const auto check = [&](ScanCase::Range dt, ScanCase::Range A, ScanCase::Range z) {
+    for (const std::int64_t segment : {0, 32}) {
+      check_scan_kernels<float, true>(device, {.lengths = {150, 7},
+                                               .channels = 5,
+                                               .states = 16,
+                                               .segment_length = segment,
+                                               .dt = dt,
+                                               .A = A,
+                                               .z = z});
+    }
+  };
+  check({-12, -8}, {-0.01, 0}, {-4, 4});  // a is 1 but for 1e-6
+  check({-6, 1}, {0, 0}, {-4, 4});        // a = 1
+  check({5, 300}, {-50, -8}, {-4, 4});    // a = 0, and softplus is its argument
+  check({-80, 300}, {-8, -0.01}, {-60, 200});
+}
+
 TEST_CASE("scan kernels: time split into segments") {
   EmulatedDevice device(3);
   for (const std::int64_t segment : {8, 16, 32}) {

@@ -9,6 +9,7 @@ namespace sdlora_test {
 /// The device of check_scan_kernels that every machine has.
 struct EmulatedDevice : sdlora::Emulator {
   using Emulator::Emulator;
+  static constexpr double slack = 1;
   template <class T>
   struct Buffer {
     explicit Buffer(const std::vector<T>& values) : values_(values) {}

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstdint>
 
 using namespace sdlora;
@@ -14,7 +15,16 @@ namespace {
 
 /// A device whose kernels run in the emulator and whose memory is the host's.
 struct EmulatedGpu {};
-Emulator emulator(3);
+struct CountedLaunches : Emulator {
+  using Emulator::Emulator;
+  int launches = 0;
+  template <class Kernel>
+  void run(std::int64_t blocks, std::size_t shared_floats, const typename Kernel::Arguments& arguments) {
+    ++launches;
+    Emulator::run<Kernel>(blocks, shared_floats, arguments);
+  }
+};
+CountedLaunches emulator(3);
 
 }  // namespace
 
@@ -70,6 +80,18 @@ TEST_CASE("assignment kernels in the emulator: float") {
 
 TEST_CASE("assignment kernels in the emulator: double") {
   check_expressions<double>(CopyThrough<EmulatedGpu>{}, {{3, 65}, {1, 1024}});
+}
+
+TEST_CASE("an assignment is one kernel") {
+  using Matrix = Tensor<float, Extents<dyn, dyn>, EmulatedGpu>;
+  Matrix a(5, 33), b(5, 33), y(5, 33);
+  emulator.launches = 0;
+  y = a * b + exp(a) - silu(b * 2.0F);
+  CHECK(emulator.launches == 1);
+  y = a * rsqrt(mean(a * a) + 1e-5F);
+  CHECK(emulator.launches == 2);
+  y += a;
+  CHECK(emulator.launches == 3);
 }
 
 TEST_CASE("the same cases on the host") {
