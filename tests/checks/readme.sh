@@ -1,17 +1,25 @@
-# The programs that README.md shows compile as they stand there; a block without main with the first one's beginning.
+# The programs that README.md and docs/library.md show compile as they stand there; a block without main behind the
+# beginning that the first of each page has.
 source "$(dirname "$0")/common.sh"
 
 rm -f "$scratch"/block*.cpp
-awk -v folder="$scratch" '
-  /^```cpp$/ { file = folder "/block" ++count ".cpp"; next }
-  /^```/ { file = "" }
-  file { print > file }' README.md
-blocks=("$scratch"/block*.cpp)
-[[ -f ${blocks[0]} ]] || problem "README.md: no program between \`\`\`cpp and \`\`\`; show one"
-for block in "${blocks[@]}"; do
-  if ! grep -q '^int main' "$block"; then
-    printf '#include <sdlora/sdlora.hpp>\nusing namespace sdlora;\n%s\n' "$(cat "$block")" >"$block"
-  fi
-  "$CXX" "${compile[@]}" -Wall -Wextra -Werror -fsyntax-only "$block" || problem "$block of README.md does not compile"
+for page in README.md docs/library.md; do
+  awk -v folder="$scratch" -v page="$(basename "$page" .md)" '
+    /^```cpp$/ { file = folder "/block_" page "_" ++count ".cpp"; next }
+    /^```/ { file = "" }
+    file { print > file }' "$page"
+  blocks=("$scratch/block_$(basename "$page" .md)"_*.cpp)
+  [[ -f ${blocks[0]} ]] || problem "$page: no program between \`\`\`cpp and \`\`\`; show one"
 done
+for block in "$scratch"/block_*.cpp; do
+  if ! grep -q '^#include' "$block"; then
+    printf '#include <sdlora/sdlora.hpp>\n#include <iostream>\n#include <limits>\nusing namespace sdlora;\n%s\n' \
+      "$(cat "$block")" >"$block"
+  fi
+  "$CXX" "${compile[@]}" -Wall -Wextra -Werror -fsyntax-only "$block" || problem "$block does not compile"
+done
+# A test runs the policy that is shown.
+shown() { sed -n '/^struct OutputScale {$/,/^};$/p' "$1"; }
+diff <(shown docs/library.md) <(shown tests/model/own_policy.cpp) ||
+  problem "docs/library.md shows another OutputScale than tests/model/own_policy.cpp tests"
 finish
