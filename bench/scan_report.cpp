@@ -24,10 +24,10 @@ void cpu_page(std::ostream& out, const std::string& folder, const Measurements& 
   const Style style{{"B", "D", "N", "L", "threads"}};
   out << "# Scan variants: measurements\n\n"
          "ns per element (one step of one column), the fastest run of each; `refused`: outside of the "
-         "policy's "
-         "domain. The fused scan makes a and b itself and adds softplus, exponentials, the sum over states "
-         "and the "
-         "gate.\n\n";
+         "policy's domain. Variants took turns, in random order. The spread is that of the fastest one's "
+         "turns, the slowest by the fastest; where it leads others by less, none wins and all of them are "
+         "bold. The fused scan makes a and b itself and adds softplus, exponentials, the sum over states and "
+         "the gate.\n\n";
   for_each_kind_of_columns(measured.results, [&](const auto& direction, const auto& scalar,
                                                  const Results& some) {
     out << "## Columns, " << direction << ", " << scalar << "\n\n";
@@ -93,17 +93,11 @@ void gpu_page(std::ostream& out, const std::string& folder, const Measurements& 
         << " variants have no figures: `refused`, the device or a launch cannot hold the shape; `left out`, "
            "the time was up; `failed`, the log has why.\n\n";
   }
-  const auto selective = [&](bool fused) {
-    return select(all,
-                  [=](const Result& r) { return r.family == "selective" && (r.policy == "fused") == fused; });
-  };
-  if (const auto fused = selective(true); !fused.empty()) {
-    out << "## Fused selective scan, with gate and softplus\n\n";
-    selective_table(out, fused);
-  }
-  if (const auto made = selective(false); !made.empty()) {
-    out << "## The selective scan by way of library scans (a and b of every state written to memory)\n\n";
-    selective_table(out, made);
+  if (const auto selective = select(all, [](const Result& r) { return r.family == "selective"; });
+      !selective.empty()) {
+    out << "## Selective scan, with gate and softplus\n\n"
+           "`fused`, and made of library scans, which read and write a and b of every state.\n\n";
+    selective_table(out, selective);
   }
   const Style style{{"B", "D", "N", "L"}, 1000, "ps/element"};
   for_each_kind_of_columns(all, [&](const auto& direction, const auto& scalar, const Results& some) {

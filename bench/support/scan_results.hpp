@@ -3,6 +3,7 @@
 // The results of a scan suite, of either device, as bench/scan_report reads them.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -16,13 +17,18 @@
 
 namespace scan_report {
 
-/// One variant on one shape. `family`: columns, elements or selective; `what`: a direction or an operator.
+/// One variant on one shape, the fastest of its repetitions. `family`: columns, elements or selective;
+/// `what`: a direction or an operator.
 struct Result {
+  std::string name;  ///< whole, as Google Benchmark gives it
   std::string family, policy, what, scalar;
   std::map<std::string, long> shape;       ///< B, L, D, N, threads, kept_every, segments
   std::string missing;                     ///< "refused", "left out" or "failed" where there are no figures
   std::string label;                       ///< what the variant says of itself
   std::map<std::string, double> counters;  ///< by Google Benchmark's names
+  long place = 0;                          ///< among all variants, as they were registered
+  double slowest = 0;                      ///< ns of the slowest repetition
+  int repetitions = 0;                     ///< those that have figures
 
   /// A part of the shape, or 0.
   long at(const std::string& key) const {
@@ -36,6 +42,18 @@ struct Result {
     return found->second;
   }
   double ns() const { return value("best_ns_per_element"); }
+  /// How far repetitions lie apart, at least 1: a lead that is smaller says nothing.
+  double spread() const { return slowest / ns(); }
+
+  /// Takes in another repetition of the same variant.
+  void add(const Result& other) {
+    if (!other.missing.empty()) return;
+    const double slower = std::max(slowest, other.slowest);
+    const int count = repetitions + other.repetitions;
+    if (!missing.empty() || other.ns() < ns()) *this = other;
+    slowest = slower;
+    repetitions = count;
+  }
 };
 
 using Results = std::vector<Result>;
@@ -55,8 +73,9 @@ struct Measurements {
 
 inline Result parse(const nlohmann::json& entry) {
   Result r;
-  const auto whole = entry.at("name").get<std::string>();
-  std::istringstream name(whole);
+  r.name = entry.at("name").get<std::string>();
+  r.place = entry.value("family_index", 0L);
+  std::istringstream name(r.name);
   std::getline(name, r.family, '/');
   std::getline(name, r.policy, '/');
   std::getline(name, r.what, '/');
@@ -76,8 +95,10 @@ inline Result parse(const nlohmann::json& entry) {
     if (value.is_number()) r.counters[key] = value.get<double>();
   }
   for (const char* counter : {"best_ns_per_element", "GB_per_s", "copy_GB_per_s", "of_copy"}) {
-    if (!r.has(counter)) throw std::runtime_error(whole + ": lacks the counter " + counter);
+    if (!r.has(counter)) throw std::runtime_error(r.name + ": lacks the counter " + counter);
   }
+  r.slowest = r.ns();
+  r.repetitions = 1;
   return r;
 }
 
@@ -93,13 +114,24 @@ inline Measurements read(const std::string& source) {
     for (const auto& [key, value] : document.at("context").items()) {
       if (value.is_string()) all.context[key] = value.get<std::string>();
     }
+    std::map<std::string, std::size_t> found;
     for (const auto& entry : document.at("benchmarks")) {
-      if (entry.value("run_type", "iteration") == "iteration") all.results.push_back(parse(entry));
+      if (entry.value("run_type", "iteration") != "iteration") continue;
+      const Result one = parse(entry);
+      const auto [place, is_new] = found.emplace(one.name, all.results.size());
+      if (is_new) {
+        all.results.push_back(one);
+      } else {
+        all.results[place->second].add(one);
+      }
     }
   } catch (const std::exception& e) {
     throw std::runtime_error(source + ": expected a whole file that scan_variants wrote; " + e.what());
   }
   if (all.results.empty()) throw std::runtime_error(source + ": holds no benchmarks");
+  // Variants that take turns end in any order.
+  std::stable_sort(all.results.begin(), all.results.end(),
+                   [](const Result& a, const Result& b) { return a.place < b.place; });
   return all;
 }
 

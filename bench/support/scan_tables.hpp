@@ -5,11 +5,11 @@
 #include "scan_results.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <map>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace scan_report {
@@ -41,20 +41,64 @@ inline void write_head(std::ostream& out, const std::vector<std::string>& names)
   out << '\n';
 }
 
-/// One row per shape, one column per policy, time per element; the best of a row is bold. The fused scan is
-/// not among the candidates: it does other work.
+/// Whether it is a scan of given a and b. The fused scan does other work and is no candidate.
+inline bool is_candidate(const Result& r) {
+  return r.missing.empty() && !r.policy.starts_with("fused_selective");
+}
+
+/// What candidates on one shape are judged by: the fastest, and those that it leads by no more than its own
+/// repetitions lie apart.
+struct Verdict {
+  const Result* best = nullptr;
+  std::vector<std::string> level;  ///< policies, the best one's too
+
+  explicit Verdict(const std::vector<const Result*>& candidates) {
+    for (const Result* r : candidates) {
+      if (!best || r->ns() < best->ns()) best = r;
+    }
+    for (const Result* r : candidates) {
+      if (r->ns() <= best->slowest) level.push_back(r->policy);
+    }
+  }
+  bool has(const std::string& policy) const {
+    return std::find(level.begin(), level.end(), policy) != level.end();
+  }
+  /// The winner's name, or all that none of them leads.
+  std::string text() const {
+    if (level.size() == 1) return level.front();
+    std::string names;
+    for (const auto& policy : level) names += (names.empty() ? "none: " : ", ") + policy;
+    return names;
+  }
+};
+
+/// The rows of a table: per shape, one result per policy.
+using Rows = std::map<std::vector<long>, std::map<std::string, Result>>;
+
+inline Rows rows_of(const Results& results, const Style& style) {
+  Rows rows;
+  for (const Result& r : results) rows[shape_key(r, style)].emplace(r.policy, r);
+  return rows;
+}
+
+inline Verdict judge(const std::map<std::string, Result>& row, const std::vector<std::string>& policies) {
+  std::vector<const Result*> candidates;
+  for (const auto& policy : policies) {
+    const auto found = row.find(policy);
+    if (found != row.end() && is_candidate(found->second)) candidates.push_back(&found->second);
+  }
+  return Verdict(candidates);
+}
+
+/// One row per shape, one column per policy, time per element; bold is the best of a row, and what it leads
+/// by less than the spread of its repetitions.
 inline void table(std::ostream& out, const Results& results, const Style& style) {
   const auto policies = distinct(results, &Result::policy);
-  std::map<std::vector<long>, std::map<std::string, Result>> rows;
-  for (const Result& r : results) rows[shape_key(r, style)].emplace(r.policy, r);
   auto names = style.parts;
   names.insert(names.end(), policies.begin(), policies.end());
   write_head(out, names);
-  for (const auto& [key, row] : rows) {
-    double best = INFINITY;
-    for (const auto& [policy, r] : row) {
-      if (r.missing.empty() && policy != "fused_selective") best = std::min(best, r.ns());
-    }
+  for (const auto& [key, row] : rows_of(results, style)) {
+    const Verdict verdict = judge(row, policies);
     std::vector<std::string> cells;
     for (const long value : key) cells.push_back(std::to_string(value));
     for (const auto& policy : policies) {
@@ -65,7 +109,7 @@ inline void table(std::ostream& out, const Results& results, const Style& style)
         cells.push_back(found->second.missing);
       } else {
         const std::string text = number(found->second.ns() * style.scale);
-        cells.push_back(found->second.ns() == best ? "**" + text + "**" : text);
+        cells.push_back(verdict.has(policy) ? "**" + text + "**" : text);
       }
     }
     write_row(out, cells);
@@ -73,24 +117,23 @@ inline void table(std::ostream& out, const Results& results, const Style& style)
   out << '\n';
 }
 
-/// The winner of each shape beside the ceilings. `shares` are counters and what their columns are called.
+/// The winner of each shape beside the ceilings, or those between which the spread does not tell. `shares`
+/// are counters and what their columns are called.
 inline void winners(std::ostream& out, const Results& results, const Style& style,
                     const std::vector<std::pair<std::string, std::string>>& shares) {
-  std::map<std::vector<long>, Result> best;
-  for (const Result& r : results) {
-    if (!r.missing.empty() || r.policy == "fused_selective") continue;
-    const auto [place, is_new] = best.emplace(shape_key(r, style), r);
-    if (!is_new && r.ns() < place->second.ns()) place->second = r;
-  }
   auto names = style.parts;
-  names.insert(names.end(), {"winner", style.unit, "GB/s", "copy GB/s"});
+  names.insert(names.end(), {"winner", style.unit, "spread", "GB/s", "copy GB/s"});
   for (const auto& [counter, name] : shares) names.push_back(name);
   write_head(out, names);
-  for (const auto& [key, r] : best) {
+  for (const auto& [key, row] : rows_of(results, style)) {
+    const Verdict verdict = judge(row, distinct(results, &Result::policy));
+    if (!verdict.best) continue;
+    const Result& r = *verdict.best;
     std::vector<std::string> cells;
     for (const long value : key) cells.push_back(std::to_string(value));
-    cells.insert(cells.end(), {r.policy, number(r.ns() * style.scale), number(r.value("GB_per_s")),
-                               number(r.value("copy_GB_per_s"))});
+    cells.insert(cells.end(),
+                 {verdict.text(), number(r.ns() * style.scale), r.repetitions > 1 ? number(r.spread()) : "",
+                  number(r.value("GB_per_s")), number(r.value("copy_GB_per_s"))});
     for (const auto& [counter, name] : shares) cells.push_back(number(r.value(counter)));
     write_row(out, cells);
   }
