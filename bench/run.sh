@@ -8,13 +8,13 @@
 #   --peers      also times mambapy's parallel scan in turn with ours; makes a Python environment in
 #                build/peers when PEERS_PYTHON does not name one that has torch and mambapy
 #   --filter     only the scan variants whose names match
-#   --min-time   seconds that each variant runs at the least (0.05)
+#   --min-time   seconds that each turn of a variant takes at the least
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 programs=${SDLORA_BENCH_PROGRAMS:-build/release/bench}
 out=build/bench
-selection=quick peers=no filter=. min_time=0.05
+selection=quick peers=no filter=. min_time=""
 for argument in "$@"; do
   case $argument in
     --all) selection=all ;;
@@ -44,8 +44,8 @@ describe_machine() {
 machine=$(describe_machine)
 
 say "== scan variants ($selection selection)"
-"$programs/scan_variants" --selection="$selection" --benchmark_filter="$filter" --benchmark_min_time="$min_time" \
-  --benchmark_out="$out/scan_variants.json" --benchmark_out_format=json
+"$programs/scan_variants" --selection="$selection" --benchmark_filter="$filter" \
+  ${min_time:+--benchmark_min_time="$min_time"} --benchmark_out="$out/scan_variants.json" --benchmark_out_format=json
 "$programs/scan_report" "$out/scan_variants.json" "$out"
 printf '\n%s\n' "$machine" >>"$out/scan_variants.md"
 if command -v gnuplot >/dev/null; then
@@ -90,10 +90,9 @@ if [[ $peers == yes ]]; then
   fi
 fi
 
-# A page of an earlier run would pass for one of this.
-rm -f "$out"/gpu-*.md "$out"/gpu_*
 status=0
 gpu_lacks=""
+gpu_pages=()
 if ! nvidia-smi -L >/dev/null 2>&1; then gpu_lacks="no device"
 elif ! command -v nvcc >/dev/null && [[ ! -x /usr/local/cuda/bin/nvcc ]]; then gpu_lacks="no nvcc"
 fi
@@ -101,15 +100,17 @@ if [[ -n $gpu_lacks ]]; then
   say "== the GPU's scan variants are left out: $gpu_lacks"
 else
   say "== scan variants of the GPU ($selection selection)"
-  gpu_options=(--bench-only --out "$out" --filter="$filter" --min-time="$min_time")
+  rm -f build/gpu/gpu-*.md  # a page of an earlier run would pass for one of this
+  gpu_options=(--bench-only --out build/gpu --filter="$filter" ${min_time:+--min-time="$min_time"})
   [[ $selection == all ]] || gpu_options+=(--quick)
   if ! bash bench/gpu.sh "${gpu_options[@]}" >&2; then
     status=1
-    say "bench/run.sh: the GPU's scan variants failed; $out/bench.log has what they said"
+    say "bench/run.sh: the GPU's scan variants failed; build/gpu/bench.log has what they said"
   fi
+  gpu_pages=(build/gpu/gpu-*.md)
 fi
 
 cat "$out/scan_variants.md"
-for page in "$out"/gpu-*.md; do [[ ! -e $page ]] || { echo; cat "$page"; }; done
+for page in "${gpu_pages[@]}"; do [[ ! -e $page ]] || { echo; cat "$page"; }; done
 say "== done in $(( SECONDS - begun )) s: $out/scan_variants.md, its JSON, and plots beside it"
 exit $status
