@@ -3,6 +3,8 @@
 //   scan_variants [--selection=quick|all] [Google Benchmark's options]
 //   scan_variants --serve
 //
+// Variants take turns: three repetitions of each, all in random order (--benchmark_repetitions=1 for one).
+//
 // Names: columns/<policy>/<forward|backward>/<scalar>/B:…/L:…/D:…/N:…/threads:…  (B·L rows, D·N columns)
 //        elements/<policy>/<operator>/any/…/L:…                                  (one sequence of values)
 // With --serve it reads lines "forward|backward|selective-forward|selective-backward|selective-ceiling B L D
@@ -118,6 +120,7 @@ int main(int argc, char** argv) {
   }
   scan_suite::Selection selection{};
   if (!scan_suite::take_selection(arguments, selection)) return 1;
+  scan_suite::take_turns(arguments);
   if (!scan_suite::take_benchmark_options(arguments)) return 1;
 
   scan_suite::Suite suite(selection);
@@ -132,8 +135,5 @@ int main(int argc, char** argv) {
     return MatrixProduct::value_type{{1 - angle * angle / 2, angle, -angle, 1 - angle * angle / 2}};
   });
 
-  scan_suite::ProgressReporter progress(suite.register_all());
-  benchmark::RunSpecifiedBenchmarks(&progress);
-  benchmark::Shutdown();
-  return 0;
+  return scan_suite::run_registered(suite.register_all()) > 0 ? 1 : 0;
 }

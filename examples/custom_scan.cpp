@@ -68,15 +68,13 @@ int main(int argc, char** argv) {
   std::printf("BrentKung agrees with Sequential; the best path ends with %g\n",
               static_cast<double>(expected.front().start));
 
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  std::vector<char*> arguments(argv, argv + argc);
+  scan_suite::take_turns(arguments);
+  if (!scan_suite::take_benchmark_options(arguments)) return 1;
   scan_suite::Suite suite(scan_suite::Selection::quick);
   suite.add_policy<BrentKung>();
   suite.add_operator<BestPath>("best_path", [](std::size_t i) {
     return BestPath::value_type{static_cast<float>(i % 3) - 1.0F, static_cast<float>(i % 5)};
   });
-  suite.register_all();
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return scan_suite::run_registered(suite.register_all()) > 0 ? 1 : 0;
 }

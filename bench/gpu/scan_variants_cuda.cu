@@ -83,15 +83,12 @@ int main(int argc, char** argv) {
     add_menu<double>(suite);
     add_menu<BFloat16>(suite);
     describe_device();
-    scan_suite::ProgressReporter progress(suite.size());
-    benchmark::RunSpecifiedBenchmarks(&progress);
-    failures = progress.failures();
+    failures = scan_suite::run_registered(suite.size());
     Kept::release();
   } catch (const std::exception& e) {
     std::fprintf(stderr, "scan_variants_cuda: %s\n", e.what());
     return 1;
   }
-  benchmark::Shutdown();
   if (failures > 0) std::fprintf(stderr, "scan_variants_cuda: %zu variants failed\n", failures);
   return failures > 0 ? 1 : 0;
 }

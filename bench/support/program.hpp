@@ -5,6 +5,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <string>
@@ -40,6 +41,15 @@ inline bool take_selection(std::vector<char*>& arguments, Selection& selection) 
   return false;
 }
 
+/// Lets variants take turns, unless the arguments say otherwise: each runs three times, 17 ms at the least,
+/// those of all variants in random order, so that a slow minute of the machine is no one variant's.
+inline void take_turns(std::vector<char*>& arguments) {
+  static std::array<std::string, 3> options{"--benchmark_enable_random_interleaving=true",
+                                            "--benchmark_repetitions=3", "--benchmark_min_time=0.017"};
+  auto place = arguments.begin();  // behind the program's name, and before what outdoes them
+  for (std::string& option : options) place = arguments.insert(place + 1, option.data());
+}
+
 /// Hands Google Benchmark its options. Gives false, having said which, where it does not know one.
 inline bool take_benchmark_options(std::vector<char*>& arguments) {
   int count = static_cast<int>(arguments.size());
@@ -47,42 +57,73 @@ inline bool take_benchmark_options(std::vector<char*>& arguments) {
   return !benchmark::ReportUnrecognizedArguments(count, arguments.data());
 }
 
-/// A line on stderr for each variant, with its place among all.
+/// Why a run has no figures; empty where it has. Google Benchmark 1.8 renamed what says so.
+template <class Run>
+std::string why_without_figures(const Run& run) {
+  if constexpr (requires { run.error_occurred; }) {
+    return run.error_occurred ? run.error_message : std::string();
+  } else {
+    return static_cast<int>(run.skipped) != 0 ? run.skip_message : std::string();
+  }
+}
+
+/// A line on stderr for each variant, with its place among all: the fastest of its repetitions.
 class ProgressReporter : public benchmark::ConsoleReporter {
  public:
   explicit ProgressReporter(std::size_t count) : ConsoleReporter(OO_Tabular), count_(count) {}
 
+  /// Called with all repetitions of a variant; those in `runs` that are means and the like are passed over.
   void ReportRuns(const std::vector<Run>& runs) override {
-    if (!runs.empty() && runs.front().benchmark_name() != last_) {
-      last_ = runs.front().benchmark_name();
-      ++done_;
-    }
+    const Run* fastest = nullptr;
+    double best = 0, slowest = 0;
+    std::string name, missing;
     for (const Run& run : runs) {
-      std::fprintf(stderr, "[%zu/%zu] %s: ", done_, count_, run.benchmark_name().c_str());
-      if (run.error_occurred) {
-        std::fprintf(stderr, "%s\n", run.error_message.c_str());
-        failures_ += run.error_message.starts_with("failed") ? 1U : 0U;
+      if (run.run_type != Run::RT_Iteration) continue;
+      name = run.benchmark_name();
+      const std::string why = why_without_figures(run);
+      if (!why.empty()) {
+        if (why.starts_with("failed") || missing.empty()) missing = why;
         continue;
       }
-      const auto found = [&](const char* name) {
-        const auto place = run.counters.find(name);
-        return place == run.counters.end() ? 0.0 : static_cast<double>(place->second);
-      };
-      std::fprintf(stderr, "%.4g ns/element, %.4g GB/s", found("best_ns_per_element"), found("GB_per_s"));
-      for (const auto& [name, value] : run.counters) {
-        if (!name.starts_with("of_")) continue;
-        std::fprintf(stderr, ", %.3f of %s", static_cast<double>(value), name.c_str() + 3);
+      const double ns = counter(run, "best_ns_per_element");
+      if (!fastest || ns < best) {
+        fastest = &run;
+        best = ns;
       }
-      std::fputc('\n', stderr);
+      slowest = std::max(slowest, ns);
     }
+    if (name.empty()) return;
+    std::fprintf(stderr, "[%zu/%zu] %s: ", ++done_, count_, name.c_str());
+    failures_ += missing.starts_with("failed") ? 1U : 0U;
+    if (fastest) {
+      std::fprintf(stderr, "%.4g ns/element, %.4g GB/s", best, counter(*fastest, "GB_per_s"));
+      for (const auto& [key, value] : fastest->counters) {
+        if (!key.starts_with("of_")) continue;
+        std::fprintf(stderr, ", %.3f of %s", static_cast<double>(value), key.c_str() + 3);
+      }
+      if (runs.size() > 1) std::fprintf(stderr, ", spread %.3f", slowest / best);
+    }
+    std::fprintf(stderr, "%s%s\n", fastest && !missing.empty() ? "; " : "", missing.c_str());
   }
 
   /// Variants that failed; one that was refused or left out has not.
   std::size_t failures() const { return failures_; }
 
  private:
+  static double counter(const Run& run, const char* name) {
+    const auto place = run.counters.find(name);
+    return place == run.counters.end() ? 0.0 : static_cast<double>(place->second);
+  }
+
   std::size_t count_, done_ = 0, failures_ = 0;
-  std::string last_;
 };
+
+/// Runs the `count` variants that are registered, and gives how many failed.
+inline std::size_t run_registered(std::size_t count) {
+  ProgressReporter progress(count);
+  benchmark::RunSpecifiedBenchmarks(&progress);
+  benchmark::Shutdown();
+  return progress.failures();
+}
 
 }  // namespace scan_suite
