@@ -1,0 +1,121 @@
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+// The programs that measure scans, where Google Benchmark is: that they run, not how fast.
+#ifdef SDLORA_TEST_SCAN_VARIANTS
+
+using namespace programs;
+
+namespace {
+
+/// What a shell command prints; it must succeed.
+std::string printed_by(const std::string& command) {
+  CAPTURE(command);
+  std::FILE* const pipe = ::popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  std::string text;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) text += static_cast<char>(c);
+  REQUIRE(::pclose(pipe) == 0);
+  return text;
+}
+
+/// The seconds that `scan_variants --serve` answers a line with.
+double served(const std::string& line) {
+  const std::string answer = printed_by("echo " + line + " | '" + path_of("scan_variants") + "' --serve");
+  CAPTURE(answer);
+  CHECK(answer.find('\n') == answer.size() - 1);
+  return std::strtod(answer.c_str(), nullptr);
+}
+
+}  // namespace
+
+TEST_CASE("scan_variants: from measurements to a page and plots") {
+  const test::Folder folder;
+  const std::string results = (folder / "scan_variants.json").string(), into = folder.path().string();
+  const Result ran =
+      run("scan_variants",
+          {"--benchmark_filter=columns/(simd_channels|fused_selective)/forward/"
+           "float/B:1/L:512/D:(16|64)/N:16/threads:1",
+           "--benchmark_min_time=0.001", "--benchmark_out=" + results, "--benchmark_out_format=json"});
+  CAPTURE(ran.err);
+  REQUIRE(ran.status == 0);
+  std::map<std::string, int> turns;
+  const auto document = nlohmann::json::parse(std::ifstream(results));
+  for (const auto& entry : document.at("benchmarks")) {
+    if (entry.at("run_type") != "iteration") continue;
+    const auto name = entry.at("name").get<std::string>();
+    CAPTURE(name);
+    ++turns[name];
+    for (const char* counter :
+         {"best_ns_per_element", "GB_per_s", "copy_GB_per_s", "bare_ns_per_element", "of_copy", "of_bare"}) {
+      CAPTURE(counter);
+      REQUIRE(entry.contains(counter));
+      CHECK(entry.at(counter).get<double>() > 0);
+    }
+  }
+  // Two variants on two shapes, each in three turns.
+  REQUIRE(turns.size() == 4);
+  for (const auto& [name, count] : turns) {
+    CAPTURE(name);
+    CHECK(count == 3);
+    CHECK(ran.err.find("] " + name + ": ") != std::string::npos);
+  }
+
+  run_well("scan_report", {results, into});
+  const std::string page = test::content(folder / "scan_variants.md");
+  CAPTURE(page);
+  CHECK(page.find("\n| 1 | 64 | 16 | 512 | 1 | **") != std::string::npos);
+  CHECK(page.find("\n| 1 | 16 | 16 | 512 | 1 | simd_channels | ") != std::string::npos);
+  CHECK(page.find("(scan_channels_forward.png)") != std::string::npos);
+  if (std::system("command -v gnuplot >/dev/null") == 0) {
+    printed_by("gnuplot '" + into + "/scan_channels_forward.gp'");
+    CHECK(std::filesystem::file_size(folder / "scan_channels_forward.png") > 1000);
+  }
+}
+
+TEST_CASE("scan_variants: what is asked for outdoes the turns, and what is unknown is named") {
+  const test::Folder folder;
+  const std::string results = (folder / "one.json").string();
+  run_well("scan_variants",
+           {"--benchmark_filter=columns/simd_channels/forward/float/B:1/L:128/", "--benchmark_repetitions=1",
+            "--benchmark_min_time=0.001", "--benchmark_out=" + results, "--benchmark_out_format=json"});
+  CHECK(nlohmann::json::parse(std::ifstream(results)).at("benchmarks").size() == 1);
+  const Result unknown = run("scan_variants", {"--selection=some"});
+  CHECK(unknown.status == 1);
+  CHECK(unknown.err == "--selection: expected quick or all, found 'some'\n");
+  CHECK(run("scan_variants", {"--no_such_option"}).status == 1);
+}
+
+TEST_CASE("scan_variants: what is served to the comparison with others") {
+  for (const std::string run :
+       {"forward", "backward", "selective-forward", "selective-backward", "selective-ceiling"}) {
+    CAPTURE(run);
+    const double seconds = served(run + " 1 64 32 16 1");
+    CHECK(seconds > 0);
+    CHECK(seconds < 1);
+  }
+}
+
+TEST_CASE("custom_scan: a policy and an operator of one's own, checked and measured") {
+  const Result ran = run("custom_scan", {"--benchmark_filter=/B:1/L:(128|512)/D:1/N:(1|16)/threads:1",
+                                         "--benchmark_min_time=0.001", "--benchmark_repetitions=1"});
+  CAPTURE(ran.err);
+  CHECK(ran.status == 0);
+  CHECK(ran.out.find("BrentKung agrees with Sequential") != std::string::npos);
+  for (const std::string variant :
+       {"columns/brent_kung/forward/float/B:1/L:128/", "elements/sequential/best_path/any/B:1/L:512/"}) {
+    CAPTURE(variant);
+    CHECK(ran.err.find("] " + variant) != std::string::npos);
+  }
+}
+
+#endif
