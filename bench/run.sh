@@ -64,6 +64,12 @@ for name in "${others[@]}"; do
   "$programs/$name" | tee "$out/$name.txt" >&2
 done
 
+# The same scan on narrower vectors, which this machine has as well.
+if [[ -x $programs/selective_scan_v3 ]] && grep -q -m1 -w avx512f /proc/cpuinfo; then
+  say "== selective_scan on AVX2"
+  "$programs/selective_scan_v3" 30 1536 1024 | tee "$out/selective_scan_v3.txt" >&2
+fi
+
 find_peers() {  # prints a Python that has the peers
   local python=${PEERS_PYTHON:-build/peers/bin/python}
   if [[ -x $python ]] && "$python" -c 'import torch, mambapy' 2>/dev/null; then echo "$python"; return; fi

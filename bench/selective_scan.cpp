@@ -2,9 +2,9 @@
 // with the same flags into the same program. Measurements of all candidates alternate and the minimum
 // of each counts, so that other load on the machine disturbs them alike.
 //
-//   bench_selective_scan [rounds [channels…]]
+//   selective_scan [rounds [channels…]]
 //
-// With numbers of channels, only these are measured, at 16 states on one thread.
+// With numbers of channels, only these are measured, at 16 states on one thread, and beside 1536 channels.
 
 #include <sdlora/scan/selective_scan.hpp>
 #include <sdlora/scan/selective_scan_segments.hpp>
@@ -20,9 +20,11 @@
 #include <ctime>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <random>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/bare_scan.hpp"
@@ -38,28 +40,30 @@ using Floats = std::span<float>;
 constexpr std::size_t width = sdlora::simd_width<float>;
 constexpr SelectiveScanGradients everything = SelectiveScanGradients::all();
 
-// One problem of B = 1 and everything that its passes read and write.
+// One problem of B = 1 and everything that its passes read and write; rows of channels begin `stride` values
+// apart.
 struct Problem {
-  std::size_t L, E, N;
+  std::size_t L, E, N, stride;
   std::vector<std::size_t> offsets;
   sdlora::Workspace memory, workspace;
   Floats u, dt, z, B, C, A, blocked_A, D, bias, out, d_out, states, du, d_dt, dz, dB, dC, dA, dD, d_bias;
 
-  Problem(std::size_t L_, std::size_t E_, std::size_t N_) : L(L_), E(E_), N(N_), offsets{0, L_} {
+  Problem(std::size_t L_, std::size_t E_, std::size_t N_, std::size_t stride_ = 0)
+      : L(L_), E(E_), N(N_), stride(stride_ > 0 ? stride_ : E_), offsets{0, L_} {
     std::mt19937 random(1);
     const auto make = [&](std::size_t count, float low, float high) {
       const Floats values = memory.take<float>(count);
       for (float& value : values) value = low + (high - low) * static_cast<float>(random() >> 8) * 0x1p-24F;
       return values;
     };
-    for (Floats* values : {&u, &z, &d_out, &out, &du, &d_dt, &dz}) *values = make(L * E, -1, 1);
-    dt = make(L * E, -4, 0);
+    for (Floats* values : {&u, &z, &d_out, &out, &du, &d_dt, &dz}) *values = make(L * stride, -1, 1);
+    dt = make(L * stride, -4, 0);
     for (Floats* values : {&B, &C, &dB, &dC}) *values = make(L * N, -1, 1);
     A = make(E * N, -16, -1);
     dA = make(E * N, 0, 0);
     for (Floats* values : {&D, &bias, &dD, &d_bias}) *values = make(E, -1, 1);
     states = make(sdlora::selective_scan_states_size({offsets}, E, N), 0, 0);
-    blocked_A = make(E * N, 0, 0);
+    blocked_A = make((E + width - 1) / width * width * N, 0, 0);
     for (std::size_t e = 0; e < E; ++e) {
       for (std::size_t n = 0; n < N; ++n) {
         blocked_A[(e / width * N + n) * width + e % width] = A[e * N + n] * 1.44269504F;
@@ -67,14 +71,16 @@ struct Problem {
     }
   }
 
+  sdlora::MatrixView<float> wide(Floats values) const { return {values.data(), L, E, stride}; }
+
   sdlora::SelectiveScanInputs<float> inputs() const {
     sdlora::SelectiveScanInputs<float> in;
     in.sequences = {offsets};
-    in.u = {u.data(), L, E};
-    in.dt = {dt.data(), L, E};
+    in.u = wide(u);
+    in.dt = wide(dt);
     in.B = {B.data(), L, N};
     in.C = {C.data(), L, N};
-    in.z = {z.data(), L, E};
+    in.z = wide(z);
     in.A = {A.data(), E, N};
     in.D = D.data();
     in.dt_bias = bias.data();
@@ -83,21 +89,21 @@ struct Problem {
 
   template <std::size_t States>
   void forward(bool save) {
-    sdlora::selective_scan_forward<States>(inputs(), {out.data(), L, E}, nullptr,
-                                           save ? states.data() : nullptr, workspace);
+    sdlora::selective_scan_forward<States>(inputs(), wide(out), nullptr, save ? states.data() : nullptr,
+                                           workspace);
   }
 
   template <std::size_t States>
   void forward_segments(std::size_t rows) {
-    sdlora::selective_scan_forward_segments<States>(inputs(), rows, {out.data(), L, E}, nullptr,
-                                                    states.data(), workspace);
+    sdlora::selective_scan_forward_segments<States>(inputs(), rows, wide(out), nullptr, states.data(),
+                                                    workspace);
   }
 
   sdlora::SelectiveScanGradientOutputs<float> gradients(std::span<const std::size_t> channels) const {
     sdlora::SelectiveScanGradientOutputs<float> to;
-    to.u = {du.data(), L, E};
-    to.dt = {d_dt.data(), L, E};
-    to.z = {dz.data(), L, E};
+    to.u = wide(du);
+    to.dt = wide(d_dt);
+    to.z = wide(dz);
     to.B = {dB.data(), L, N};
     to.C = {dC.data(), L, N};
     to.A = dA.data();
@@ -110,20 +116,20 @@ struct Problem {
 
   template <std::size_t States, SelectiveScanGradients Wanted>
   void backward(std::span<const std::size_t> channels = {}) {
-    sdlora::selective_scan_backward<States, Wanted>(inputs(), states.data(), {d_out.data(), L, E}, nullptr,
+    sdlora::selective_scan_backward<States, Wanted>(inputs(), states.data(), wide(d_out), nullptr,
                                                     gradients(channels), workspace);
   }
 
   template <std::size_t States, SelectiveScanGradients Wanted>
   void backward_segments(std::size_t rows) {
-    sdlora::selective_scan_backward_segments<States, Wanted>(
-        inputs(), rows, states.data(), {d_out.data(), L, E}, nullptr, gradients({}), workspace);
+    sdlora::selective_scan_backward_segments<States, Wanted>(inputs(), rows, states.data(), wide(d_out),
+                                                             nullptr, gradients({}), workspace);
   }
 
   template <std::size_t States>
   void bare(std::size_t first_channel, std::size_t last_channel) {
-    bench::bare_scan<States>({dt.data(), L, E}, {u.data(), L, E}, {B.data(), L, N}, {C.data(), L, N},
-                             blocked_A.data(), {out.data(), L, E}, first_channel, last_channel);
+    bench::bare_scan<States>(wide(dt), wide(u), {B.data(), L, N}, {C.data(), L, N}, blocked_A.data(),
+                             wide(out), first_channel, last_channel);
   }
 };
 
@@ -184,6 +190,69 @@ void one_shape(std::size_t L, std::size_t E, int rounds) {
   print(candidates, L * E * States);
 }
 
+// A problem whose times are given beside those of another, the reference.
+struct Beside {
+  std::string name;
+  std::size_t L, E, N, stride, reference;  // its place in the list
+};
+
+// Forward and backward of all, at a number of states that is known at run time, each beside its reference.
+void compare(const char* title, const std::vector<Beside>& list, bool per_element, int rounds) {
+  std::vector<std::unique_ptr<Problem>> problems;
+  std::vector<Candidate> candidates;
+  for (const Beside& one : list) {
+    problems.push_back(std::make_unique<Problem>(one.L, one.E, one.N, one.stride));
+    Problem& p = *problems.back();
+    p.forward<dyn>(true);
+    candidates.push_back({"", [&p] { p.forward<dyn>(false); }});
+    candidates.push_back({"", [&p] { p.backward<dyn, everything>(); }});
+  }
+  measure(candidates, rounds);
+  std::printf("%s\n", title);
+  const auto time = [&](std::size_t i, std::size_t pass) {
+    const Beside& one = list[i];
+    const double elements = static_cast<double>(one.L * one.E * one.N);
+    return candidates[2 * i + pass].seconds * (per_element ? 1e9 / elements : 1e3);
+  };
+  const char* unit = per_element ? "ns/element" : "ms";
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::size_t k = list[i].reference;
+    std::printf("  %-24s forward %7.4f %s, %.2f   backward %7.4f %s, %.2f   of %s\n", list[i].name.c_str(),
+                time(i, 0), unit, time(i, 0) / time(k, 0), time(i, 1), unit, time(i, 1) / time(k, 1),
+                list[k].name.c_str());
+  }
+}
+
+void widths(const std::vector<std::size_t>& channels, int rounds) {
+  std::vector<Beside> list{{"E=1536", 512, 1536, 16, 0, 0}};
+  for (const std::size_t E : channels) {
+    if (E != 1536) list.push_back({"E=" + std::to_string(E), 512, E, 16, 0, 0});
+  }
+  compare("widths, per element, L=512 N=16, one thread", list, true, rounds);
+}
+
+// What does not fill its last block of channels, states or rows, beside what does: an extent of one whole
+// block more.
+void tails(int rounds) {
+  constexpr std::size_t line = sdlora::detail::scan_line<float>,
+                        block = sdlora::detail::scan_state_block<float>, chunk = sdlora::detail::scan_chunk;
+  constexpr std::size_t E = 1536, N = 16, L = 512;
+  const std::size_t wider = (E / line + 1) * line, deeper = (N / block + 1) * block,
+                    longer = (L / chunk + 1) * chunk;
+  const auto text = [](const char* name, std::size_t value) { return name + std::to_string(value); };
+  compare("tails, in all, beside one whole block more, L=512 E=1536 N=16 else, one thread",
+          {{text("E=", wider), L, wider, N, 0, 0},
+           {text("E=", E), L, E, N, 0, 0},
+           {text("E=", E + 1), L, E + 1, N, 0, 0},
+           {text("E=", wider - 1), L, wider - 1, N, 0, 0},
+           {text("E=", E + 1) + text(", rows of ", wider), L, E + 1, N, wider, 0},
+           {text("N=", deeper), L, E, deeper, 0, 5},
+           {text("N=", N + 1), L, E, N + 1, 0, 5},
+           {text("L=", longer), longer, E, N, 0, 7},
+           {text("L=", L + 1), L + 1, E, N, 0, 7}},
+          false, rounds);
+}
+
 void masks(int rounds) {
   constexpr SelectiveScanGradients activations{.u = true, .dt = true, .B = true, .C = true, .z = true};
   constexpr SelectiveScanGradients selected{
@@ -242,25 +311,43 @@ void two_threads(std::size_t L, std::size_t E, std::size_t segment_rows, int rou
   }
 }
 
+// A whole number of at least 1, or 0.
+std::size_t whole(const char* text) {
+  char* end = nullptr;
+  const auto value = std::strtoul(text, &end, 10);
+  return *end == '\0' && *text != '-' ? value : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::max(2, std::atoi(argv[1])) : 30;
+  std::vector<std::size_t> numbers;
+  for (int i = 1; i < argc; ++i) numbers.push_back(whole(argv[i]));
+  if (std::find(numbers.begin(), numbers.end(), 0) != numbers.end()) {
+    std::fprintf(stderr, "usage: selective_scan [rounds [channels…]], whole numbers of at least 1\n");
+    return 2;
+  }
+  const int rounds = numbers.empty() ? 30 : static_cast<int>(std::max<std::size_t>(2, numbers.front()));
   sdlora::set_thread_count(1);
   std::printf("vectors of %zu floats\n", width);
-  for (int i = 2; i < argc; ++i) one_shape<16>(512, std::strtoul(argv[i], nullptr, 10), rounds);
-  if (argc > 2) return 0;
-  one_shape<16>(512, 1536, rounds);
-  one_shape<16>(512, 1024, rounds);
-  one_shape<16>(512, 2048, rounds);
-  one_shape<16>(512, 4096, rounds);
-  one_shape<16>(512, 4080, rounds);  // as large, and no power of two
+  if (numbers.size() > 1) {
+    numbers.erase(numbers.begin());
+    for (const std::size_t E : numbers) {
+      if (E % width == 0) one_shape<16>(512, E, rounds);  // the bare loop knows whole vectors only
+    }
+    widths(numbers, rounds);
+    return 0;
+  }
+  const std::vector<std::size_t> channels{1536, 1024, 2048, 4096, 4080};  // the last one is no power of two
+  for (const std::size_t E : channels) one_shape<16>(512, E, rounds);
+  widths(channels, rounds);
   one_shape<1>(512, 1536, rounds);
   one_shape<2>(512, 1536, rounds);
   one_shape<4>(512, 1536, rounds);
   one_shape<8>(512, 1536, rounds);
   one_shape<32>(512, 1536, rounds);
   one_shape<64>(512, 1536, rounds);
+  tails(rounds);
   masks(rounds);
   if (std::thread::hardware_concurrency() > 1) {
     two_threads(512, 1536, 0, rounds / 2);
