@@ -41,10 +41,14 @@ struct Columns {
 };
 
 /// Each policy is measured in the layout that it is made for: (L, columns) where neighbouring threads take
-/// neighbouring columns, else (columns, L).
+/// neighbouring columns, else (columns, L). A policy of one's own says `static constexpr bool by_columns =
+/// true;` for the former.
 template <class Policy>
 inline constexpr bool by_columns =
     std::is_same_v<Policy, CudaThreadPerChannel> || std::is_same_v<Policy, CudaSplitTime>;
+template <class Policy>
+  requires requires { Policy::by_columns; }
+inline constexpr bool by_columns<Policy> = Policy::by_columns;
 
 /// The matrices as a problem, in the layout of the policy. Pointers to the first row serve a backward as
 /// well, which then is that of a reverse scan: it moves the same bytes.
@@ -101,6 +105,15 @@ inline std::vector<Shape> column_shapes(const Suite& suite, std::string_view sca
     }
   }
   return shapes;
+}
+
+/// Adds one policy over all shapes of the menu, forward and backward, with values of type T.
+template <CudaScanPolicy Policy, class T = float>
+void add_policy(Suite& suite) {
+  for (const Shape& shape : column_shapes(suite, scalar_name<T>())) {
+    add_columns<Policy, T, Direction::forward>(suite, shape);
+    add_columns<Policy, T, Direction::backward>(suite, shape);
+  }
 }
 
 /// Adds the whole menu with values of type T, all policies of a shape one after another.
