@@ -45,14 +45,30 @@ struct Result {
   /// How far repetitions lie apart, at least 1: a lead that is smaller says nothing.
   double spread() const { return slowest / ns(); }
 
-  /// Takes in another repetition of the same variant.
+  /// Takes in another repetition of the same variant: the faster one's figures, beside the highest ceilings
+  /// that were reached in either.
   void add(const Result& other) {
     if (!other.missing.empty()) return;
-    const double slower = std::max(slowest, other.slowest);
-    const int count = repetitions + other.repetitions;
+    const Result before = *this;
     if (!missing.empty() || other.ns() < ns()) *this = other;
-    slowest = slower;
-    repetitions = count;
+    slowest = std::max(before.slowest, other.slowest);
+    repetitions = before.repetitions + other.repetitions;
+    for (const Result& one : {before, other}) {
+      one.raise(*this, "copy_GB_per_s", "of_copy", [](double x, double y) { return x / y; });
+      one.raise(*this, "bare_ns_per_element", "of_bare", [](double x, double y) { return y / x; });
+    }
+  }
+
+ private:
+  /// Gives `to` the ceiling that was reached here where it is higher, and makes its share as much smaller.
+  /// `less(x, y)`: what part of the ceiling y the ceiling x is.
+  template <class F>
+  void raise(Result& to, const char* ceiling, const char* share, F&& less) const {
+    if (!has(ceiling) || !to.has(ceiling)) return;
+    const double part = less(to.value(ceiling), value(ceiling));
+    if (!(part < 1)) return;
+    to.counters[ceiling] = value(ceiling);
+    if (to.has(share)) to.counters[share] *= part;
   }
 };
 

@@ -85,6 +85,12 @@ TEST_CASE("scan_report: the fastest repetition counts, and no lead within the sp
   // One that was left out once has the figures of the other turns.
   all.push_back(refused(name("Slow", 1024)));
   add("Slow", 1024, {5, 4});
+  // The highest ceilings count as well, in whichever turn they were reached.
+  add("Fast", 2048, {2.0, 2.0});
+  all.back() = all[all.size() - 2];
+  all.back()["best_ns_per_element"] = 3.0;
+  all.back()["copy_GB_per_s"] = 250;
+  all.back()["bare_ns_per_element"] = 0.5;
   const std::string page = page_of({{"context", {{"num_cpus", 2}}}, {"benchmarks", all}}, "made_up");
   CAPTURE(page);
   CHECK(has_line(page, "| 1 | 64 | 16 | 512 | 1 | **2.00** | **2.20** | 4.00 |"));
@@ -94,6 +100,7 @@ TEST_CASE("scan_report: the fastest repetition counts, and no lead within the sp
                  "| of the bare loop |"));
   CHECK(has_line(
       page, "| 1 | 64 | 16 | 512 | 1 | none: Fast, Near | 2.00 | 1.20 | 100.0 | 200.0 | 0.500 | 0.125 |"));
+  CHECK(has_line(page, "| 1 | 64 | 16 | 2048 | 1 | Fast | 2.00 | 1.50 | 100.0 | 250.0 | 0.400 | 0.083 |"));
   CHECK(has_line(page, "| 1 | 64 | 16 | 1024 | 1 | Fast | 2.00 | 1.05 | 100.0 | 200.0 | 0.500 | 0.125 |"));
 }
 
