@@ -90,7 +90,6 @@ struct Measurements {
 inline Result parse(const nlohmann::json& entry) {
   Result r;
   r.name = entry.at("name").get<std::string>();
-  r.place = entry.value("family_index", 0L);
   std::istringstream name(r.name);
   std::getline(name, r.family, '/');
   std::getline(name, r.policy, '/');
@@ -133,7 +132,8 @@ inline Measurements read(const std::string& source) {
     std::map<std::string, std::size_t> found;
     for (const auto& entry : document.at("benchmarks")) {
       if (entry.value("run_type", "iteration") != "iteration") continue;
-      const Result one = parse(entry);
+      Result one = parse(entry);
+      one.place = entry.value("family_index", static_cast<long>(all.results.size()));
       const auto [place, is_new] = found.emplace(one.name, all.results.size());
       if (is_new) {
         all.results.push_back(one);
@@ -146,8 +146,8 @@ inline Measurements read(const std::string& source) {
   }
   if (all.results.empty()) throw std::runtime_error(source + ": holds no benchmarks");
   // Variants that take turns end in any order.
-  std::stable_sort(all.results.begin(), all.results.end(),
-                   [](const Result& a, const Result& b) { return a.place < b.place; });
+  std::sort(all.results.begin(), all.results.end(),
+            [](const Result& a, const Result& b) { return a.place < b.place; });
   return all;
 }
 
