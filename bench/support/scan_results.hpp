@@ -51,6 +51,7 @@ struct Result {
     if (!other.missing.empty()) return;
     const Result before = *this;
     if (!missing.empty() || other.ns() < ns()) *this = other;
+    place = before.place;
     slowest = std::max(before.slowest, other.slowest);
     repetitions = before.repetitions + other.repetitions;
     for (const Result& one : {before, other}) {
