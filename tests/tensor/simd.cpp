@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -129,6 +131,58 @@ TEST_CASE_TEMPLATE("exp is within 2 ulp", T, EACH_TYPE) {
   for (const T x : {T(-1e4), -std::numeric_limits<T>::max(), -infinity}) CHECK(sdlora::exp(x) == 0);
   for (const T x : {T(1e4), std::numeric_limits<T>::max(), infinity}) CHECK(sdlora::exp(x) == infinity);
   CHECK(std::isnan(sdlora::exp(sdlora::Simd<T>(std::numeric_limits<T>::quiet_NaN())).get(0)));
+}
+
+TEST_CASE_TEMPLATE("a NaN of any sign and payload comes out as NaN, alone and in each lane", T, EACH_TYPE) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  constexpr std::size_t width = sdlora::simd_width<T>;
+  const auto check = [](auto f) {
+    const Bits quiet = std::bit_cast<Bits>(std::numeric_limits<T>::quiet_NaN());
+    constexpr Bits sign = Bits(1) << (sizeof(T) * 8 - 1);
+    for (const Bits payload : {Bits(0), Bits(1), Bits(2), Bits(0x80), Bits(0x155), Bits(~sign)}) {
+      for (const Bits bits : {Bits(quiet | payload), Bits(quiet | payload | sign)}) {
+        const T x = std::bit_cast<T>(bits);
+        REQUIRE(std::isnan(T(f(x))));
+        for (std::size_t lane = 0; lane < width; ++lane) {
+          std::array<T, width> values;
+          values.fill(T(0.5));
+          values[lane] = x;
+          sdlora::Simd<T>(f(sdlora::Simd<T>::load_unaligned(values.data()))).store_unaligned(values.data());
+          for (std::size_t i = 0; i < width; ++i) REQUIRE(std::isnan(values[i]) == (i == lane));
+        }
+      }
+    }
+  };
+  SUBCASE("exp2") {
+    check([](auto x) { return sdlora::exp2(x); });
+  }
+  SUBCASE("exp") {
+    check([](auto x) { return sdlora::exp(x); });
+  }
+  SUBCASE("log") {
+    check([](auto x) { return sdlora::log(x); });
+  }
+  SUBCASE("log1p") {
+    check([](auto x) { return sdlora::log1p(x); });
+  }
+  SUBCASE("sigmoid") {
+    check([](auto x) { return sdlora::sigmoid(x); });
+  }
+  SUBCASE("silu") {
+    check([](auto x) { return sdlora::silu(x); });
+  }
+  SUBCASE("softplus") {
+    check([](auto x) { return sdlora::softplus(x); });
+  }
+}
+
+TEST_CASE_TEMPLATE("exp is 0 exactly where its result would be subnormal", T, EACH_TYPE) {
+  const T least = std::numeric_limits<T>::min();
+  T x = static_cast<T>(std::log(static_cast<Wide<T>>(least)));
+  while (std::exp(static_cast<Wide<T>>(x)) < static_cast<Wide<T>>(least)) x = std::nextafter(x, T(0));
+  while (std::exp(static_cast<Wide<T>>(x)) >= static_cast<Wide<T>>(least)) x = std::nextafter(x, T(-1000));
+  CHECK(sdlora::exp(x) == 0);
+  CHECK(sdlora::exp(std::nextafter(x, T(0))) >= least);
 }
 
 TEST_CASE_TEMPLATE("log and log1p are within 2 ulp", T, EACH_TYPE) {

@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -128,7 +129,7 @@ struct FloatFormat<float> {
   static constexpr float round_to_integer = 0x1.8p23f;  // added and subtracted, rounds to an integer
   static constexpr float min_exponent = -126.0F, end_exponent = 128.0F;
   static constexpr float log2e = 0x1.715476p+0f, log2e_low = 0x1.4ae0cp-26f;
-  static constexpr float log_min = -0x1.5d589ep+6f, log_max = 0x1.62e42ep+6f;
+  static constexpr float log_zero = -0x1.5d58a0p+6f, log_max = 0x1.62e42ep+6f;
   static constexpr std::uint32_t one = 0x3f800000, half_root = 0x3f3504f3, mantissa = 0x007fffff;
   static constexpr std::uint32_t integer_bits = 0x4b000000;
   static constexpr float integer_offset = 0x1p23f + 127.0F;
@@ -141,7 +142,7 @@ struct FloatFormat<double> {
   static constexpr double round_to_integer = 0x1.8p52;
   static constexpr double min_exponent = -1022.0, end_exponent = 1024.0;
   static constexpr double log2e = 0x1.71547652b82fep+0, log2e_low = 0x1.777d0ffda0d24p-56;
-  static constexpr double log_min = -0x1.6232bdd7abcd2p+9, log_max = 0x1.62e42fefa39efp+9;
+  static constexpr double log_zero = -0x1.6232bdd7abcd3p+9, log_max = 0x1.62e42fefa39efp+9;
   static constexpr std::uint64_t one = 0x3ff0000000000000, half_root = 0x3fe6a09e667f3bcd;
   static constexpr std::uint64_t mantissa = 0x000fffffffffffff;
   static constexpr std::uint64_t integer_bits = 0x4330000000000000;
@@ -165,7 +166,8 @@ SDLORA_INLINED inline V exp2_unit(V r) {
   }
 }
 
-// p · 2^n where `shifted` is n + round_to_integer: its low bits are n, added to p's exponent.
+// p · 2^n where `shifted` is n + round_to_integer: its low bits are n, added to p's exponent. Those of a
+// NaN are its payload, and the sum may be any number: callers choose something else for NaN.
 template <class V>
 SDLORA_INLINED inline V scale_by_power(V p, V shifted) {
   using Format = FloatFormat<SimdValue<V>>;
@@ -181,10 +183,11 @@ SDLORA_INLINED inline V exp2_generic(V x) {
   x = greater(V(Format::min_exponent - T(1)), lesser(V(Format::end_exponent), x));
   const V shifted = x + V(Format::round_to_integer);
   const V n = shifted - V(Format::round_to_integer);
-  return scale_by_power(exp2_unit(V(x - n)), shifted);
+  return choose(x == x, scale_by_power(exp2_unit(V(x - n)), shifted), x);
 }
 
-// e^x for x below log_max. log2(e) is taken in two parts: one alone would cost |x| roundings.
+// e^x for x below log_max; 0 up to log_zero, NaN for NaN. log2(e) is taken in two parts: one alone would
+// cost |x| roundings.
 template <class V>
 SDLORA_INLINED inline V exp_below_overflow(V x) {
   using T = SimdValue<V>;
@@ -193,7 +196,8 @@ SDLORA_INLINED inline V exp_below_overflow(V x) {
   const V minus_n = V(Format::round_to_integer) - shifted;
   V r = fused_multiply_add(x, V(Format::log2e), minus_n);
   r = fused_multiply_add(x, V(Format::log2e_low), r);
-  return choose(x < V(Format::log_min), V(T(0)), scale_by_power(exp2_unit(r), shifted));
+  // Where x is not above the limit, the larger of 0 and x is 0, or x itself, a NaN.
+  return choose(V(Format::log_zero) < x, scale_by_power(exp2_unit(r), shifted), greater(V(T(0)), x));
 }
 
 template <class V>
@@ -238,7 +242,7 @@ SDLORA_INLINED inline V log_special(V u, V result) {
   result = choose(u == infinity, infinity, result);
   result = choose(u == zero, V(-infinity), result);
   result = choose(u < zero, V(Limits::quiet_NaN()), result);
-  return choose(u != u, u, result);
+  return choose(u == u, result, u);  // xsimd's u != u is false for NaN on AVX
 }
 
 template <class V>
