@@ -5,6 +5,7 @@
 #include <limits>
 #include <sdlora/tensor/evaluate.hpp>
 #include <string>
+#include <type_traits>
 
 using namespace sdlora;
 
@@ -70,4 +71,32 @@ TEST_CASE_TEMPLATE("functions: comparisons choose, strictly or not", T, float, d
     CHECK(greater(i) == (i > 9 ? 1 : 0));
     CHECK(greater_equal(i) == (i >= 9 ? 1 : 0));
   }
+}
+
+TEST_CASE_TEMPLATE("functions: max and min are NaN where one of the two is, in each lane", T, float, double) {
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  Tensor<T, Extents<35>> x, y;
+  for (std::size_t i = 0; i < 35; ++i) {
+    x(i) = i % 4 == 1 || i % 4 == 3 ? nan : static_cast<T>(i);
+    y(i) = i % 4 >= 2 ? nan : static_cast<T>(20);
+  }
+  const auto larger = max(x, y), smaller = min(x, y);
+  const auto largest = evaluate(larger), smallest = evaluate(smaller);
+  const auto each_larger = larger.bind(Extents<35>{}), each_smaller = smaller.bind(Extents<35>{});
+  for (std::size_t i = 0; i < 35; ++i) {
+    CHECK(std::isnan(largest(i)) == (i % 4 != 0));
+    CHECK(std::isnan(smallest(i)) == (i % 4 != 0));
+    CHECK(std::isnan(each_larger.value(0, i)) == (i % 4 != 0));
+    CHECK(std::isnan(each_smaller.value(0, i)) == (i % 4 != 0));
+  }
+  CHECK(largest(0) == 20);
+  CHECK(smallest(4) == 4);
+}
+
+TEST_CASE_TEMPLATE("functions: select between two numbers", T, float, double) {
+  Tensor<T, Extents<19>> x;
+  for (std::size_t i = 0; i < 19; ++i) x(i) = static_cast<T>(i) - 9;
+  const auto step = evaluate(select(x < 0, 0, 1.5));
+  static_assert(std::is_same_v<typename decltype(step)::value_type, T>);
+  for (std::size_t i = 0; i < 19; ++i) CHECK(step(i) == (i < 9 ? T(0) : T(1.5)));
 }

@@ -50,6 +50,26 @@ TEST_CASE_TEMPLATE("reduce: agrees with plain loops at every length", T, float, 
   }
 }
 
+TEST_CASE_TEMPLATE("reduce: a NaN anywhere in a row makes its largest and smallest value NaN", T, float,
+                   double) {
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  for (const std::size_t n : {1U, 2U, 3U, 15U, 16U, 17U, 64U, 65U, 150U}) {
+    for (std::size_t at = 0; at < n; ++at) {
+      auto x = matrix<T>(2, n);
+      x(1, at) = nan;
+      const auto largest = evaluate(max(x));
+      const auto smallest = evaluate(min(x));
+      REQUIRE(!std::isnan(largest(0, 0)));
+      REQUIRE(!std::isnan(smallest(0, 0)));
+      REQUIRE(std::isnan(largest(1, 0)));
+      REQUIRE(std::isnan(smallest(1, 0)));
+      // As kernels compute it, element by element.
+      REQUIRE(std::isnan(max(x).bind(Extents<dyn, dyn>(2, 1)).value(1, 0)));
+      REQUIRE(std::isnan(min(x).bind(Extents<dyn, dyn>(2, 1)).value(1, 0)));
+    }
+  }
+}
+
 TEST_CASE("reduce: the result keeps the last extent as 1") {
   const Tensor<float, Extents<2, 3, 5>> a;
   static_assert(std::is_same_v<decltype(evaluate(sum(a))), Tensor<float, Extents<2, 3, 1>>>);

@@ -236,11 +236,13 @@ concept Scalar = std::is_arithmetic_v<std::remove_cvref_t<X>>;
 template <class... X>
 concept Operands = (Operand<X> || ...) && ((Operand<X> || Scalar<X>) && ...);
 
+/// The type of the values, which numbers take: that of the first operand, or of what a mask compares.
 template <class... X>
 struct ValueOf;
 template <class X, class... Rest>
 struct ValueOf<X, Rest...> : ValueOf<Rest...> {};
-template <Operand X, class... Rest>
+template <class X, class... Rest>
+  requires(Operand<X> || Mask<X>)
 struct ValueOf<X, Rest...> {
   using type = typename NodeOf<X>::value_type;
 };

@@ -60,9 +60,10 @@ constexpr auto operator>=(A&& a, B&& b) {
   return detail::make_map<detail::LessEqual>(std::forward<B>(b), std::forward<A>(a));
 }
 
-/// `yes` where the condition (a comparison) holds, else `no`. Both are computed everywhere.
+/// `yes` where the condition (a comparison) holds, else `no`; either may be a number. Both are computed
+/// everywhere.
 template <detail::Mask Condition, class A, class B>
-  requires detail::Operands<A, B>
+  requires(detail::Operand<A> || detail::Scalar<A>) && (detail::Operand<B> || detail::Scalar<B>)
 constexpr auto select(Condition&& condition, A&& yes, B&& no) {
   return detail::make_map<detail::Select>(std::forward<Condition>(condition), std::forward<A>(yes),
                                           std::forward<B>(no));
@@ -75,7 +76,7 @@ constexpr auto fma(A&& a, B&& b, C&& c) {
   return detail::make_map<detail::MultiplyAdd>(std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
 }
 
-/// The larger (smaller) of two, element by element; of one argument, see reduce.hpp.
+/// The larger (smaller) of two, element by element, NaN where either is; of one argument, see reduce.hpp.
 template <class A, class B>
   requires detail::Operands<A, B>
 constexpr auto max(A&& a, B&& b) {
@@ -87,14 +88,17 @@ constexpr auto min(A&& a, B&& b) {
   return detail::make_map<detail::Minimum>(std::forward<A>(a), std::forward<B>(b));
 }
 
+/// |x|.
 template <detail::Operand A>
 constexpr auto abs(A&& a) {
   return detail::make_map<detail::Absolute>(std::forward<A>(a));
 }
+/// x².
 template <detail::Operand A>
 constexpr auto square(A&& a) {
   return detail::make_map<detail::Square>(std::forward<A>(a));
 }
+/// √x; NaN below 0.
 template <detail::Operand A>
 constexpr auto sqrt(A&& a) {
   return detail::make_map<detail::SquareRoot>(std::forward<A>(a));
@@ -104,14 +108,17 @@ template <detail::Operand A>
 constexpr auto rsqrt(A&& a) {
   return detail::make_map<detail::InverseSquareRoot>(std::forward<A>(a));
 }
+/// e^x.
 template <detail::Operand A>
 constexpr auto exp(A&& a) {
   return detail::make_map<detail::Exponential>(std::forward<A>(a));
 }
+/// The natural logarithm.
 template <detail::Operand A>
 constexpr auto log(A&& a) {
   return detail::make_map<detail::Logarithm>(std::forward<A>(a));
 }
+/// The hyperbolic tangent.
 template <detail::Operand A>
 constexpr auto tanh(A&& a) {
   return detail::make_map<detail::HyperbolicTangent>(std::forward<A>(a));

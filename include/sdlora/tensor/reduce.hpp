@@ -39,19 +39,10 @@ struct MeanOver : SumOver {
   }
 };
 
-struct MaximumOver {
-  static constexpr std::size_t cost = 1;
+struct MaximumOver : Maximum {
   template <class T>
   static constexpr T start() {
     return -std::numeric_limits<T>::infinity();
-  }
-  template <class T>
-  static constexpr T scalar(T a, T b) {
-    return a > b ? a : b;
-  }
-  template <class V>
-  static V batch(const V& a, const V& b) {
-    return greater(a, b);
   }
   template <class T>
   static constexpr T finish(T largest, std::size_t) {
@@ -59,19 +50,10 @@ struct MaximumOver {
   }
 };
 
-struct MinimumOver {
-  static constexpr std::size_t cost = 1;
+struct MinimumOver : Minimum {
   template <class T>
   static constexpr T start() {
     return std::numeric_limits<T>::infinity();
-  }
-  template <class T>
-  static constexpr T scalar(T a, T b) {
-    return a < b ? a : b;
-  }
-  template <class V>
-  static V batch(const V& a, const V& b) {
-    return lesser(a, b);
   }
   template <class T>
   static constexpr T finish(T smallest, std::size_t) {
@@ -89,13 +71,14 @@ typename V::value_type reduce_columns(const Cursor& cursor, std::size_t count) {
   if (count >= width) {
     // Four chains hide the latency of an addition. Not an array: that would live in memory.
     V a(result), b(result), c(result), d(result);
+    // New values come first: a maximum looks for NaN in its first argument, outside of the chain then.
     for (; j + 4 * width <= count; j += 4 * width) {
-      a = Kind::batch(a, cursor.at(j, AllLanes{}));
-      b = Kind::batch(b, cursor.at(j + width, AllLanes{}));
-      c = Kind::batch(c, cursor.at(j + 2 * width, AllLanes{}));
-      d = Kind::batch(d, cursor.at(j + 3 * width, AllLanes{}));
+      a = Kind::batch(cursor.at(j, AllLanes{}), a);
+      b = Kind::batch(cursor.at(j + width, AllLanes{}), b);
+      c = Kind::batch(cursor.at(j + 2 * width, AllLanes{}), c);
+      d = Kind::batch(cursor.at(j + 3 * width, AllLanes{}), d);
     }
-    for (; j + width <= count; j += width) a = Kind::batch(a, cursor.at(j, AllLanes{}));
+    for (; j + width <= count; j += width) a = Kind::batch(cursor.at(j, AllLanes{}), a);
     alignas(alignment) T lanes[width];
     Kind::batch(Kind::batch(a, b), Kind::batch(c, d)).store_aligned(lanes);
     for (std::size_t half = width / 2; half > 0; half /= 2) {
@@ -188,7 +171,7 @@ template <detail::Operand X>
 constexpr auto mean(X&& x) {
   return detail::make_reduction<detail::MeanOver>(std::forward<X>(x));
 }
-/// The largest (smallest) value of each row; ∓infinity of an empty one.
+/// The largest (smallest) value of each row; NaN where the row has one, ∓infinity of an empty one.
 template <detail::Operand X>
 constexpr auto max(X&& x) {
   return detail::make_reduction<detail::MaximumOver>(std::forward<X>(x));

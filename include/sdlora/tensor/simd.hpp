@@ -97,6 +97,15 @@ SDLORA_INLINED inline V choose(Condition condition, V yes, V no) {
     return xsimd::select(condition, yes, no);
   }
 }
+// The larger (smaller) of a and b; NaN where either is.
+template <class V>
+SDLORA_INLINED inline V maximum(V a, V b) {
+  return choose(a == a, greater(a, b), a);
+}
+template <class V>
+SDLORA_INLINED inline V minimum(V a, V b) {
+  return choose(a == a, lesser(a, b), a);
+}
 template <class V>
 SDLORA_INLINED inline V absolute(V x) {
   if constexpr (std::is_floating_point_v<V>) {

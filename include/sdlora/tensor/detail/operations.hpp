@@ -88,11 +88,11 @@ struct Maximum {
   static constexpr bool is_mask = false;
   template <class T>
   static constexpr T scalar(T a, T b) {
-    return a > b ? a : b;
+    return a > b || a != a ? a : b;
   }
   template <class V>
   static V batch(const V& a, const V& b) {
-    return greater(a, b);
+    return maximum(a, b);
   }
 };
 
@@ -102,11 +102,11 @@ struct Minimum {
   static constexpr bool is_mask = false;
   template <class T>
   static constexpr T scalar(T a, T b) {
-    return a < b ? a : b;
+    return a < b || a != a ? a : b;
   }
   template <class V>
   static V batch(const V& a, const V& b) {
-    return lesser(a, b);
+    return minimum(a, b);
   }
 };
 
