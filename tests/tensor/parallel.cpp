@@ -1,14 +1,25 @@
+#include <sdlora/error.hpp>
 #include <sdlora/tensor/parallel.hpp>
 
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 using namespace sdlora;
 
@@ -150,3 +161,89 @@ TEST_CASE("parallel: the number of threads can change between loops") {
   }
   set_thread_count(before);
 }
+
+TEST_CASE("parallel: the number of threads can change beside running loops of another thread") {
+  const Threads set(3);
+  std::atomic<bool> done{false};
+  std::atomic<std::size_t> wrong{0};
+  std::thread other([&] {
+    while (!done.load()) {
+      std::atomic<std::size_t> sum{0};
+      parallel_for(64, [&](std::size_t i) { sum += i; });
+      if (sum.load() != 2016) ++wrong;
+    }
+  });
+  for (std::size_t round = 0; round < 300; ++round) set_thread_count(1 + round % 4);
+  done = true;
+  other.join();
+  CHECK(wrong.load() == 0);
+}
+
+TEST_CASE("parallel: the number of threads cannot change inside of a loop that several run") {
+  const Threads set(2);
+  CHECK_THROWS_AS(parallel_for(4, [](std::size_t) { set_thread_count(3); }), ArgumentError);
+  CHECK(thread_count() == 2);
+}
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("parallel: where the system refuses threads, loops run on those there are") {
+  const Threads set(1);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  // No memory for a thread's stack, and memory for some.
+  for (const rlim_t limit : {rlim_t{1}, rlim_t{pages * 4096 + (rlim_t{40} << 20)}}) {
+    rlimit little = before;
+    little.rlim_cur = limit;
+    REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
+    set_thread_count(200);
+    const std::size_t found = thread_count();
+    std::atomic<std::size_t> sum{0};
+    parallel_for(100, [&](std::size_t i) { sum += i; });
+    REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+    CHECK(found < 200);
+    CHECK(sum.load() == 4950);
+  }
+  set_thread_count(4);
+  CHECK(thread_count() == 4);
+}
+#endif
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("parallel: the child of a fork runs loops in place, and ends") {
+  const Threads set(3);
+  parallel_for(10, [](std::size_t) {});
+  // Another thread is in a loop, and holds what belongs to it, when the child begins.
+  std::atomic<bool> begun{false}, forked{false};
+  std::thread other([&] {
+    parallel_for(2, [&](std::size_t) {
+      begun = true;
+      while (!forked.load()) std::this_thread::yield();
+    });
+  });
+  while (!begun.load()) std::this_thread::yield();
+  std::fflush(nullptr);
+  std::cout.flush();
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);  // ends a child that waits
+    std::size_t sum = 0;
+    parallel_for(100, [&](std::size_t i) { sum += i; });
+    set_thread_count(4);
+    const int wrong = sum == 4950 && thread_count() == 1 ? 0 : 1;
+#if defined(__SANITIZE_ADDRESS__)
+    std::_Exit(wrong);  // its search for leaks waits for the parent's threads
+#else
+    std::exit(wrong);
+#endif
+  }
+  forked = true;
+  other.join();
+  REQUIRE(child > 0);
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+#endif

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../error.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
@@ -7,9 +9,15 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
 
 namespace sdlora {
 
@@ -24,33 +32,78 @@ class ThreadTeam {
     return team;
   }
 
-  ~ThreadTeam() { stop(); }
+  ~ThreadTeam() {
+    if (forked()) return;
+    stop();
+    delete threads_;
+  }
   ThreadTeam(const ThreadTeam&) = delete;
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
-  std::size_t size() const { return threads_.size() + 1; }
+  std::size_t size() const { return forked() ? 1 : others_.load(std::memory_order_relaxed) + 1; }
 
   void resize(std::size_t count) {
+    if (forked()) return;
+    if (inside_) {
+      throw ArgumentError(
+          "set_thread_count: called by a task of a parallel loop, on threads that it would have to stop; "
+          "call "
+          "it before or after the loop");
+    }
+    const std::lock_guard exclusive(one_job_);
     stop();
-    stopping_.store(false, std::memory_order_relaxed);
-    const std::uint64_t now = generation_.load(std::memory_order_relaxed);
-    for (std::size_t i = 1; i < count; ++i) threads_.emplace_back([this, now] { work(now); });
+    start(count);
   }
 
   using Task = void (*)(const void* context, std::size_t index);
 
   void run(std::size_t count, Task task, const void* context) {
-    if (count == 0) return;
-    if (count == 1 || threads_.empty() || inside_) {
-      for (std::size_t i = 0; i < count; ++i) task(context, i);
-      return;
+    if (count > 1 && !inside_ && others_.load(std::memory_order_relaxed) != 0 && !forked()) {
+      const std::lock_guard exclusive(one_job_);
+      // There may be no others any more.
+      if (!threads_->empty()) return share_out(count, task, context);
     }
-    const std::lock_guard exclusive(one_job_);
+    for (std::size_t i = 0; i < count; ++i) task(context, i);
+  }
+
+ private:
+  ThreadTeam() {
+#if defined(__unix__) || defined(__APPLE__)
+    static_cast<void>(
+        pthread_atfork(nullptr, nullptr, [] { forked_.store(true, std::memory_order_relaxed); }));
+#endif
+    start(std::max(1U, std::thread::hardware_concurrency()));
+  }
+
+  /// Whether this is the child of a fork(): it has none of the threads, and may find the lock taken for ever.
+  static bool forked() { return forked_.load(std::memory_order_relaxed); }
+
+  void start(std::size_t count) {
+    stopping_.store(false, std::memory_order_relaxed);
+    const std::uint64_t now = generation_.load(std::memory_order_relaxed);
+    try {
+      while (threads_->size() + 1 < count) threads_->emplace_back([this, now] { work(now); });
+    } catch (const std::system_error&) {
+      // Loops run on the threads that the system gave.
+    } catch (const std::bad_alloc&) {
+    }
+    others_.store(threads_->size(), std::memory_order_relaxed);
+  }
+
+  void stop() {
+    others_.store(0, std::memory_order_relaxed);
+    stopping_.store(true, std::memory_order_relaxed);
+    begin();
+    for (auto& thread : *threads_) thread.join();
+    threads_->clear();
+  }
+
+  void share_out(std::size_t count, Task task, const void* context) {
     task_ = task;
     context_ = context;
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(threads_.size(), std::memory_order_relaxed);
+    busy_.store(threads_->size(), std::memory_order_relaxed);
     error_ = nullptr;
     begin();
     drain();
@@ -59,16 +112,6 @@ class ThreadTeam {
             if (const std::size_t busy = busy_.load(std::memory_order_acquire); busy != 0) busy_.wait(busy);
           });
     if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  ThreadTeam() { resize(std::max(1U, std::thread::hardware_concurrency())); }
-
-  void stop() {
-    stopping_.store(true, std::memory_order_relaxed);
-    begin();
-    for (auto& thread : threads_) thread.join();
-    threads_.clear();
   }
 
   /// Lets the threads see what has been set before.
@@ -129,7 +172,11 @@ class ThreadTeam {
 
   inline static thread_local bool inside_ = false;
 
-  std::vector<std::thread> threads_;
+  inline static std::atomic<bool> forked_{false};
+
+  // Not a member: in the child of a fork it must not be destroyed, since its threads cannot be joined there.
+  std::vector<std::thread>* threads_ = new std::vector<std::thread>;
+  std::atomic<std::size_t> others_{0};
   std::mutex one_job_;
   std::mutex error_mutex_;
   std::atomic<std::uint64_t> generation_{0};
@@ -145,10 +192,13 @@ class ThreadTeam {
 
 }  // namespace detail
 
-/// The number of threads that parallel loops use; at first one per processor.
+/// The number of threads that parallel loops use; at first one per processor, or as many as the system gave.
+/// 1 in the child of a fork(), where all loops run in place.
 inline std::size_t thread_count() { return detail::ThreadTeam::instance().size(); }
 
-/// Sets the number of threads (0 counts as 1). Not to be called from inside a parallel loop.
+/// Sets the number of threads (0 counts as 1), after the loop that runs. Where the system refuses some, loops
+/// run on those there are, which `thread_count` tells. Throws ArgumentError inside of a loop that is shared
+/// out.
 inline void set_thread_count(std::size_t count) {
   detail::ThreadTeam::instance().resize(std::max<std::size_t>(1, count));
 }
