@@ -1,11 +1,14 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <limits>
+#include <sdlora/error.hpp>
 #include <sdlora/tensor/device.hpp>
 #include <type_traits>
 #include <utility>
 
 using sdlora::Cpu;
+using sdlora::ShapeError;
 using sdlora::Storage;
 
 static_assert(!std::is_copy_constructible_v<Storage<float, Cpu>> &&
@@ -28,6 +31,14 @@ TEST_CASE("device: storage of the Cpu is aligned, movable, and empties what it i
     CHECK(b.capacity() == 0);  // NOLINT(bugprone-use-after-move)
   }
   CHECK(Storage<float, Cpu>(0).data() == nullptr);
+}
+
+TEST_CASE("device: counts that no memory holds are refused") {
+  using Doubles = Storage<double, Cpu>;
+  const std::size_t huge = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t count : {huge, huge / 2, huge / sizeof(double) + 2}) {
+    CHECK_THROWS_AS(Doubles{count}, ShapeError);
+  }
 }
 
 TEST_CASE("device: storage zeroes and copies, also onto itself") {

@@ -35,3 +35,15 @@ TEST_CASE("extents: a value that contradicts the type is an error that says so")
       sdlora::ShapeError);
   CHECK_THROWS_AS((Extents<3, 5>(Extents<dyn, 5>(2))), sdlora::ShapeError);
 }
+
+TEST_CASE("extents: a size that no memory holds is refused, one of nothing is not") {
+  const std::size_t half = std::size_t{1} << 32;
+  CHECK(sdlora::detail::checked_size(Extents<3, dyn>(5), 4) == 15);
+  CHECK(sdlora::detail::checked_size(Extents<dyn, dyn, dyn>(half, 0, half), 4) == 0);
+  CHECK_THROWS_WITH_AS(
+      sdlora::detail::checked_size(Extents<dyn, dyn>(half, half), 1, "Here"),
+      doctest::Contains("Here: extents (4294967296, 4294967296) hold more values than memory"),
+      sdlora::ShapeError);
+  CHECK(sdlora::detail::checked_bytes(7, 8, "Here") == 56);
+  CHECK_THROWS_AS(sdlora::detail::checked_bytes(std::size_t{1} << 61, 8, "Here"), sdlora::ShapeError);
+}

@@ -1,3 +1,4 @@
+#include <sdlora/error.hpp>
 #include <sdlora/tensor/workspace.hpp>
 
 #include <doctest/doctest.h>
@@ -6,9 +7,16 @@
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <limits>
+#include <new>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
+
+#if defined(__linux__)
+#include <sys/resource.h>
+#endif
 
 using namespace sdlora;
 
@@ -141,4 +149,88 @@ TEST_CASE("workspace: moved with what it holds") {
   const Workspace moved = std::move(workspace);
   CHECK(a[4] == 3);
   CHECK(moved.bytes_in_use() == alignment);
+}
+
+TEST_CASE("workspace: one that was moved from is as a new one") {
+  Workspace workspace, other;
+  for (int i = 0; i < 100; ++i) workspace.take<float>(4096);  // several blocks
+  const auto use = [](Workspace& empty) {
+    CHECK(empty.bytes_in_use() == 0);
+    CHECK(empty.peak_bytes() == 0);
+    {
+      const Workspace::Scope scope(empty);
+      empty.take<float>(16);
+    }
+    CHECK(empty.bytes_in_use() == 0);
+    const auto a = empty.take<int>(10), b = empty.take<int>(10);
+    CHECK(a.data() != b.data());
+    CHECK(empty.bytes_in_use() == 2 * alignment);
+  };
+  const Workspace constructed = std::move(workspace);
+  use(workspace);  // NOLINT(bugprone-use-after-move)
+  other = std::move(workspace);
+  use(workspace);  // NOLINT(bugprone-use-after-move)
+  CHECK(constructed.bytes_in_use() == 100 * 4096 * sizeof(float));
+  CHECK(other.bytes_in_use() == 2 * alignment);
+}
+
+TEST_CASE("workspace: a scope may outlive a reset and a move") {
+  for (const bool moved : {false, true}) {
+    Workspace workspace, other;
+    workspace.take<float>(1000);
+    workspace.take<float>(100'000);
+    {
+      const Workspace::Scope scope(workspace);  // in the second block
+      workspace.take<float>(1000);
+      if (moved) {
+        other = std::move(workspace);
+      } else {
+        workspace.reset();
+      }
+    }
+    CHECK(workspace.bytes_in_use() == 0);
+    const auto a = workspace.take<float>(1000), b = workspace.take<float>(1000);
+    CHECK(b.data() == a.data() + 1024);
+  }
+}
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("workspace: a reset that gets no memory leaves an empty one") {
+  Workspace workspace;
+  workspace.take<char>(std::size_t{64} << 20);
+  workspace.take<char>(std::size_t{64} << 20);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 1;
+  REQUIRE(setrlimit(RLIMIT_AS, &none) == 0);
+  bool refused = false;
+  try {
+    workspace.reset();
+  } catch (const std::bad_alloc&) {
+    refused = true;
+  }
+  REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  REQUIRE(refused);
+  CHECK(workspace.bytes_in_use() == 0);
+  {
+    const Workspace::Scope scope(workspace);
+    workspace.take<float>(16);
+  }
+  const auto a = workspace.take<int>(10);
+  a[9] = 1;
+  CHECK(workspace.bytes_in_use() == alignment);
+}
+#endif
+
+TEST_CASE("workspace: counts that no memory holds are refused") {
+  Workspace workspace;
+  const std::size_t huge = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t count : {huge, huge / 2, huge / sizeof(double) + 2, huge / 2 / sizeof(double) + 1}) {
+    CHECK_THROWS_AS(workspace.take<double>(count), ShapeError);
+  }
+  CHECK_THROWS_WITH_AS(workspace.take<char>(huge),
+                       doctest::Contains("Workspace: extents (18446744073709551615) hold more values"),
+                       ShapeError);
+  CHECK(workspace.bytes_in_use() == 0);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/workspace.hpp"
 
@@ -41,25 +42,28 @@ struct Learned {
 template <class T>
 class ParameterStore {
  public:
-  /// Room for exactly `count` values, all zero.
+  /// Room for exactly `count` values, all zero. Throws ShapeError where no memory can hold them.
   explicit ParameterStore(std::size_t count)
       : capacity_(count),
-        values_(detail::allocate_aligned(std::max<std::size_t>(1, count) * sizeof(T))),
-        gradients_(detail::allocate_aligned(std::max<std::size_t>(1, count) * sizeof(T))) {
+        values_(detail::allocate_aligned(bytes_of(count))),
+        gradients_(detail::allocate_aligned(bytes_of(count))) {
     std::fill_n(value_data(), count, T(0));
     std::fill_n(gradient_data(), count, T(0));
   }
 
-  /// Appends a parameter (rows, cols). Parameters added one after another lie one after another.
+  /// Appends a parameter (rows, cols). Parameters added one after another lie one after another. Throws
+  /// ShapeError where there is no room.
   Learned<T> add(std::string name, std::string_view site, std::size_t rows, std::size_t cols, bool decay) {
-    if (used_ + rows * cols > capacity_) {
+    const std::size_t count =
+        detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "ParameterStore");
+    if (count > capacity_ - used_) {
       throw ShapeError("ParameterStore: " + name + " does not fit: room for " + std::to_string(capacity_) +
-                       " values, " + std::to_string(used_ + rows * cols) +
+                       " values, " + std::to_string(used_ + count) +
                        " needed; the placement's count and its state disagree");
     }
     entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay});
     const Learned<T> learned{{value_data() + used_, rows, cols}, {gradient_data() + used_, rows, cols}};
-    used_ += rows * cols;
+    used_ += count;
     return learned;
   }
 
@@ -93,6 +97,9 @@ class ParameterStore {
   void zero_gradients() { std::fill_n(gradient_data(), used_, T(0)); }
 
  private:
+  static std::size_t bytes_of(std::size_t count) {
+    return detail::checked_bytes(std::max<std::size_t>(1, count), sizeof(T), "ParameterStore");
+  }
   T* value_data() { return reinterpret_cast<T*>(values_.get()); }
   T* gradient_data() { return reinterpret_cast<T*>(gradients_.get()); }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "extents.hpp"
 #include "workspace.hpp"
 
 #include <cstddef>
@@ -19,7 +20,8 @@ struct Cuda {};
 /// Memory of one tensor on one device; the hook through which a device is added. A specialisation
 /// is movable (the source left empty), not copyable, and has
 ///   Storage()                      nothing allocated
-///   explicit Storage(count)        `count` uninitialised values, aligned to `alignment` bytes
+///   explicit Storage(count)        `count` uninitialised values, aligned to `alignment` bytes; throws
+///                                  ShapeError where no memory can hold them
 ///   data(), capacity()             the memory and how many values it holds
 ///   static zero(p, count)          sets values to zero
 ///   static copy(to, from, count)   copies values on the device; the ranges may overlap
@@ -33,7 +35,9 @@ class Storage<T, Cpu> {
  public:
   Storage() = default;
   explicit Storage(std::size_t count)
-      : memory_(count == 0 ? nullptr : detail::allocate_aligned(count * sizeof(T))), capacity_(count) {}
+      : memory_(count == 0 ? nullptr
+                           : detail::allocate_aligned(detail::checked_bytes(count, sizeof(T), "Storage"))),
+        capacity_(count) {}
   Storage(Storage&& other) noexcept
       : memory_(std::move(other.memory_)), capacity_(std::exchange(other.capacity_, 0)) {}
   Storage& operator=(Storage&& other) noexcept {

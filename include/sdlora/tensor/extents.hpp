@@ -134,6 +134,35 @@ std::string to_string(const Extents<Values...>& extents) {
   return text + ")";
 }
 
+namespace detail {
+
+/// The number of elements of a shape, each of `bytes_each`; throws ShapeError, which begins with `owner`,
+/// where memory cannot address them.
+template <std::size_t... Values>
+std::size_t checked_size(const Extents<Values...>& extents, std::size_t bytes_each,
+                         const char* owner = "Tensor") {
+  std::size_t left = std::numeric_limits<std::size_t>::max() / 2 / bytes_each;
+  for (std::size_t i = 0; i < sizeof...(Values); ++i) {
+    if (extents.extent(i) == 0) return 0;
+  }
+  for (std::size_t i = 0; i < sizeof...(Values); ++i) {
+    if (extents.extent(i) > left) {
+      throw ShapeError(std::string(owner) + ": extents " + to_string(extents) +
+                       " hold more values than memory can address; check the extents for a negative or "
+                       "unset value");
+    }
+    left /= extents.extent(i);
+  }
+  return extents.size();
+}
+
+/// The bytes of `count` values; throws as checked_size does.
+inline std::size_t checked_bytes(std::size_t count, std::size_t bytes_each, const char* owner) {
+  return checked_size(Extents<dyn>(count), bytes_each, owner) * bytes_each;
+}
+
+}  // namespace detail
+
 static_assert(std::is_trivially_copyable_v<Extents<dyn, 3>>);
 static_assert(sizeof(Extents<dyn, 3, dyn>) == 2 * sizeof(std::size_t) && std::is_empty_v<Extents<3, 5>>);
 

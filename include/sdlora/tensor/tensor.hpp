@@ -6,8 +6,6 @@
 #include "tensor_view.hpp"
 
 #include <cstddef>
-#include <limits>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -25,23 +23,6 @@ namespace detail {
 /// A node of an expression (expression.hpp), known by its tag so that this header needs no node.
 template <class E>
 concept ExpressionNode = requires { typename std::remove_cvref_t<E>::expression_tag; };
-
-template <std::size_t... Values>
-std::size_t checked_size(const Extents<Values...>& extents, std::size_t bytes_each) {
-  std::size_t left = std::numeric_limits<std::size_t>::max() / 2 / bytes_each;
-  for (std::size_t i = 0; i < sizeof...(Values); ++i) {
-    if (extents.extent(i) == 0) return 0;
-  }
-  for (std::size_t i = 0; i < sizeof...(Values); ++i) {
-    if (extents.extent(i) > left) {
-      throw ShapeError("Tensor: extents " + to_string(extents) +
-                       " hold more values than memory can address; check the extents for a negative or "
-                       "unset value");
-    }
-    left /= extents.extent(i);
-  }
-  return extents.size();
-}
 
 }  // namespace detail
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "extents.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +9,7 @@
 #include <new>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -48,18 +51,33 @@ inline AlignedBytes allocate_aligned(std::size_t bytes) {
 
 /// Memory for the intermediate values of a step, handed out as a stack. Grows in blocks while a
 /// step meets its largest shapes; `reset` then joins the blocks into one, so later steps whose
-/// shapes fit allocate nothing. Spans stay valid until their `Scope` ends or `reset`.
+/// shapes fit allocate nothing. Spans stay valid until their `Scope` ends or `reset`; a move takes them along
+/// and leaves an empty workspace.
 class Workspace {
  public:
   Workspace() = default;
-  Workspace(Workspace&&) = default;
-  Workspace& operator=(Workspace&&) = default;
+  Workspace(Workspace&& other) noexcept
+      : blocks_(std::move(other.blocks_)),
+        current_(std::exchange(other.current_, 0)),
+        in_use_(std::exchange(other.in_use_, 0)),
+        peak_(std::exchange(other.peak_, 0)) {}
+  Workspace& operator=(Workspace&& other) noexcept {
+    if (this != &other) {
+      blocks_ = std::exchange(other.blocks_, {});
+      current_ = std::exchange(other.current_, 0);
+      in_use_ = std::exchange(other.in_use_, 0);
+      peak_ = std::exchange(other.peak_, 0);
+    }
+    return *this;
+  }
 
-  /// `count` uninitialised values, aligned to `alignment` bytes.
+  /// `count` uninitialised values, aligned to `alignment` bytes. Throws ShapeError where no memory can hold
+  /// them.
   template <class T>
   std::span<T> take(std::size_t count) {
     static_assert(std::is_trivially_copyable_v<T>, "sdlora::Workspace: holds trivially copyable values only");
-    const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    const std::size_t values = detail::checked_bytes(count, sizeof(T), "Workspace");
+    const std::size_t bytes = (values + alignment - 1) / alignment * alignment;
     const std::size_t room = bytes + (bytes < staggered_from ? 0 : stagger);
     while (current_ < blocks_.size() && blocks_[current_].used + room > blocks_[current_].size) {
       if (current_ + 1 == blocks_.size()) break;
@@ -79,7 +97,8 @@ class Workspace {
     return {result, count};
   }
 
-  /// Gives back, at its end, what was taken since its beginning. Scopes nest.
+  /// Gives back, at its end, what was taken since its beginning. Scopes nest. After a `reset` or a move of
+  /// the workspace, which leave nothing of its beginning, it does nothing.
   class Scope {
    public:
     explicit Scope(Workspace& workspace)
@@ -88,8 +107,9 @@ class Workspace {
           used_(workspace.blocks_.empty() ? 0 : workspace.blocks_[workspace.current_].used),
           in_use_(workspace.in_use_) {}
     ~Scope() {
+      if (block_ >= workspace_.blocks_.size() || workspace_.in_use_ < in_use_) return;
       workspace_.current_ = block_;
-      if (!workspace_.blocks_.empty()) workspace_.blocks_[block_].used = used_;
+      workspace_.blocks_[block_].used = used_;
       workspace_.in_use_ = in_use_;
     }
     Scope(const Scope&) = delete;
@@ -102,6 +122,9 @@ class Workspace {
 
   /// Forgets everything taken; joins the blocks into one that holds the peak.
   void reset() {
+    // Before the allocation: where that throws, the workspace is empty.
+    current_ = 0;
+    in_use_ = 0;
     if (blocks_.size() > 1) {
       std::size_t total = 0;
       for (const Block& block : blocks_) total += block.size;
@@ -109,8 +132,6 @@ class Workspace {
       blocks_.push_back({detail::allocate_aligned(total), total, 0});
     }
     if (!blocks_.empty()) blocks_.front().used = 0;
-    current_ = 0;
-    in_use_ = 0;
   }
 
   std::size_t bytes_in_use() const { return in_use_; }
