@@ -41,11 +41,15 @@ TEST_CASE_TEMPLATE("evaluate: assignments that combine with what is there", T, f
     scaled *= 3;
     scaled += 0.5;
     scaled -= matrix<T>(5, 1, 4);  // a temporary
+    auto divided = old;
+    divided /= x + 9;
+    divided /= 2;
     for (std::size_t i = 0; i < 5; ++i) {
       for (std::size_t j = 0; j < n; ++j) {
         CHECK(added(i, j) == doctest::Approx(old(i, j) + x(i, j) * row(0, j)).epsilon(1e-6));
         CHECK(subtracted(i, j) == old(i, j) - x(i, j));
         CHECK(multiplied(i, j) == old(i, j) * row(0, j));
+        CHECK(divided(i, j) == old(i, j) / (x(i, j) + 9) / 2);
         CHECK(scaled(i, j) ==
               doctest::Approx(old(i, j) * 3 + T(0.5) - matrix<T>(5, 1, 4)(i, 0)).epsilon(1e-6));
       }
@@ -218,6 +222,18 @@ TEST_CASE("evaluate: the same bits for any number of threads and any place in me
             doctest::Approx(a(i, j) * a(i, j) / (1 + std::exp(-a(i, j))) + 1).epsilon(1e-5));
     }
   }
+}
+
+TEST_CASE("evaluate: a tensor that was moved from has nothing to combine with") {
+  Tensor<float, Extents<3, 5>> x;
+  const auto taken = std::move(x);
+  CHECK_THROWS_WITH_AS(x += 1, doctest::Contains("the destination, of extents (3, 5), has no memory"),
+                       ShapeError);
+  CHECK_THROWS_AS(x *= taken, ShapeError);
+  CHECK_THROWS_AS(assign(x.view(), taken), ShapeError);
+  x.set_zero();
+  x += 1;
+  CHECK(x(2, 4) == 1);
 }
 
 TEST_CASE("evaluate: a number fills") {

@@ -128,3 +128,42 @@ TEST_CASE("matmul: shapes that do not fit are told with the remedy") {
   CHECK_THROWS_WITH_AS(matmul(out.view.cols_from(0, 3), A, B), doctest::Contains("but out is (3, 3)"),
                        ShapeError);
 }
+
+TEST_CASE("matmul: an output that lies on an operand is refused, one beside it in the same rows is not") {
+  Padded<float> memory(12, 20, 4, Normals(5).vector<double>(12 * 20));
+  const MatrixView<float> all = memory.view;  // rows 24 apart
+  const auto part = [&](std::size_t row, std::size_t rows, std::size_t col, std::size_t cols) {
+    return all.rows_from(row, rows).cols_from(col, cols);
+  };
+  const Padded<float> identity(4, 4, 0, {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1});
+  const MatrixView<const float> I = identity.view;
+  const auto refused = [&](MatrixView<float> out, MatrixView<const float> x) {
+    const std::vector<float> before = memory.memory;
+    CHECK_THROWS_WITH_AS(matmul(out, x, I), doctest::Contains("out shares memory with the first operand"),
+                         ArgumentError);
+    CHECK_THROWS_WITH_AS(matmul(out, I, transposed(x), Write::Add),
+                         doctest::Contains("with the second operand"), ArgumentError);
+    CHECK_THROWS_AS(matmul(out, transposed(x), I), ArgumentError);
+    CHECK(memory.memory == before);
+  };
+  refused(part(0, 4, 0, 4), part(0, 4, 0, 4));
+  refused(part(0, 4, 3, 4), part(0, 4, 0, 4));
+  refused(part(0, 4, 0, 4), part(0, 4, 3, 4));
+  refused(part(3, 4, 0, 4), part(0, 4, 0, 4));
+  refused(part(0, 4, 2, 4), part(3, 4, 0, 4));
+  refused(part(3, 4, 5, 4), part(0, 4, 3, 4));
+  // Of another stride, where rows cannot be told apart.
+  refused(part(0, 4, 4, 4), MatrixView<const float>(all.data, 4, 4, 12));
+
+  const auto taken = [&](MatrixView<float> out, MatrixView<const float> x) {
+    matmul(out, x, I);
+    for (std::size_t i = 0; i < x.rows; ++i) {
+      for (std::size_t j = 0; j < 4; ++j) CHECK(out(i, j) == x(i, j));
+    }
+  };
+  taken(part(0, 12, 0, 4), part(0, 12, 4, 4));
+  taken(part(0, 12, 16, 4), part(0, 12, 12, 4));
+  taken(part(0, 6, 0, 4), part(6, 6, 0, 4));
+  taken(part(6, 6, 3, 4), part(0, 6, 0, 4));
+  taken(part(1, 6, 0, 4), part(0, 6, 16, 4));
+}

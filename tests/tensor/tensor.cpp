@@ -182,7 +182,26 @@ TEST_CASE("tensor: reshape keeps the values and refuses another size") {
       ShapeError);
 }
 
+TEST_CASE("tensor: a moved-from tensor of static extents gets memory again when it is set") {
+  Fixed a;
+  const Fixed b = std::move(a);
+  CHECK(a.capacity() == 0);  // NOLINT(bugprone-use-after-move)
+  a.fill(3);
+  CHECK(a(2, 4) == 3);
+  const Fixed c = std::move(a);
+  a.set_zero();  // NOLINT(bugprone-use-after-move)
+  CHECK(a(2, 4) == 0);
+  CHECK(b(2, 4) == 0);
+  CHECK(c(2, 4) == 3);
+}
+
 TEST_CASE("tensor: shapes that no memory holds are refused") {
+  const std::size_t half = std::size_t{1} << 32;
+  Matrix empty;
+  CHECK_THROWS_AS(empty.reshape(Extents<dyn, dyn>(half, half)), ShapeError);
+  CHECK_THROWS_AS(empty.view().reshape(Extents<dyn, dyn, dyn>(half, half, 4)), ShapeError);
+  empty.reshape(Extents<dyn, dyn>(0, half));
+  CHECK(empty.size() == 0);
   CHECK_THROWS_AS(Matrix(-1, 3), ShapeError);
   CHECK_THROWS_AS(Matrix(std::size_t{1} << 40, std::size_t{1} << 40), ShapeError);
   CHECK(Matrix(std::size_t{1} << 63, 0).size() == 0);

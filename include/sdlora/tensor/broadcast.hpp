@@ -78,6 +78,11 @@ struct OperandsMustBroadcast<Operation, Left, Right, std::index_sequence<I...>> 
       "1: give the destination the shape of the expression, or reshape or reduce the expression");
 }
 
+[[noreturn]] inline void throw_destination_has_no_memory(const std::string& destination) {
+  throw ShapeError("assignment of an expression: the destination, of extents " + destination +
+                   ", has no memory: it was moved from; assign a whole tensor or fill it first");
+}
+
 /// The shape of a result from run-time shapes; throws ShapeError where they do not broadcast.
 template <class Operation, class Left, class Right>
 constexpr auto broadcast(const Left& left, const Right& right) {

@@ -31,6 +31,8 @@ V meet(const V& old, const V& value) {
     return old - value;
   } else if constexpr (Mode == AssignMode::Multiply) {
     return old * value;
+  } else if constexpr (Mode == AssignMode::Divide) {
+    return old / value;
   } else {
     return value;
   }
@@ -186,6 +188,7 @@ void assign_into(T* data, const E& extents, std::size_t stride, const Node& node
     const std::size_t rows = row_count(extents);
     const std::size_t columns = last_extent(extents);
     if (rows * columns == 0) return;
+    if (data == nullptr) throw_destination_has_no_memory(to_string(extents));
     const bool contiguous = stride == columns || rows == 1;
     if (node.disturbed_by(Destination{data, data + (rows - 1) * stride + columns, rows * columns, columns,
                                       contiguous ? columns : stride})) {
@@ -235,8 +238,8 @@ struct Evaluator<Cpu> {
 inline namespace SDLORA_SIMD_TAG {
 
 /// Writes the value of an expression (a tensor, a view, a number of operations on them) into memory
-/// that exists, repeated to its shape; with another mode adds, subtracts or multiplies it into what is
-/// there. Throws ShapeError where the shape does not fit.
+/// that exists, repeated to its shape; with another mode adds it to what is there, or subtracts,
+/// multiplies or divides by it. Throws ShapeError where the shape does not fit.
 template <AssignMode Mode = AssignMode::Set, class T, class E, class Device, detail::Operand X>
 void assign(const TensorView<T, E, Device>& destination, const X& expression) {
   static_assert(!std::is_const_v<T>, "sdlora::assign: the destination is a view of const values");
@@ -277,6 +280,13 @@ template <class T, class E, class Device, class X>
 Tensor<T, E, Device>& operator*=(Tensor<T, E, Device>& tensor, const X& expression) {
   detail::Evaluator<Device>::template assign<AssignMode::Multiply>(tensor.view(),
                                                                    detail::borrow<T>(expression));
+  return tensor;
+}
+template <class T, class E, class Device, class X>
+  requires(detail::Operand<X> || detail::Scalar<X>)
+Tensor<T, E, Device>& operator/=(Tensor<T, E, Device>& tensor, const X& expression) {
+  detail::Evaluator<Device>::template assign<AssignMode::Divide>(tensor.view(),
+                                                                 detail::borrow<T>(expression));
   return tensor;
 }
 

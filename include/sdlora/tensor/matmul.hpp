@@ -23,6 +23,7 @@ struct Transposed {
   MatrixView<const T> of;
 };
 
+/// The operand `matrix`, to be read as its transpose.
 template <class T>
 constexpr Transposed<std::remove_const_t<T>> transposed(MatrixView<T> matrix) {
   return {matrix};
@@ -56,6 +57,30 @@ inline constexpr std::size_t matmul_block = 256;
                    "; check which operand is to be transposed");
 }
 
+/// Whether some element lies in both. Of matrices with different strides whose ranges meet, it is taken to.
+template <class T>
+bool share_memory(MatrixView<const T> a, MatrixView<const T> b) {
+  if (a.rows * a.cols == 0 || b.rows * b.cols == 0) return false;
+  const auto begin = [](const auto& x) { return reinterpret_cast<std::uintptr_t>(x.data); };
+  const auto end = [](const auto& x) {
+    return reinterpret_cast<std::uintptr_t>(x.data + (x.rows - 1) * x.stride + x.cols);
+  };
+  if (end(a) <= begin(b) || end(b) <= begin(a)) return false;
+  // A single row has no stride.
+  const std::size_t stride = a.rows == 1 ? b.stride : a.stride;
+  if (stride == 0 || (b.rows > 1 && b.stride != stride)) return true;
+  // Blocks of columns of one matrix: b begins so many columns behind a.
+  const std::size_t ahead = (begin(a) > begin(b) ? begin(a) - begin(b) : 0) / sizeof(T) % stride;
+  const std::size_t behind = (begin(b) > begin(a) ? begin(b) - begin(a) : 0) / sizeof(T) % stride;
+  const std::size_t column = ahead > 0 ? stride - ahead : behind;
+  return column < a.cols || column + b.cols > stride;
+}
+
+[[noreturn]] inline void throw_matmul_overlap(const char* which) {
+  throw ArgumentError(std::string("matmul: out shares memory with the ") + which +
+                      " operand, which would be overwritten before it is read; give out memory of its own");
+}
+
 template <bool TransposeA, bool TransposeB, class T>
 void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write, T scale) {
   const std::size_t m = TransposeA ? a.cols : a.rows;
@@ -64,6 +89,8 @@ void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Wri
   const std::size_t n = TransposeB ? b.rows : b.cols;
   if (out.rows != m || out.cols != n || bk != k) throw_matmul_shapes(out.rows, out.cols, m, k, bk, n);
   if (m == 0 || n == 0) return;
+  if (share_memory<T>(out, a)) throw_matmul_overlap("first");
+  if (share_memory<T>(out, b)) throw_matmul_overlap("second");
   matmul_products.fetch_add(1, std::memory_order_relaxed);
   matmul_flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
 
@@ -91,8 +118,9 @@ void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Wri
 
 }  // namespace detail
 
-/// out = scale · a · b, or out += scale · a · b. Shapes (M, N), (M, K), (K, N); throws ShapeError.
-/// Runs on the thread team; the result does not depend on the number of threads.
+/// out = scale · a · b, or out += scale · a · b. Shapes (M, N), (M, K), (K, N); throws ShapeError where they
+/// do not fit, and ArgumentError where out shares memory with a or b (columns beside them in the same rows do
+/// not). Runs on the thread team; the result does not depend on the number of threads.
 template <class T>
 void matmul(MatrixView<T> out, std::type_identity_t<MatrixView<const T>> a,
             std::type_identity_t<MatrixView<const T>> b, Write write = Write::Overwrite,

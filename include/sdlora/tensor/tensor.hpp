@@ -16,7 +16,7 @@ struct Uninitialized {};
 inline constexpr Uninitialized uninitialized{};
 
 /// How an expression meets what is already in its destination.
-enum class AssignMode { Set, Add, Subtract, Multiply };
+enum class AssignMode { Set, Add, Subtract, Multiply, Divide };
 
 namespace detail {
 
@@ -27,8 +27,9 @@ concept ExpressionNode = requires { typename std::remove_cvref_t<E>::expression_
 }  // namespace detail
 
 /// An owning, row-major tensor, aligned to `alignment` bytes, on one device. Zero-initialised unless
-/// constructed with `uninitialized`. With static extents it is always of full size (but empty
-/// after a move); with dynamic ones a default-constructed tensor is empty.
+/// constructed with `uninitialized`. With dynamic extents a default-constructed or moved-from tensor is
+/// empty. With static ones the shape is always the whole; one that was moved from has no memory (`data()` is
+/// null, `capacity()` is 0) until it is assigned, filled, zeroed or resized, and must not be read before.
 ///
 /// Assigning an expression takes over the shape of the expression where extents are dynamic.
 /// Members that hand out memory are deleted for temporaries: the result would dangle.
@@ -123,6 +124,7 @@ class Tensor {
   static constexpr std::size_t rank() { return ExtentsType::rank(); }
   const ExtentsType& extents() const { return extents_; }
   std::size_t extent(std::size_t i) const { return extents_.extent(i); }
+  /// The number of values of the shape.
   std::size_t size() const { return extents_.size(); }
   /// How many values fit before `resize` allocates.
   std::size_t capacity() const { return storage_.capacity(); }
@@ -176,10 +178,14 @@ class Tensor {
   /// Sets every value. Host memory only.
   void fill(T value) {
     assert_host_memory();
+    resize(extents_);
     T* p = storage_.data();
     for (std::size_t i = 0, count = size(); i < count; ++i) p[i] = value;
   }
-  void set_zero() { storage_type::zero(storage_.data(), size()); }
+  void set_zero() {
+    resize(extents_);
+    storage_type::zero(storage_.data(), size());
+  }
 
   /// Another shape. Memory is allocated only where the new size exceeds `capacity()`; the values are
   /// unspecified afterwards.

@@ -64,10 +64,11 @@ class TensorView {
   /// The same values in another shape of the same size; else throws ShapeError.
   template <std::size_t... Values>
   TensorView<T, Extents<Values...>, Device> reshape(const Extents<Values...>& extents) const {
-    if (extents.size() != size()) {
+    const std::size_t wanted = detail::checked_size(extents, sizeof(T), "TensorView::reshape");
+    if (wanted != size()) {
       throw ShapeError("TensorView::reshape: extents " + to_string(extents_) + " hold " +
                        std::to_string(size()) + " values, " + to_string(extents) + " would hold " +
-                       std::to_string(extents.size()) + "; choose a shape of the same size");
+                       std::to_string(wanted) + "; choose a shape of the same size");
     }
     return {data_, extents};
   }

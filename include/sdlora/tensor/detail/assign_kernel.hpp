@@ -31,6 +31,8 @@ constexpr void meet_element(T& element, T value) {
     element -= value;
   } else if constexpr (Mode == AssignMode::Multiply) {
     element *= value;
+  } else if constexpr (Mode == AssignMode::Divide) {
+    element /= value;
   } else {
     element = value;
   }
@@ -197,6 +199,7 @@ void assign_by_kernel(Launcher& launcher, T* data, const E& extents, const Node&
     std::size_t rows = row_count(extents);
     std::size_t columns = last_extent(extents);
     if (rows * columns == 0) return;
+    if (data == nullptr) throw_destination_has_no_memory(to_string(extents));
     if (node.disturbed_by(Destination{data, data + rows * columns, rows * columns, columns, columns})) {
       const Storage<T, Device> copy(rows * columns);
       if constexpr (Mode != AssignMode::Set) Storage<T, Device>::copy(copy.data(), data, rows * columns);
