@@ -1,7 +1,6 @@
 #pragma once
 
 // All of sdlora that needs no CUDA, in the order in which data flows.
-#include "config.hpp"
 #include "error.hpp"
 #include "version.hpp"
 

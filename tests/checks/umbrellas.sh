@@ -33,7 +33,7 @@ for folder in "${folders[@]}"; do
     [[ $header == */detail/* ]] || lists "$folder.hpp" "${header#include/sdlora/}"
   done < <(files "include/sdlora/$folder" | grep '\.hpp$' || true)
 done
-for root in config error version; do lists sdlora.hpp "$root.hpp"; done
+for root in error version; do lists sdlora.hpp "$root.hpp"; done
 while IFS= read -r header; do
   path=${header#include/sdlora/}
   [[ $path == cuda.cuh || $path == */detail/* ]] || lists cuda.cuh "$path"

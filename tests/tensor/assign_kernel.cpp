@@ -5,8 +5,11 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <utility>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -96,4 +99,19 @@ TEST_CASE("an assignment is one kernel") {
 
 TEST_CASE("the same cases on the host") {
   check_expressions<float>(CopyThrough<Cpu>{}, {{1, 1}, {5, 1}, {7, 33}, {2, 1029}});
+}
+
+TEST_CASE("assignment kernels in the emulator: quotients, a NaN in a row, no memory") {
+  const CopyThrough<EmulatedGpu> transfer;
+  Tensor<float, Extents<3, 40>> host;
+  host.fill(6);
+  host(1, 37) = std::numeric_limits<float>::quiet_NaN();
+  Tensor<float, Extents<3, 40>, EmulatedGpu> x = transfer.put(host);
+  const Tensor<float, Extents<3, 1>, EmulatedGpu> largest = max(x);
+  CHECK(transfer.get(largest)(0, 0) == 6);
+  CHECK(std::isnan(transfer.get(largest)(1, 0)));
+  x /= 4;
+  CHECK(transfer.get(x)(2, 39) == 1.5F);
+  const auto taken = std::move(x);
+  CHECK_THROWS_AS(x += 1, ShapeError);
 }

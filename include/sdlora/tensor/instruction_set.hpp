@@ -11,13 +11,16 @@
 #pragma GCC diagnostic pop
 #endif
 
-#if defined(__FAST_MATH__)
-#error "sdlora: the rounding steps of exp and log need IEEE arithmetic; compile without -ffast-math"
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0)
+#error "sdlora: exp and log need IEEE rounding and NaN; compile without -ffast-math or parts of it"
 #endif
 
-// The name of the instruction set that this translation unit is compiled for. Everything whose code
-// depends on it sits in an inline namespace of this name, so that translation units with different
-// flags can be linked together and never share a symbol.
+// The name of the instruction set that this translation unit is compiled for. The SIMD kernels, what they
+// call and the expressions sit in an inline namespace of this name: a unit for another instruction set has
+// its own. Everything else (matmul, tensors, layers, Eigen's kernels) has one name in all units, and the
+// linker keeps the code of any one of them. So a program has one -march; code for several belongs in as many
+// shared libraries with hidden symbols.
 #if XSIMD_WITH_AVX512BW
 #define SDLORA_SIMD_TAG simd_avx512bw
 #elif XSIMD_WITH_AVX512F

@@ -7,9 +7,10 @@
 
 namespace sdlora {
 
-/// Random numbers as a function of (seed, stream, index): no state to carry, the same on every
-/// platform and for any number of threads. The mixing function is SplitMix64's (Steele, Lea and
-/// Flood, "Fast splittable pseudorandom number generators", 2014).
+/// Random numbers as a function of (seed, stream, index): no state to carry, the same for any number of
+/// threads and, but for `normal`, on every platform. All members draw on one sequence of bits: a stream
+/// serves one kind of member, or several at indices apart. The mixing function is SplitMix64's (Steele, Lea
+/// and Flood, "Fast splittable pseudorandom number generators", 2014).
 class RandomStream {
  public:
   constexpr RandomStream(std::uint64_t seed, std::uint64_t stream)
@@ -29,13 +30,14 @@ class RandomStream {
     return static_cast<std::uint64_t>((static_cast<Wide>(bits(index)) * count) >> 64);
   }
 
-  /// Standard normal, by Box and Muller's transform of two uniforms.
+  /// Standard normal, by Box and Muller's transform of uniform(2·index) and uniform(2·index + 1), which are
+  /// not to be used beside it. The last bits are those of the platform's log and cos.
   double normal(std::uint64_t index) const {
     const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform(2 * index)));
     return radius * std::cos(2.0 * std::numbers::pi * uniform(2 * index + 1));
   }
 
-  /// Puts values[0 … count) into a random order (Fisher and Yates).
+  /// Puts values[0 … count) into a random order (Fisher and Yates), by the indices 2 … count.
   template <class Value>
   constexpr void shuffle(Value* values, std::size_t count) const {
     for (std::size_t i = count; i > 1; --i) {
