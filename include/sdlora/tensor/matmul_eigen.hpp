@@ -34,10 +34,28 @@ auto eigen_map(MatrixView<T> view) {
       Eigen::OuterStride<>(static_cast<Index>(view.stride)));
 }
 
-/// The backend of `matmul`: out (+)= scale · op(a) · op(b), on the calling thread.
+/// Keeps Eigen, which splits products itself where a program is compiled with OpenMP, to the calling thread:
+/// each task of `matmul` would start a team of its own. Not by EIGEN_DONT_PARALLELIZE, which would act on a
+/// user's products too, by the order of includes.
+class OneEigenThread {
+ public:
+#if defined(EIGEN_HAS_OPENMP)
+  OneEigenThread() { omp_set_num_threads(1); }
+  ~OneEigenThread() { omp_set_num_threads(before_); }
+  OneEigenThread(const OneEigenThread&) = delete;
+  OneEigenThread& operator=(const OneEigenThread&) = delete;
+
+ private:
+  int before_ = omp_get_max_threads();
+#endif
+};
+
+/// The backend of `matmul`: out (+)= scale · op(a) · op(b), on the calling thread (unless the program called
+/// Eigen::setNbThreads, which stands above all else).
 struct EigenBackend {
   template <bool TransposeA, bool TransposeB, class T>
   static void product(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, T scale) {
+    [[maybe_unused]] const OneEigenThread one;
     auto c = eigen_map(out);
     const auto left = eigen_map(a);
     const auto right = eigen_map(b);
