@@ -30,4 +30,98 @@ for use in subdirectory fetched installed; do
     problem "as a subproject ($use) sdlora adds its own tests or programs"
   fi
 done
+
+# Which dependencies are taken, where find_package refuses and their headers are found.
+mkdir -p "$scratch/versions"
+cat >"$scratch/versions/CMakeLists.txt" <<'CODE'
+cmake_minimum_required(VERSION 3.25)
+project(versions LANGUAGES CXX)
+if(PARENT_XSIMD)
+  add_library(xsimd INTERFACE)
+  target_include_directories(xsimd INTERFACE "$<BUILD_INTERFACE:${PARENT_XSIMD}>" $<INSTALL_INTERFACE:include>)
+endif()
+include("${SDLORA_ROOT}/cmake/dependencies.cmake")
+message(STATUS "missing:${sdlora_missing}")
+if(TARGET sdlora::xsimd)
+  get_target_property(folders sdlora::xsimd INTERFACE_INCLUDE_DIRECTORIES)
+  message(STATUS "xsimd: ${folders}")
+endif()
+CODE
+headers_of() {  # FOLDER EIGEN JSON XSIMD, each as "1 2 3"
+  local folder=$scratch/versions/$1/include
+  mkdir -p "$folder/eigen3/Eigen/src/Core/util" "$folder/nlohmann" "$folder/xsimd/config"
+  touch "$folder/eigen3/Eigen/Core" "$folder/xsimd/xsimd.hpp"
+  printf '#define EIGEN_WORLD_VERSION %d\n#define EIGEN_MAJOR_VERSION %d\n#define EIGEN_MINOR_VERSION %d\n' $2 \
+    >"$folder/eigen3/Eigen/src/Core/util/Macros.h"
+  printf '#define NLOHMANN_JSON_VERSION_MAJOR %d  // a\n#define NLOHMANN_JSON_VERSION_MINOR %d // b\n#define NLOHMANN_JSON_VERSION_PATCH %d\n' $3 \
+    >"$folder/nlohmann/json.hpp"
+  printf '#define XSIMD_VERSION_MAJOR %d\n#define XSIMD_VERSION_MINOR %d\n#define XSIMD_VERSION_PATCH %d\n' $4 \
+    >"$folder/xsimd/config/xsimd_config.hpp"
+}
+headers_of old "3 3 9" "3 9 1" "7 6 0"
+headers_of new "3 4 0" "3 10 0" "8 1 0"
+look_for_dependencies() {  # FOLDER OPTION…
+  local folder=$1
+  shift
+  rm -rf "$scratch/versions/build"
+  output=$("$CMAKE" -S "$scratch/versions" -B "$scratch/versions/build" "${generator[@]}" -DCMAKE_CXX_COMPILER="$CXX" \
+    -DSDLORA_ROOT="$root" -DCMAKE_PREFIX_PATH="$scratch/versions/$folder" -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON \
+    -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON "$@" 2>&1) || true
+}
+expect() {  # TEXT
+  grep -qF -- "$1" <<<"$output" || problem "dependencies: expected '$1' of" "$output"
+}
+old=$scratch/versions/old/include new=$scratch/versions/new/include
+look_for_dependencies old
+expect "Eigen 3.4 or later (<Eigen/Core>; Debian: libeigen3-dev). What lies in $old/eigen3 is 3.3.9."
+expect "nlohmann-json 3.10 or later (<nlohmann/json.hpp>; Debian: nlohmann-json3-dev). What lies in $old is 3.9.1."
+expect "xsimd 8.1 or later (<xsimd/xsimd.hpp>; Debian: libxsimd-dev). What lies in $old is 7.6.0."
+look_for_dependencies new
+expect "xsimd: $new"
+if grep -q 'missing:.' <<<"$output"; then problem "dependencies that are new enough are refused:" "$output"; fi
+look_for_dependencies new "-DPARENT_XSIMD=$scratch/parent"
+expect "xsimd: \$<BUILD_INTERFACE:$scratch/parent>"
+look_for_dependencies new "-DPARENT_XSIMD=$old"
+expect "The target xsimd is 7.6.0."
+
+mkdir -p "$scratch/components"
+cat >"$scratch/components/CMakeLists.txt" <<'CODE'
+cmake_minimum_required(VERSION 3.25)
+project(components LANGUAGES CXX)
+find_package(sdlora 0.1 REQUIRED CONFIG COMPONENTS cuda)
+CODE
+output=$("$CMAKE" -S "$scratch/components" -B "$scratch/components/build" "${generator[@]}" -DCMAKE_CXX_COMPILER="$CXX" \
+  -DCMAKE_PREFIX_PATH="$scratch/prefix" 2>&1) && problem "find_package(sdlora COMPONENTS cuda) succeeds"
+grep -qF 'sdlora has no components, and "cuda" was asked for' <<<"$(tr '\n' ' ' <<<"$output" | tr -s ' ')" ||
+  problem "find_package(sdlora COMPONENTS cuda) does not say why it fails:" "$output"
+
+# Compiled with OpenMP, where Eigen splits products itself, matmul still runs on sdlora's threads alone.
+cat >"$scratch/openmp.cpp" <<'CODE'
+#include <sdlora/tensor/matmul.hpp>
+
+#include <omp.h>
+
+#include <filesystem>
+#include <iterator>
+#include <vector>
+
+int main() {
+  using namespace sdlora;
+  constexpr std::size_t n = 256;
+  const std::vector<float> a(n * n, 1);
+  std::vector<float> out(n * n);
+  set_thread_count(1);
+  omp_set_num_threads(4);
+  const MatrixView<const float> A(a.data(), n, n);
+  matmul(MatrixView<float>(out.data(), n, n), A, A);
+  const auto tasks = std::filesystem::directory_iterator("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks)) == 1 && omp_get_max_threads() == 4 && out[0] == n ? 0 : 1;
+}
+CODE
+if [[ -d /proc/self/task ]] &&
+  "$CXX" "${compile[@]}" -O1 -fopenmp "$scratch/openmp.cpp" -o "$scratch/openmp" 2>"$scratch/openmp.log"; then
+  "$scratch/openmp" || problem "matmul compiled with OpenMP starts threads of Eigen's, or leaves another number of them"
+else
+  echo "skipped: OpenMP: $(head -n 1 "$scratch/openmp.log" 2>/dev/null || true)"
+fi
 finish
