@@ -65,13 +65,13 @@ TEST_CASE("parameter_store: views stay valid when it moves") {
 }
 
 TEST_CASE("parameter_store: sizes that no memory holds are refused") {
-  const std::size_t half = std::size_t{1} << 32;
-  CHECK_THROWS_AS(ParameterStore<double>(std::numeric_limits<std::size_t>::max()), ShapeError);
+  const std::size_t half = std::size_t{1} << 32, huge = std::numeric_limits<std::size_t>::max();
+  CHECK_THROWS_AS(ParameterStore<double>{huge}, ShapeError);
   CHECK_THROWS_AS(ParameterStore<float>(std::size_t{1} << 62), ShapeError);
   ParameterStore<float> store(6);
   store.add("a", "s", 1, 4, true);
   CHECK_THROWS_AS(store.add("b", "s", half, half, true), ShapeError);
-  CHECK_THROWS_AS(store.add("b", "s", std::numeric_limits<std::size_t>::max(), 1, true), ShapeError);
+  CHECK_THROWS_AS(store.add("b", "s", huge, 1, true), ShapeError);
   CHECK(store.entries().size() == 1);
   CHECK(store.size() == 4);
 }

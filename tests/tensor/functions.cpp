@@ -80,9 +80,11 @@ TEST_CASE_TEMPLATE("functions: max and min are NaN where one of the two is, in e
     x(i) = i % 4 == 1 || i % 4 == 3 ? nan : static_cast<T>(i);
     y(i) = i % 4 >= 2 ? nan : static_cast<T>(20);
   }
-  const auto larger = max(x, y), smaller = min(x, y);
+  const auto larger = max(x, y);
+  const auto smaller = min(x, y);
   const auto largest = evaluate(larger), smallest = evaluate(smaller);
-  const auto each_larger = larger.bind(Extents<35>{}), each_smaller = smaller.bind(Extents<35>{});
+  const auto each_larger = larger.bind(Extents<35>{});
+  const auto each_smaller = smaller.bind(Extents<35>{});
   for (std::size_t i = 0; i < 35; ++i) {
     CHECK(std::isnan(largest(i)) == (i % 4 != 0));
     CHECK(std::isnan(smallest(i)) == (i % 4 != 0));

@@ -78,14 +78,22 @@ class ThreadTeam {
   /// Whether this is the child of a fork(): it has none of the threads, and may find the lock taken for ever.
   static bool forked() { return forked_.load(std::memory_order_relaxed); }
 
+  /// One thread more, or false where the system refuses it.
+  bool add(std::uint64_t now) {
+    try {
+      threads_->emplace_back([this, now] { work(now); });
+      return true;
+    } catch (const std::system_error&) {
+      return false;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+
   void start(std::size_t count) {
     stopping_.store(false, std::memory_order_relaxed);
     const std::uint64_t now = generation_.load(std::memory_order_relaxed);
-    try {
-      while (threads_->size() + 1 < count) threads_->emplace_back([this, now] { work(now); });
-    } catch (const std::system_error&) {
-      // Loops run on the threads that the system gave.
-    } catch (const std::bad_alloc&) {
+    while (threads_->size() + 1 < count && add(now)) {
     }
     others_.store(threads_->size(), std::memory_order_relaxed);
   }
