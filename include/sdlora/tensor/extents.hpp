@@ -136,6 +136,12 @@ std::string to_string(const Extents<Values...>& extents) {
 
 namespace detail {
 
+[[noreturn]] inline void throw_too_large(const char* owner, const std::string& extents) {
+  throw ShapeError(
+      std::string(owner) + ": extents " + extents +
+      " hold more values than memory can address; check the extents for a negative or unset value");
+}
+
 /// The number of elements of a shape, each of `bytes_each`; throws ShapeError, which begins with `owner`,
 /// where memory cannot address them.
 template <std::size_t... Values>
@@ -146,11 +152,7 @@ std::size_t checked_size(const Extents<Values...>& extents, std::size_t bytes_ea
     if (extents.extent(i) == 0) return 0;
   }
   for (std::size_t i = 0; i < sizeof...(Values); ++i) {
-    if (extents.extent(i) > left) {
-      throw ShapeError(std::string(owner) + ": extents " + to_string(extents) +
-                       " hold more values than memory can address; check the extents for a negative or "
-                       "unset value");
-    }
+    if (extents.extent(i) > left) throw_too_large(owner, to_string(extents));
     left /= extents.extent(i);
   }
   return extents.size();
