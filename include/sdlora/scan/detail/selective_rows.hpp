@@ -84,7 +84,9 @@ struct RowStream {
 /// Rows of some matrices that are needed soon, all as many lines wide; up to `Count` of them. The hardware
 /// foresees a row's lines once it has seen some, but not the next row; and what is asked for all at once
 /// waits for each other. So kernels ask for one line of each matrix a time step, row by row. Nothing checks
-/// where the rows end: to ask for what is not there does no harm.
+/// where the rows end: to ask for what is not there does no harm. Where rows do not begin at a cache line, a
+/// line of channels lies in two of them: asked for is the second, the next line's first; of several lines the
+/// first's is asked for when a row begins.
 template <std::size_t Count>
 class RowsAhead {
  public:
@@ -119,23 +121,28 @@ class RowsAhead {
 
   /// Asks for one line of each matrix and goes on.
   SDLORA_INLINED void fetch() {
-#if defined(__GNUC__)
-    each([&](const RowStream& stream, std::size_t) SDLORA_INLINED {
-      __builtin_prefetch(  // NOLINTNEXTLINE(performance-no-int-to-ptr)
-          reinterpret_cast<const void*>(stream.row + column_), 0, 2);
-    });
+    each([&](const RowStream& stream, std::size_t)
+             SDLORA_INLINED { prefetch(stream.row + column_ + (cache_line - 1)); });
     column_ += cache_line;
     if (column_ == width_) {
       column_ = 0;
-      each([](RowStream& stream, std::size_t) SDLORA_INLINED { stream.row += stream.stride; });
+      each([&](RowStream& stream, std::size_t) SDLORA_INLINED {
+        stream.row += stream.stride;
+        if (width_ > cache_line) prefetch(stream.row);
+      });
     }
-#endif
   }
 
  private:
   template <std::size_t>
   friend class RowsAhead;
 
+  SDLORA_INLINED static void prefetch([[maybe_unused]] std::uintptr_t address) {
+#if defined(__GNUC__)
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
+#endif
+  }
   template <class F>
   SDLORA_INLINED void each(const F& f) {
     unrolled<Count>([&](std::size_t i) SDLORA_INLINED { f(streams_[i], i); });
