@@ -22,17 +22,30 @@ TEST_CASE("CumsumRatio: agrees on its domain") {
                              1e-5);
 }
 
-TEST_CASE("CumsumRatio: gradients") {
-  scan_checks::check_columns(CumsumRatio{},
-                             ColumnProblem<double>(60, 9, scan_checks::decay, scan_checks::inputs), 1e-13);
-  const ColumnProblem<double> p(60, 9, scan_checks::decay, scan_checks::inputs, {}, 0);
-  std::vector<double> expected_a(p.a.size()), expected_b(p.a.size()), grad_a(p.a.size()), grad_b(p.a.size());
-  scan_backward(Sequential{}, p.view(p.a), p.view(p.b), p.view(p.b), p.view(expected_a), p.view(expected_b));
-  scan_backward(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(p.b), p.view(grad_a), p.view(grad_b));
-  for (std::size_t i = 0; i < grad_a.size(); ++i) {
-    CHECK(grad_a[i] == doctest::Approx(expected_a[i]).epsilon(1e-9));
-    CHECK(grad_b[i] == doctest::Approx(expected_b[i]).epsilon(1e-9));
-  }
+TEST_CASE("CumsumRatio: a near one, and packed sequences, each with products of its own") {
+  const auto near_one = [](std::mt19937& g) { return 1.0 - 1e-7 * scan_checks::uniform(g, 0, 1); };
+  scan_checks::check_columns(CumsumRatio{}, ColumnProblem<double>(4099, 2, near_one, scan_checks::inputs),
+                             1e-11);
+  const auto mild = [](std::mt19937& g) { return scan_checks::uniform(g, 0.6, 1.0); };
+  scan_checks::check_columns(
+      CumsumRatio{}, ColumnProblem<double>(203, 21, mild, scan_checks::inputs, {0, 1, 1, 40, 41, 203}),
+      1e-12);
+}
+
+TEST_CASE("CumsumRatio: any number of threads gives the same bits") {
+  const auto mild = [](std::mt19937& g) { return scan_checks::uniform(g, 0.6, 1.0); };
+  const ColumnProblem<float> p(250, 300, mild, scan_checks::inputs, {0, 120, 121, 250}, 0);
+  scan_checks::check_threads([&] {
+    std::vector<float> h(p.a.size());
+    scan(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(h),
+         p.options(ScanKind::inclusive, ScanDirection::forward, true));
+    return h;
+  });
+}
+
+TEST_CASE("CumsumRatio: gradients, but none across a = 0") {
+  scan_checks::check_positive_gradients(CumsumRatio{});
+  scan_checks::check_backward_refusal(CumsumRatio{}, 0, 1, "running product");
 }
 
 TEST_CASE("CumsumRatio: refuses what is outside of its domain, and writes nothing") {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <sdlora/scan/scan.hpp>
@@ -124,7 +125,9 @@ void check_element_policy(Policy policy) {
   }
   check_exactly<ModularMatrix>(policy, 65537);
   check_exactly<ModularMatrix>(policy, 2203, {0, 1, 1, 4, 40, 41, 1100, 1100, 2203});
+  check_exactly<ModularMatrix>(policy, 130, {0, 130});
   for (const std::size_t length : {0U, 1U, 2U, 7U, 41U, 130U}) check_exactly<Concatenate>(policy, length);
+  check_exactly<Concatenate>(policy, 61, {0, 1, 1, 4, 61});
   check_threads([&] {
     std::mt19937 generator(11);
     std::vector<LinearStep<float>> in(5003), out(in.size());
@@ -220,7 +223,7 @@ double largest_error(const ColumnProblem<T>& p, const std::vector<T>& h,
   return worst / largest;
 }
 
-/// All kinds, directions and initial states of one problem; also in the memory of b.
+/// All kinds, directions and initial states of one problem; also in the memory of b and of a.
 template <class Policy, class T>
 void check_columns(Policy policy, const ColumnProblem<T>& p, double tolerance) {
   for (const ScanKind kind : kinds) {
@@ -245,6 +248,9 @@ void check_columns(Policy policy, const ColumnProblem<T>& p, double tolerance) {
         CHECK(outside_untouched);
         std::vector<T> in_place = p.b;
         scan(policy, p.view(p.a), p.view(in_place), p.view(in_place), options);
+        CHECK(largest_error(p, in_place, expected) <= tolerance);
+        in_place = p.a;
+        scan(policy, p.view(in_place), p.view(p.b), p.view(in_place), options);
         CHECK(largest_error(p, in_place, expected) <= tolerance);
       }
     }
@@ -358,26 +364,85 @@ void check_backward(Policy policy) {
   CHECK(worst < 1e-11);
 }
 
-/// That a guarded policy refuses one bad value in the last column, names it, and writes nothing.
+/// That a guarded policy refuses one bad value in the last column of the last sequence, names it, and writes
+/// nothing: not even in columns and sequences that are tasks of their own, nor in the memory of b.
 template <class Policy>
 void check_refusal(Policy policy, float a, float b, float initial, const char* text) {
   CAPTURE(text);
-  for (const std::size_t columns : {1U, 5U, 37U}) {
-    ColumnProblem<float> p(9, columns, [](std::mt19937&) { return 0.9; }, [](std::mt19937&) { return 1.0; });
-    p.a[p.at(8, columns - 1)] = a;
-    p.b[p.at(8, columns - 1)] = b;
-    p.initial[columns - 1] = initial;
-    std::vector<float> h(p.a.size(), -77.0F);
+  for (const std::size_t columns : {1U, 5U, 37U, 300U, 1000U}) {
+    for (const std::vector<std::size_t>& offsets : {std::vector<std::size_t>{}, {0, 9, 18}}) {
+      CAPTURE(columns);
+      CAPTURE(offsets.size());
+      const std::size_t length = offsets.empty() ? 9 : offsets.back();
+      ColumnProblem<float> p(
+          length, columns, [](std::mt19937&) { return 0.9; }, [](std::mt19937&) { return 1.0; }, offsets);
+      p.a[p.at(length - 1, columns - 1)] = a;
+      p.b[p.at(length - 1, columns - 1)] = b;
+      p.initial.back() = initial;
+      const auto check = [&](const std::vector<float>& from, std::vector<float> h, bool in_place) {
+        const std::vector<float> before = h;
+        std::string message;
+        try {
+          scan(policy, p.view(p.a), in_place ? p.view(std::as_const(h)) : p.view(from), p.view(h),
+               p.options(ScanKind::inclusive, ScanDirection::forward, true));
+        } catch (const ArgumentError& e) {
+          message = e.what();
+        }
+        CHECK(message.find(text) != std::string::npos);
+        CHECK(message.find("column " + std::to_string(columns - 1)) != std::string::npos);
+        CHECK(std::memcmp(h.data(), before.data(), h.size() * sizeof(float)) == 0);  // a NaN is itself
+      };
+      check(p.b, std::vector<float>(p.a.size(), -77.0F), false);
+      check(p.b, p.b, true);
+    }
+  }
+}
+
+/// The gradients of a guarded policy against the sequential ones, where those of the states are positive.
+template <class Policy>
+void check_positive_gradients(Policy policy) {
+  const ColumnProblem<double> p(130, 9, decay, positive, {0, 60, 61, 61, 130}, 0);
+  for (const ScanDirection direction : directions) {
+    const auto gradients = [&](auto by) {
+      std::vector<double> all(2 * p.a.size() + p.initial.size());
+      double* const data = all.data();
+      scan_backward(by, p.view(p.a), p.view(p.b), p.view(p.b), {data, p.length, p.columns},
+                    MatrixView<double>(data + p.a.size(), p.length, p.columns),
+                    {data + 2 * p.a.size(), p.offsets.size() - 1, p.columns},
+                    p.options(ScanKind::inclusive, direction, true));
+      return all;
+    };
+    const auto got = gradients(policy), expected = gradients(Sequential{});
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-9));
+    }
+  }
+}
+
+/// That its gradients are refused as well, before any is written, for one bad value in the last sequence.
+template <class Policy>
+void check_backward_refusal(Policy policy, float a, float grad_h, const char* text) {
+  ColumnProblem<float> p(
+      18, 300, [](std::mt19937&) { return 0.9; }, [](std::mt19937&) { return 1.0; }, {0, 9, 18}, 0);
+  p.a[p.at(14, 299)] = a;
+  p.b[p.at(14, 299)] = grad_h;
+  for (const ScanDirection direction : directions) {
+    const std::vector<float> untouched(p.a.size(), -77.0F);
+    std::vector<float> grad_a = untouched, grad_b = untouched, grad_initial(2 * 300, -77.0F);
     std::string message;
     try {
-      scan(policy, p.view(p.a), p.view(p.b), p.view(h),
-           p.options(ScanKind::inclusive, ScanDirection::forward, true));
+      scan_backward(policy, p.view(std::as_const(p.a)), p.view(std::as_const(p.a)),
+                    p.view(std::as_const(p.b)), p.view(grad_a), p.view(grad_b), {grad_initial.data(), 2, 300},
+                    p.options(ScanKind::inclusive, direction, true));
     } catch (const ArgumentError& e) {
       message = e.what();
     }
+    CHECK(message.find("scan_backward: scans against time, with grad_h in the place of b") == 0);
     CHECK(message.find(text) != std::string::npos);
-    CHECK(message.find("column " + std::to_string(columns - 1)) != std::string::npos);
-    CHECK(std::ranges::count(h, -77.0F) == static_cast<std::ptrdiff_t>(h.size()));
+    CHECK(message.find("column 299") != std::string::npos);
+    CHECK(grad_a == untouched);
+    CHECK(grad_b == untouched);
+    CHECK(std::ranges::count(grad_initial, -77.0F) == 600);
   }
 }
 

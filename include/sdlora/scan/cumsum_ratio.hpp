@@ -17,13 +17,13 @@ inline namespace SDLORA_SIMD_TAG {
 /// Work 2L, depth that of two prefix sums. Stability: P leaves the range of the type soon: for a
 /// diagonal state-space model near |A|·Σ delta = 88 in float, so it suits short chunks. The guard
 /// keeps |P| inside [2⁻¹⁰⁰, 2¹⁰⁰] (float; 2^∓⁸⁰⁰ in double) and the sum finite; outside of that
-/// (zeros in a included) it throws ArgumentError before h is written.
+/// (zeros in a included) it throws ArgumentError, nothing written. Gradients are a scan with the same a.
 /// Source: the "cumsum" trick of minimal Mamba implementations; e.g. Heinsen 2023, §1 on its limits.
 struct CumsumRatio {
   static constexpr std::string_view name = "cumsum_ratio";
 
   template <class T>
-  static void columns(const LinearBlock<T>& x, Workspace&) {
+  static void check(const LinearBlock<T>& x) {
     std::size_t column = x.first_column;
     detail::for_each_whole_tile<1>(x, [&]<class V, std::size_t Count>(const LinearBlock<T>& tile) {
       if (!run<false, V>(tile)) {
@@ -31,6 +31,10 @@ struct CumsumRatio {
       }
       column += tile.columns;
     });
+  }
+
+  template <class T>
+  static void columns(const LinearBlock<T>& x, Workspace&) {
     detail::for_each_whole_tile<1>(
         x, []<class V, std::size_t Count>(const LinearBlock<T>& tile) { run<true, V>(tile); });
   }
@@ -99,7 +103,7 @@ struct CumsumRatio {
   }
 };
 
-static_assert(ScanPolicy<CumsumRatio> && ColumnScan<CumsumRatio>);
+static_assert(ScanPolicy<CumsumRatio> && GuardedColumnScan<CumsumRatio>);
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

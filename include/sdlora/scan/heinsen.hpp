@@ -5,6 +5,7 @@
 #include "policy.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -18,19 +19,24 @@ inline namespace SDLORA_SIMD_TAG {
 /// sequence here, with columns in vector lanes).
 /// Stability: nothing overflows, but digits cancel: the relative error is about ε·|s_t|.
 /// Requires a > 0, b ≥ 0 and initial ≥ 0 (negative ones would need complex logarithms), and
-/// |s_t|·ε ≤ 0.001; else throws ArgumentError before h is written.
+/// |s_t|·ε ≤ 0.001; else throws ArgumentError, nothing written. Gradients are a scan of ∂loss/∂h, which must
+/// then be ≥ 0 as well.
 /// Source: Heinsen, "Efficient parallelization of a ubiquitous sequential computation", 2023,
 /// arXiv:2311.06281.
 struct Heinsen {
   static constexpr std::string_view name = "heinsen";
 
   template <class T>
-  static void columns(const LinearBlock<T>& x, Workspace&) {
+  static void check(const LinearBlock<T>& x) {
     std::size_t column = x.first_column;
     detail::for_each_whole_tile<1>(x, [&]<class V, std::size_t Count>(const LinearBlock<T>& tile) {
-      check<V, Count>(tile, column);
+      check_tile<V, Count>(tile, column);
       column += tile.columns;
     });
+  }
+
+  template <class T>
+  static void columns(const LinearBlock<T>& x, Workspace&) {
     detail::for_each_whole_tile<2>(
         x, []<class V, std::size_t Count>(const LinearBlock<T>& tile) { run<V, Count>(tile); });
   }
@@ -68,7 +74,7 @@ struct Heinsen {
 
   /// Vectors tell whether all is well; only when it is not, scalars find the place.
   template <class V, std::size_t Count, class T>
-  static void check(const LinearBlock<T>& x, std::size_t first_column) {
+  static void check_tile(const LinearBlock<T>& x, std::size_t first_column) {
     constexpr std::size_t lanes = sizeof(V) / sizeof(T);
     const V zero(T(0)), infinity(std::numeric_limits<T>::infinity());
     V good(T(1));
@@ -103,6 +109,13 @@ struct Heinsen {
   template <class T>
   static constexpr T limit = T(1e-3) / std::numeric_limits<T>::epsilon();
 
+  /// The fewest digits that tell the value from its neighbours.
+  template <class T>
+  static std::string shortest(T value) {
+    char digits[32];
+    return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+  }
+
   template <class T>
   static void explain(const LinearBlock<T>& x, std::size_t j, std::size_t column) {
     const auto refuse = [&](const std::string& what, std::size_t step) {
@@ -112,18 +125,18 @@ struct Heinsen {
     };
     const T initial = x.initial_state(j);
     if (!(initial >= 0) || std::isinf(initial)) {
-      refuse("needs an initial state ≥ 0 but found " + std::to_string(initial), 0);
+      refuse("needs an initial state ≥ 0 but found " + shortest(initial), 0);
     }
     const T* a = x.a + j;
     const T* b = x.b + j;
     T log_product = 0;
     for (std::size_t t = 0; t < x.length; ++t) {
-      if (!(*a > 0) || std::isinf(*a)) refuse("needs a > 0 but found a = " + std::to_string(*a), t);
-      if (!(*b >= 0) || std::isinf(*b)) refuse("needs b ≥ 0 but found b = " + std::to_string(*b), t);
+      if (!(*a > 0) || std::isinf(*a)) refuse("needs a > 0 but found a = " + shortest(*a), t);
+      if (!(*b >= 0) || std::isinf(*b)) refuse("needs b ≥ 0 but found b = " + shortest(*b), t);
       log_product += log(*a);
       if (!(std::abs(log_product) <= limit<T>)) {
-        refuse("the sum of log a reached " + std::to_string(log_product) + ", beyond ±" +
-                   std::to_string(limit<T>) + ", where the relative error exceeds 0.001,",
+        refuse("the sum of log a reached " + shortest(log_product) + ", beyond ±" +
+                   shortest(limit<T>) + ", where the relative error exceeds 0.001,",
                t);
       }
       a += x.a_step;
@@ -132,7 +145,7 @@ struct Heinsen {
   }
 };
 
-static_assert(ScanPolicy<Heinsen> && ColumnScan<Heinsen>);
+static_assert(ScanPolicy<Heinsen> && GuardedColumnScan<Heinsen>);
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

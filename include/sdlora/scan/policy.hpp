@@ -138,8 +138,14 @@ concept NarrowColumnScan =
       P::columns_backward(gradients, workspace);
     };
 
-/// A scan algorithm: an empty type with a `name`, and at least one of
-/// `inclusive(values, op, workspace)` and `columns(block, workspace)`, both static.
+/// A policy with a limited domain: `check(block)` throws ArgumentError where the block leaves it and writes
+/// nothing. `scan` and `scan_backward` call it for every block of a call before any is scanned, so that a
+/// refused call has changed nothing; `columns` need not check again.
+template <class P>
+concept GuardedColumnScan = ColumnScan<P> && requires(const LinearBlock<float>& block) { P::check(block); };
+
+/// A scan algorithm: an empty type with a `name`, and at least one of `inclusive(values, op, workspace)` and
+/// `columns(block, workspace)`, all static; with `columns`, `check(block)` may guard its domain.
 template <class P>
 concept ScanPolicy =
     std::is_empty_v<P> && std::semiregular<P> && (ElementScan<P> || ColumnScan<P>) && requires {

@@ -122,6 +122,68 @@ void scan_block(const LinearBlock<T, Stored>& x, Workspace& workspace) {
   }
 }
 
+/// A call's matrices as blocks: tasks of some columns of one sequence each, or all columns of a sequence.
+template <class T, class Stored>
+struct LinearBlocks {
+  MatrixView<const Stored> a, b;
+  MatrixView<Stored> h;
+  const LinearScanOptions<T>& options;
+  Sequences sequences;
+  bool streaming = 3 * h.rows * h.cols * sizeof(Stored) > streaming_bytes;
+  std::size_t width = task_columns<Stored>(h.cols, streaming);
+  std::size_t blocks = (h.cols + width - 1) / width;  // of one sequence
+
+  std::size_t tasks() const { return sequences.count() * blocks; }
+
+  LinearBlock<T, Stored> task(std::size_t i) const {
+    const std::size_t first_column = i % blocks * width;
+    return block(i / blocks, first_column, std::min(width, h.cols - first_column));
+  }
+  LinearBlock<T, Stored> sequence(std::size_t s) const { return block(s, 0, h.cols); }
+
+ private:
+  LinearBlock<T, Stored> block(std::size_t s, std::size_t first_column, std::size_t columns) const {
+    LinearBlock<T, Stored> x;
+    x.length = sequences.length(s);
+    const bool reverse = options.direction == ScanDirection::reverse && x.length > 0;
+    const std::size_t first = reverse ? sequences.first(s) + x.length - 1 : sequences.first(s);
+    const std::ptrdiff_t sign = reverse ? -1 : 1;
+    x.a = a.row(first) + first_column;
+    x.b = b.row(first) + first_column;
+    x.h = h.row(first) + first_column;
+    x.a_step = sign * static_cast<std::ptrdiff_t>(a.stride);
+    x.b_step = sign * static_cast<std::ptrdiff_t>(b.stride);
+    x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
+    x.columns = columns;
+    x.first_column = first_column;
+    if (options.initial) x.initial = options.initial.row(s) + first_column;
+    x.exclusive = options.kind == ScanKind::exclusive;
+    x.streaming = streaming;
+    return x;
+  }
+};
+
+/// Throws as the policy's `check` unless all blocks lie in its domain.
+template <class Policy, class T, class Stored>
+void check_blocks(const LinearBlocks<T, Stored>& x) {
+  if constexpr (GuardedColumnScan<Policy>) {
+    parallel_for(x.tasks(), [&](std::size_t task) {
+      if (const auto block = x.task(task); block.length > 0) Policy::check(block);
+    });
+  }
+}
+
+template <class Policy, class T, class Stored>
+void scan_blocks(const LinearBlocks<T, Stored>& x, Workspace& workspace) {
+  if constexpr (SplitsTime<Policy>) {
+    for (std::size_t s = 0; s < x.sequences.count(); ++s) scan_block<Policy>(x.sequence(s), workspace);
+  } else if (x.tasks() == 1) {
+    scan_block<Policy>(x.task(0), workspace);
+  } else {
+    parallel_for(x.tasks(), [&](std::size_t task) { scan_block<Policy>(x.task(task), thread_workspace()); });
+  }
+}
+
 }  // namespace detail
 
 /// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns), row t being
@@ -129,7 +191,8 @@ void scan_block(const LinearBlock<T, Stored>& x, Workspace& workspace) {
 /// depend on the number of threads. `h` may be the very memory of `b` or `a`, but not overlap
 /// them in another way. Matrices of BFloat16 have float states, and only what is stored is rounded;
 /// SimdChannels and SimdStates take them.
-/// Throws ShapeError where shapes differ, ArgumentError where a policy's domain is left.
+/// Throws ShapeError where shapes differ, ArgumentError where a policy's domain is left; then nothing has
+/// been written.
 template <ScanPolicy Policy, class Stored>
 void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
@@ -154,44 +217,9 @@ void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
                      std::to_string(options.initial.rows) + ", " + std::to_string(options.initial.cols) +
                      ")");
   }
-  const bool streaming = 3 * h.rows * h.cols * sizeof(Stored) > detail::streaming_bytes;
-  const auto block = [&](std::size_t s, std::size_t first_column, std::size_t columns) {
-    LinearBlock<T, Stored> x;
-    x.length = sequences.length(s);
-    const bool reverse = options.direction == ScanDirection::reverse && x.length > 0;
-    const std::size_t first = reverse ? sequences.first(s) + x.length - 1 : sequences.first(s);
-    const std::ptrdiff_t sign = reverse ? -1 : 1;
-    x.a = a.row(first) + first_column;
-    x.b = b.row(first) + first_column;
-    x.h = h.row(first) + first_column;
-    x.a_step = sign * static_cast<std::ptrdiff_t>(a.stride);
-    x.b_step = sign * static_cast<std::ptrdiff_t>(b.stride);
-    x.h_step = sign * static_cast<std::ptrdiff_t>(h.stride);
-    x.columns = columns;
-    x.first_column = first_column;
-    if (options.initial) x.initial = options.initial.row(s) + first_column;
-    x.exclusive = options.kind == ScanKind::exclusive;
-    x.streaming = streaming;
-    return x;
-  };
-  if constexpr (detail::SplitsTime<Policy>) {
-    for (std::size_t s = 0; s < sequences.count(); ++s) {
-      detail::scan_block<Policy>(block(s, 0, h.cols), workspace);
-    }
-  } else {
-    const std::size_t width = detail::task_columns<Stored>(h.cols, streaming);
-    const std::size_t blocks = (h.cols + width - 1) / width;
-    const std::size_t tasks = sequences.count() * blocks;
-    if (tasks == 1) {
-      detail::scan_block<Policy>(block(0, 0, h.cols), workspace);
-    } else {
-      parallel_for(tasks, [&](std::size_t task) {
-        const std::size_t first_column = task % blocks * width;
-        detail::scan_block<Policy>(block(task / blocks, first_column, std::min(width, h.cols - first_column)),
-                                   detail::thread_workspace());
-      });
-    }
-  }
+  const detail::LinearBlocks<T, Stored> blocks{a, b, h, options, sequences};
+  detail::check_blocks<Policy>(blocks);
+  detail::scan_blocks<Policy>(blocks, workspace);
 }
 
 /// The same, with scratch memory of the running thread.

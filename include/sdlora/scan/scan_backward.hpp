@@ -8,29 +8,44 @@ namespace detail {
 
 /// The gradients by a scan against the direction of the first, for any policy.
 template <class Policy, class T>
-void gradients_by_scans(Policy policy, MatrixView<const T> a, MatrixView<const T> h,
-                        MatrixView<const T> grad_h, MatrixView<T> grad_a, MatrixView<T> grad_b,
-                        MatrixView<T> grad_initial, const LinearScanOptions<T>& options,
-                        const Sequences& sequences, Workspace& workspace) {
+void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView<const T> grad_h,
+                        MatrixView<T> grad_a, MatrixView<T> grad_b, MatrixView<T> grad_initial,
+                        const LinearScanOptions<T>& options, const Sequences& sequences,
+                        Workspace& workspace) {
   const bool forward = options.direction == ScanDirection::forward;
   const std::size_t columns = grad_b.cols;
-  const auto backward = forward ? ScanDirection::reverse : ScanDirection::forward;
+  const auto last_step = [&](std::size_t s) {
+    return forward ? sequences.first(s) + sequences.length(s) - 1 : sequences.first(s);
+  };
+  // The last step has no successor: its grad_h starts the scan of the others, whose a is their successor's.
+  const auto with_scan = [&](std::size_t s, const auto& f) {
+    const std::size_t begin = sequences.first(s), rest = sequences.length(s) - 1, steps[2] = {0, rest};
+    LinearScanOptions<T> against;
+    against.direction = forward ? ScanDirection::reverse : ScanDirection::forward;
+    against.initial = grad_h.rows_from(last_step(s), 1);
+    const std::size_t first = forward ? begin : begin + 1, next = forward ? begin + 1 : begin;
+    f(LinearBlocks<T, T>{a.rows_from(next, rest), grad_h.rows_from(first, rest),
+                         grad_b.rows_from(first, rest), against, Sequences{steps}});
+  };
+  if constexpr (GuardedColumnScan<Policy>) {
+    for (std::size_t s = 0; s < sequences.count(); ++s) {  // all, before any is written
+      if (sequences.length(s) == 0) continue;
+      try {
+        with_scan(s, [](const auto& blocks) { check_blocks<Policy>(blocks); });
+      } catch (const ArgumentError& error) {
+        throw ArgumentError(
+            std::string("scan_backward: scans against time, with grad_h in the place of b: ") + error.what());
+      }
+    }
+  }
   for (std::size_t s = 0; s < sequences.count(); ++s) {
-    const std::size_t length = sequences.length(s), begin = sequences.first(s);
+    const std::size_t length = sequences.length(s), begin = sequences.first(s), last = last_step(s);
     if (length == 0) {
       if (grad_initial) std::fill_n(grad_initial.row(s), columns, T(0));
       continue;
     }
-    // In the gradient's scan the last step's h has no successor: it starts the others.
-    const std::size_t last = forward ? begin + length - 1 : begin;
     if (grad_b.row(last) != grad_h.row(last)) std::copy_n(grad_h.row(last), columns, grad_b.row(last));
-    const std::size_t rest = forward ? begin : begin + 1;
-    const std::size_t next = forward ? begin + 1 : begin;
-    const MatrixView<T> initial = grad_b.rows_from(last, 1);
-    scan(policy, a.rows_from(next, length - 1), grad_h.rows_from(rest, length - 1),
-         grad_b.rows_from(rest, length - 1),
-         {.kind = ScanKind::inclusive, .direction = backward, .initial = initial, .sequences = {}},
-         workspace);
+    with_scan(s, [&](const auto& blocks) { scan_blocks<Policy>(blocks, workspace); });
     const std::size_t first = forward ? begin : begin + length - 1;
     if (grad_initial) {
       for (std::size_t j = 0; j < columns; ++j) grad_initial(s, j) = a(first, j) * grad_b(first, j);
@@ -64,7 +79,7 @@ void gradients_by_scans(Policy policy, MatrixView<const T> a, MatrixView<const T
 /// computed. Matrices of BFloat16 as in `scan`: sums over time are float. grad_b may be the memory of grad_h;
 /// nothing else may overlap. Throws as `scan` does; ArgumentError for an exclusive scan.
 template <ScanPolicy Policy, class Stored>
-void scan_backward(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
+void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
                    MatrixView<const std::type_identity_t<Stored>> h,
                    MatrixView<const std::type_identity_t<Stored>> grad_h,
                    MatrixView<std::type_identity_t<Stored>> grad_a, MatrixView<Stored> grad_b,
@@ -136,8 +151,8 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<Stored>>
       Policy::columns_backward(x, detail::thread_workspace());
     });
   } else {
-    detail::gradients_by_scans(policy, a, h, grad_h, grad_a, grad_b, grad_initial, options, sequences,
-                               workspace);
+    detail::gradients_by_scans<Policy, T>(a, h, grad_h, grad_a, grad_b, grad_initial, options, sequences,
+                                          workspace);
   }
 }
 

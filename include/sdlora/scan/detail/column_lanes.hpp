@@ -32,7 +32,7 @@ inline V load_lanes(const T* p) {
 template <class V, class T>
 inline void stream_lanes(const V& v, T* p) {
   constexpr std::size_t bytes = sizeof(V);
-  constexpr bool single = std::is_same_v<T, float>;
+  [[maybe_unused]] constexpr bool single = std::is_same_v<T, float>;
 #if XSIMD_WITH_AVX512F
   if constexpr (bytes == 64) {
     if constexpr (single) {
