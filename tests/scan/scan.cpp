@@ -23,7 +23,8 @@ TEST_CASE("scan: lengths and sequences that do not fit are refused") {
   out.resize(5);
   const std::size_t too_few[] = {0, 2, 4}, descending[] = {0, 4, 2, 5}, late[] = {1, 5};
   CHECK_THROWS_AS(scan(Sequential{}, in, out, {.sequences = {too_few}}), ShapeError);
-  CHECK_THROWS_AS(scan(Sequential{}, in, out, {.sequences = {descending}}), ShapeError);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, in, out, {.sequences = {descending}}),
+                       doctest::Contains("fall from 4 to 2 at sequence 1"), ShapeError);
   CHECK_THROWS_AS(scan(Sequential{}, in, out, {.sequences = {late}}), ShapeError);
 }
 
@@ -44,4 +45,27 @@ TEST_CASE("scan: scratch comes from the workspace and is given back") {
   scan(Blelloch{}, in, out, {}, LinearRecurrence<double>{}, workspace);
   CHECK(workspace.bytes_in_use() == 0);
   CHECK(workspace.peak_bytes() >= 4096 * sizeof(LinearStep<double>));
+}
+
+TEST_CASE("scan: what threads keep as scratch is given back on demand") {
+  const std::size_t before = thread_count();
+  set_thread_count(3);
+  std::vector<float> m(500 * 3000, 0.5F), h(m.size());
+  const MatrixView<float> a(m.data(), 500, 3000), result(h.data(), 500, 3000);
+  scan(Sequential{}, a, a, result);
+  const std::vector<LinearStep<double>> in(3000, {0.5, 1.0});
+  std::vector<LinearStep<double>> out(in.size());
+  scan(Blelloch{}, in, out);
+  const auto kept = [] {
+    std::vector<std::size_t> bytes(1000);
+    parallel_for(bytes.size(), [&](std::size_t i) { bytes[i] = detail::thread_workspace().peak_bytes(); });
+    return *std::max_element(bytes.begin(), bytes.end());
+  };
+  CHECK(detail::thread_workspace().peak_bytes() > 0);
+  CHECK(kept() > 0);
+  release_scan_memory();
+  CHECK(detail::thread_workspace().peak_bytes() == 0);
+  CHECK(kept() == 0);
+  CHECK(thread_count() == 3);
+  set_thread_count(before);
 }

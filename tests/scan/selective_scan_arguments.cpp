@@ -78,7 +78,11 @@ TEST_CASE("selective scan arguments: inputs that do not fit are named") {
   CHECK(mentions(refused([](auto& in) { in.A.cols = 3; }), "compiled for 2"));
   CHECK(mentions(refused([](auto& in) { in.initial_stride = 7; }), "distance of 7"));
   static constexpr std::array<std::size_t, 3> descending{0, 6, 5};
-  CHECK(mentions(refused([](auto& in) { in.sequences = {descending}; }), "not descend"));
+  CHECK(mentions(refused([](auto& in) { in.sequences = {descending}; }), "fall from 6 to 5 at sequence 1"));
+  static constexpr std::array<std::size_t, 1> only_an_end{5};
+  CHECK(mentions(refused([](auto& in) { in.sequences = {only_an_end}; }), "run from 5 to 5"));
+  static constexpr std::array<std::size_t, 2> late{1, 5};
+  CHECK(mentions(refused([](auto& in) { in.sequences = {late}; }), "run from 1 to 5"));
 }
 
 TEST_CASE("selective scan arguments: gradients asked for need their input and their place") {

@@ -3,6 +3,7 @@
 // All of scan: names of the kernels must not hide those of the host's scans.
 #include <sdlora/scan.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include "selective_scan_problem.hpp"
@@ -13,6 +14,7 @@ using sdlora::dyn;
 using sdlora::SelectiveScanGradients;
 using sdlora::Workspace;
 
+constexpr std::size_t chunk = sdlora::detail::scan_chunk;
 constexpr SelectiveScanGradients all = SelectiveScanGradients::all();
 
 template <class T>
@@ -57,8 +59,10 @@ std::vector<T> backward(const ScanProblem<T>& p, std::size_t segment_rows, bool 
 template <class T>
 std::vector<ScanProblem<T>> problems() {
   std::vector<ScanProblem<T>> list;
-  for (const std::size_t L : {1UL, 32UL, 33UL, 64UL, 97UL, 331UL}) list.emplace_back(std::vector{L}, 5, 4);
-  list.emplace_back(std::vector<std::size_t>{0, 131, 1, 0, 64, 65, 200}, 19, 4);
+  for (const std::size_t L : {1UL, chunk - 1, chunk, chunk + 1, 2 * chunk, 4 * chunk + 1, 331UL}) {
+    list.emplace_back(std::vector{L}, 5, 4);
+  }
+  list.emplace_back(std::vector<std::size_t>{0, 131, 1, 0, 2 * chunk, 2 * chunk + 1, 200}, 19, 4);
   list.emplace_back(std::vector<std::size_t>{}, 3, 4);
   list.emplace_back(std::vector<std::size_t>{150, 90}, 37, 4);
   list.back().shared_initial = true;
@@ -76,7 +80,7 @@ TEST_CASE_TEMPLATE("selective_scan_segments: forward as without segments", T, fl
   for (const auto& p : problems<T>()) {
     CAPTURE(p.rows());
     CAPTURE(p.E);
-    for (const std::size_t segment_rows : {24UL, 48UL, 96UL, 4096UL}) {
+    for (const std::size_t segment_rows : {chunk, 2 * chunk, 4 * chunk, 4096UL}) {
       CHECK(difference(forward<4>(p, segment_rows), forward<4>(p, 0)) < tolerance<T>);
       CHECK(forward<4>(p, segment_rows) == forward<dyn>(p, segment_rows));
     }
@@ -89,7 +93,7 @@ TEST_CASE_TEMPLATE("selective_scan_segments: all gradients as without segments",
     if (!p.with_z) continue;
     CAPTURE(p.rows());
     CAPTURE(p.E);
-    for (const std::size_t segment_rows : {24UL, 72UL, 4096UL}) {
+    for (const std::size_t segment_rows : {chunk, 3 * chunk, 4096UL}) {
       for (const bool with_final : {false, true}) {
         const auto got = backward<dyn>(p, segment_rows, with_final),
                    expected = backward<dyn>(p, 0, with_final);
@@ -111,9 +115,30 @@ TEST_CASE("selective_scan_segments: some gradients as without segments") {
   for (const auto& p : problems<double>()) {
     CAPTURE(p.rows());
     CAPTURE(p.E);
-    CHECK(difference(backward<dyn, without_gate>(p, 24), backward<dyn, without_gate>(p, 0)) < 1e-12);
-    CHECK(difference(backward<dyn, state>(p, 24), backward<dyn, state>(p, 0)) < 1e-12);
+    CHECK(difference(backward<dyn, without_gate>(p, chunk), backward<dyn, without_gate>(p, 0)) < 1e-12);
+    CHECK(difference(backward<dyn, state>(p, chunk), backward<dyn, state>(p, 0)) < 1e-12);
   }
+}
+
+TEST_CASE_TEMPLATE("selective_scan_segments: a state of zero stays so, however large the decay", T, float,
+                   double) {
+  ScanProblem<T> p({4096, 131}, 5, 4);
+  p.with_initial = false;
+  for (T& value : p.A) value = T(5);  // over a segment the decay is infinite
+  for (T& value : p.u) value = T(0);
+  const auto plain = forward<4>(p, 0);
+  CHECK(std::count(plain.begin(), plain.end(), T(0)) == static_cast<std::ptrdiff_t>(plain.size()));
+  CHECK(forward<4>(p, 40 * chunk) == plain);
+  for (T& value : p.d_out) value = T(0);
+  constexpr SelectiveScanGradients inputs{.u = true, .B = true, .initial_state = true};
+  CHECK(backward<4, inputs>(p, 40 * chunk, false) == backward<4, inputs>(p, 0, false));
+}
+
+TEST_CASE("selective_scan_segments: A > 0, while nothing overflows") {
+  ScanProblem<double> p({331}, 5, 4);
+  for (double& value : p.A) value = value < 1e20 ? 0.01 : value;
+  CHECK(difference(forward<4>(p, 3 * chunk), forward<4>(p, 0)) < 1e-12);
+  CHECK(difference(backward<dyn>(p, 3 * chunk), backward<dyn>(p, 0)) < 1e-11);
 }
 
 TEST_CASE("selective_scan_segments: the same bits for any number of threads") {
@@ -131,7 +156,7 @@ TEST_CASE("selective_scan_segments: the same bits for any number of threads") {
 
 TEST_CASE("selective_scan_segments: any length but none, and what does not fit is refused") {
   const ScanProblem<double> p({140}, 3, 4);
-  for (const std::size_t rows : {1UL, 31UL, 33UL, 140UL, ~0UL}) {
+  for (const std::size_t rows : {1UL, chunk - 1, chunk + 1, 140UL, ~0UL}) {
     CHECK(difference(forward<4>(p, rows), forward<4>(p, 0)) < 1e-12);
     CHECK(difference(backward<dyn>(p, rows), backward<dyn>(p, 0)) < 1e-12);
   }

@@ -135,8 +135,8 @@ struct Heinsen {
       if (!(*b >= 0) || std::isinf(*b)) refuse("needs b ≥ 0 but found b = " + shortest(*b), t);
       log_product += log(*a);
       if (!(std::abs(log_product) <= limit<T>)) {
-        refuse("the sum of log a reached " + shortest(log_product) + ", beyond ±" +
-                   shortest(limit<T>) + ", where the relative error exceeds 0.001,",
+        refuse("the sum of log a reached " + shortest(log_product) + ", beyond ±" + shortest(limit<T>) +
+                   ", where the relative error exceeds 0.001,",
                t);
       }
       a += x.a_step;

@@ -1,9 +1,12 @@
 #pragma once
 
+#include "../error.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/sequences.hpp"
 
+#include <algorithm>
 #include <optional>
+#include <string>
 
 namespace sdlora {
 
@@ -32,4 +35,26 @@ struct LinearScanOptions {
   Sequences sequences{};          ///< packed sequences that restart; without any, all rows are one
 };
 
+namespace detail {
+
+/// Throws ShapeError unless `sequences` is absent or covers exactly `rows`.
+inline void check_sequences(const char* where, const Sequences& sequences, std::size_t rows) {
+  const auto offsets = sequences.offsets;
+  if (offsets.empty()) return;
+  const auto refuse = [&](const std::string& found) {
+    throw ShapeError(std::string(where) + ": sequences must be ascending offsets from 0 to " +
+                     std::to_string(rows) + " (the rows given) but " + found +
+                     "; pass Sequences of this very batch");
+  };
+  if (offsets.front() != 0 || offsets.back() != rows) {
+    refuse("run from " + std::to_string(offsets.front()) + " to " + std::to_string(offsets.back()));
+  }
+  const auto lower = std::is_sorted_until(offsets.begin(), offsets.end());
+  if (lower != offsets.end()) {
+    refuse("fall from " + std::to_string(*(lower - 1)) + " to " + std::to_string(*lower) + " at sequence " +
+           std::to_string(lower - offsets.begin() - 1));
+  }
+}
+
+}  // namespace detail
 }  // namespace sdlora

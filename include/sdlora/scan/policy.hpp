@@ -20,6 +20,11 @@ namespace sdlora {
 template <class Stored>
 using recurrence_state_t = std::conditional_t<std::is_same_v<Stored, BFloat16>, float, Stored>;
 
+/// Whether recurrences may be stored as `Stored`.
+template <class Stored>
+inline constexpr bool is_recurrence_value_v =
+    std::is_same_v<Stored, float> || std::is_same_v<Stored, double> || std::is_same_v<Stored, BFloat16>;
+
 /// A block of independent linear recurrences in scan order: h_t = a_t·h_{t−1} + b_t for each column.
 /// States and arithmetic are T; the matrices hold T, or BFloat16 where T is float.
 /// Rows are `*_step` elements apart; the steps are negative in a reverse scan, so an algorithm
@@ -169,7 +174,8 @@ constexpr std::size_t task_columns(std::size_t columns, bool streaming) {
   return streaming ? std::clamp(columns / 8 / narrow * narrow, narrow, wide) : narrow;
 }
 
-/// The workspace of the running thread, for tasks of a parallel loop and for calls without one.
+/// The workspace of the running thread, for tasks of a parallel loop and for calls without one. It keeps what
+/// its largest call needed until its thread ends, or `release_scan_memory` (scan.hpp).
 inline Workspace& thread_workspace() {
   thread_local Workspace workspace;
   return workspace;

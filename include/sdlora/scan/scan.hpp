@@ -14,18 +14,6 @@ namespace sdlora {
 
 namespace detail {
 
-/// Throws ShapeError unless `sequences` is absent or covers exactly `rows`.
-inline void check_sequences(const char* where, const Sequences& sequences, std::size_t rows) {
-  if (sequences.offsets.empty()) return;
-  if (sequences.first(0) != 0 || sequences.rows() != rows ||
-      !std::is_sorted(sequences.offsets.begin(), sequences.offsets.end())) {
-    throw ShapeError(std::string(where) + ": sequences must be ascending offsets from 0 to " +
-                     std::to_string(rows) + " (the rows given) but run from " +
-                     std::to_string(sequences.first(0)) + " to " + std::to_string(sequences.rows()) +
-                     "; pass Sequences of this very batch");
-  }
-}
-
 /// Writes into `out` what an inclusive scan in place turns into the scan of one sequence.
 /// `wrap(value, is_first)` makes an output element.
 template <class V, class W, class Op, class Wrap>
@@ -191,12 +179,16 @@ void scan_blocks(const LinearBlocks<T, Stored>& x, Workspace& workspace) {
 /// depend on the number of threads. `h` may be the very memory of `b` or `a`, but not overlap
 /// them in another way. Matrices of BFloat16 have float states, and only what is stored is rounded;
 /// SimdChannels and SimdStates take them.
-/// Throws ShapeError where shapes differ, ArgumentError where a policy's domain is left; then nothing has
-/// been written.
+/// Scratch is that of the threads that run the tasks; `workspace` serves a call of one task, and policies
+/// that cut time themselves (Chunked). Throws ShapeError where shapes differ, ArgumentError where a policy's
+/// domain is left; then nothing has been written.
 template <ScanPolicy Policy, class Stored>
 void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
           const LinearScanOptions<recurrence_state_t<Stored>>& options, Workspace& workspace) {
+  static_assert(is_recurrence_value_v<Stored>,
+                "sdlora::scan: matrices hold float, double or bfloat16; for other values pass their steps "
+                "(a, b) as a range of LinearStep");
   using T = recurrence_state_t<Stored>;
   static_assert(std::is_same_v<T, Stored> || NarrowColumnScan<Policy>,
                 "sdlora::scan: this policy does not read bfloat16; choose SimdChannels or SimdStates, or "
@@ -228,6 +220,13 @@ void scan(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
           const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
   scan(policy, a, b, h, options, detail::thread_workspace());
+}
+
+/// Gives back the scratch memory that scans have left with the running thread and with those of the thread
+/// team, which are started anew. Not to be called from inside a parallel loop.
+inline void release_scan_memory() {
+  detail::thread_workspace() = Workspace();
+  set_thread_count(thread_count());
 }
 
 }  // namespace sdlora

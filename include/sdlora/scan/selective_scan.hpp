@@ -26,7 +26,11 @@ inline std::size_t selective_scan_states_size(Sequences sequences, std::size_t E
 /// over the inputs. Writes `out` (M, E), and where they are not null `final_state` (S, E, N), the states
 /// behind the last row of each sequence, and `chunk_states` (selective_scan_states_size values), which
 /// the backward pass starts its recomputation from. N is the number of states, or `dyn`.
-/// Throws ShapeError where extents do not fit. Results do not depend on the number of threads.
+/// Work L·N and depth L per channel of a sequence of L rows. Stability: that of the sequential scan.
+/// Inputs may share memory with each other, but no output with an input or with another output.
+/// Throws ShapeError where extents do not fit, nothing written. Results do not depend on the number of
+/// threads. Source: Gu and Dao, "Mamba", 2023, algorithm 2 and §3.3.2 (fused, states recomputed in the
+/// backward pass).
 template <std::size_t N, class T>
 void selective_scan_forward(const SelectiveScanInputs<T>& in, std::type_identity_t<MatrixView<T>> out,
                             std::type_identity_t<T>* final_state, std::type_identity_t<T>* chunk_states,
@@ -54,7 +58,10 @@ void selective_scan_forward(const SelectiveScanInputs<T>& in, std::type_identity
 /// (M, E), and of its final states, `d_final_state` (S, E, N) or null for zero. `in` and `chunk_states`
 /// are those of the forward pass. Where `Wanted` has no gradient that depends on the states (none but
 /// u, B, D and the initial state), `chunk_states` may be null.
-/// Throws ShapeError where extents do not fit. Results do not depend on the number of threads.
+/// Work 2·L·N (the states of a chunk again, then their gradients) and depth 2·L per channel of a sequence of
+/// L rows. Stability: that of the sequential gradients. Memory is shared as in the forward pass: no output's.
+/// Throws ShapeError where extents do not fit, nothing written. Results do not depend on the number of
+/// threads. Source: as the forward pass; the gradients are the chain rule through its definition.
 template <std::size_t N, SelectiveScanGradients Wanted, class T>
 void selective_scan_backward(const SelectiveScanInputs<T>& in, const std::type_identity_t<T>* chunk_states,
                              std::type_identity_t<MatrixView<const T>> d_out,

@@ -4,10 +4,12 @@
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/sequences.hpp"
+#include "options.hpp"
 
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -18,11 +20,16 @@ namespace sdlora {
 /// (Gu and Dao, "Mamba", 2023, algorithm 2.) Views may be strided; they are not owned.
 template <class T>
 struct SelectiveScanInputs {
+  static_assert(
+      std::is_same_v<T, float> || std::is_same_v<T, double>,
+      "sdlora::SelectiveScanInputs: values are float or double; on a GPU cuda_selective_scan_forward "
+      "and _backward read bfloat16");
+
   Sequences sequences;               ///< packed rows; the state restarts at each sequence
   MatrixView<const T> u, dt;         ///< (M, E); dt before bias and softplus
   MatrixView<const T> B, C;          ///< (M, N)
   MatrixView<const T> z;             ///< (M, E) gate; absent (no gate) when empty
-  MatrixView<const T> A;             ///< (E, N), = −exp(A_log)
+  MatrixView<const T> A;             ///< (E, N), = −exp(A_log), so ≤ 0: above, states grow without bound
   const T* D = nullptr;              ///< (E); absent (no skip) when null
   const T* dt_bias = nullptr;        ///< (E); absent when null
   const T* initial_state = nullptr;  ///< (S, E, N); zero when null
@@ -103,15 +110,7 @@ void check_selective_scan_inputs(const SelectiveScanInputs<T>& in) {
     throw ShapeError("selective_scan: A has " + std::to_string(states) +
                      " states but the call is compiled for " + std::to_string(N) + "; use that N, or dyn");
   }
-  const auto offsets = in.sequences.offsets;
-  for (std::size_t s = 0; s + 1 < offsets.size(); ++s) {
-    if (offsets[s + 1] < offsets[s] || offsets[0] != 0) {
-      throw ShapeError(
-          "selective_scan: the offsets of the sequences must begin with 0 and not descend; sequence " +
-          std::to_string(s) + " is [" + std::to_string(offsets[s]) + ", " + std::to_string(offsets[s + 1]) +
-          ")");
-    }
-  }
+  check_sequences("selective_scan", in.sequences, rows);
   check_scan_matrix("A", in.A, E, states, "");
   check_scan_matrix("u", in.u, rows, E, scan_row_rule);
   check_scan_matrix("dt", in.dt, rows, E, scan_row_rule);

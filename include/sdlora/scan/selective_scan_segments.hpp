@@ -83,6 +83,15 @@ void segment_decay(const SelectiveScanInputs<T>& segments, const ScanPlan& plan,
   }
 }
 
+/// Adds to `target` what enters a segment, times its decays. Zero stays zero even where A > 0 has made the
+/// decay infinite.
+template <class T>
+void add_carried(T* target, const T* decays, const T* entering, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) {
+    if (entering[i] != T(0)) target[i] = fma(decays[i], entering[i], target[i]);
+  }
+}
+
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace detail
 
@@ -95,6 +104,10 @@ inline namespace SDLORA_SIMD_TAG {
 /// the plain call does half of the work.
 /// Results depend on the cut, within rounding, but not on the number of threads. `chunk_states` are
 /// laid out as without segments, so either backward pass takes them.
+/// Work at most 2·L·N, depth 2·segment + L / segment, per channel of a sequence of L rows. Stability: that of
+/// the sequential scan where A ≤ 0, as in every model; A > 0 may overflow here and not there, because states
+/// cross a segment by the factor exp(A·ΣΔ). Memory is shared as in the plain call: no output's.
+/// Source: reduce-then-scan as Chunked (chunked.hpp), over the recurrence of `selective_scan_forward`.
 /// Throws as `selective_scan_forward`, and ArgumentError for segments of no rows.
 template <std::size_t N, class T>
 void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size_t segment_rows,
@@ -148,8 +161,7 @@ void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size
     T* const next = entering.data() + (k + 1) * size;
     std::copy_n(behind.data() + k * size, size, next);
     if (begins[k]) continue;
-    for (std::size_t i = 0; i < size; ++i)
-      next[i] = fma(decays[k * size + i], entering[k * size + i], next[i]);
+    detail::add_carried(next, decays.data() + k * size, entering.data() + k * size, size);
   }
   run(false);
   for (std::size_t s = 0; s < S && final_state; ++s) {
@@ -159,8 +171,10 @@ void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size
 
 /// `selective_scan_backward` with time cut as by the forward pass above, or otherwise: first the segments
 /// that end a sequence, and of those between, what they add to the gradient of the state before them; then
-/// all others, with what really comes from behind. Throws as the plain call, and ArgumentError for segments
-/// of no rows.
+/// all others, with what really comes from behind.
+/// Work at most twice that of the plain call, depth 4·segment + L / segment, per channel of a sequence of L
+/// rows. Stability, shared memory and source as the forward pass in segments.
+/// Throws as the plain call, and ArgumentError for segments of no rows.
 template <std::size_t N, SelectiveScanGradients Wanted, class T>
 void selective_scan_backward_segments(const SelectiveScanInputs<T>& in, std::size_t segment_rows,
                                       const std::type_identity_t<T>* chunk_states,
@@ -240,8 +254,7 @@ void selective_scan_backward_segments(const SelectiveScanInputs<T>& in, std::siz
     T* const earlier = behind.data() + (k - 1) * size;
     std::copy_n(before.data() + k * size, size, earlier);
     if (ends[k]) continue;
-    for (std::size_t i = 0; i < size; ++i)
-      earlier[i] = fma(decays[k * size + i], behind[k * size + i], earlier[i]);
+    detail::add_carried(earlier, decays.data() + k * size, behind.data() + k * size, size);
   }
   add_initial(true);
   run(false);

@@ -6,6 +6,7 @@ namespace sdlora {
 
 /// One element after the other: the oracle of all others.
 /// Work L, depth L. Stability: best; every other order of evaluation is compared with this one.
+/// Source: the definition, as in Blelloch, "Prefix sums and their applications", 1990, §1.1.
 struct Sequential {
   static constexpr std::string_view name = "sequential";
 

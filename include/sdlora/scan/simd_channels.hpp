@@ -11,6 +11,8 @@ inline namespace SDLORA_SIMD_TAG {
 /// Work L, depth L, per column. Stability: that of the sequential scan (one rounding less per step
 /// where a fused multiply-add exists). Linear recurrences only. Results that exceed the caches are
 /// stored around them.
+/// Source: the recurrence as it is written, its independent columns made the inner loop; e.g. Allen and
+/// Kennedy, "Automatic translation of FORTRAN programs to vector form", TOPLAS 9(4), 1987.
 struct SimdChannels {
   static constexpr std::string_view name = "simd_channels";
 

@@ -13,6 +13,7 @@ inline namespace SDLORA_SIMD_TAG {
 /// Work L, depth L, per channel. Stability: that of the sequential scan. For few channels: a row of
 /// states fills the lanes where there are not enough channels to do so; with many, the short chain
 /// of dependent steps per channel leaves the pipeline idle. Linear recurrences only.
+/// Source: as SimdChannels, the inner loop over the states of Gu and Dao, "Mamba", 2023, algorithm 2.
 template <std::size_t N = 16>
 struct SimdStates {
   static_assert(N > 0, "sdlora::SimdStates: N, the number of states of a channel, must be positive");

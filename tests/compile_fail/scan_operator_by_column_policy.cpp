@@ -1,0 +1,24 @@
+// expect: this policy solves linear recurrences over columns only
+#include <sdlora/scan/scan.hpp>
+#include <sdlora/scan/sequential.hpp>
+#include <sdlora/scan/simd_channels.hpp>
+
+using namespace sdlora;
+
+/// An operator of a user's own.
+struct Largest {
+  using value_type = int;
+  constexpr int operator()(int first, int second) const { return first < second ? second : first; }
+  static constexpr int identity() { return -1; }
+};
+
+int main() {
+  const int in[3] = {2, 7, 1};
+  int out[3];
+#ifdef SDLORA_EXPECT_FAILURE
+  scan(SimdChannels{}, in, out, {}, Largest{});
+#else
+  scan(Sequential{}, in, out, {}, Largest{});
+#endif
+  return out[2] == 7 ? 0 : 1;
+}
