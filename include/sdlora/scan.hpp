@@ -5,7 +5,6 @@
 #include "scan/blelloch.hpp"
 #include "scan/chunked.hpp"
 #include "scan/cumsum_ratio.hpp"
-#include "scan/emulator.hpp"
 #include "scan/heinsen.hpp"
 #include "scan/hillis_steele.hpp"
 #include "scan/kogge_stone.hpp"

@@ -1,14 +1,18 @@
 # <sdlora/folder.hpp> lists every header of its folder (but detail/), <sdlora/sdlora.hpp> every folder, and
-# <sdlora/cuda.cuh>, where there are .cuh headers, every one of those.
+# <sdlora/cuda.cuh>, where there are .cuh headers, every one of those. What asks for more than the library does is
+# left to those who include it by its name.
 # With --write it brings the collections up to date instead.
 source "$(dirname "$0")/common.sh"
+
+# <ucontext.h>, which not every system has; Thrust.
+alone='^include/sdlora/scan/(emulator|thrust_host)\.hpp$'
+collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -vE "/detail/|$alone" || true; }; }
 
 if [[ ${1:-} == --write ]]; then
   for folder in "${folders[@]}"; do
     {
       printf '#pragma once\n\n// All of %s/.\n' "$folder"
-      files "include/sdlora/$folder" | { grep '\.hpp$' || true; } | { grep -v /detail/ || true; } |
-        sed 's,^include/sdlora/\(.*\)$,#include "\1",'
+      collected "$folder" | sed 's,^include/sdlora/\(.*\)$,#include "\1",'
     } >"include/sdlora/$folder.hpp"
   done
   cuda=$(files include/sdlora | { grep '\.cuh$' || true; } | { grep -vE '/detail/|sdlora/cuda\.cuh$' || true; })
@@ -30,9 +34,13 @@ lists() {  # UMBRELLA HEADER
 for folder in "${folders[@]}"; do
   lists sdlora.hpp "$folder.hpp"
   while IFS= read -r header; do
-    [[ $header == */detail/* ]] || lists "$folder.hpp" "${header#include/sdlora/}"
-  done < <(files "include/sdlora/$folder" | grep '\.hpp$' || true)
+    lists "$folder.hpp" "${header#include/sdlora/}"
+  done < <(collected "$folder")
 done
+while IFS= read -r header; do
+  path=${header#include/sdlora/}
+  ! grep -rnF "#include \"$path\"" include/sdlora/*.hpp || problem "$header is no part of a collection"
+done < <(files include/sdlora | grep -E "$alone" || true)
 for root in error version; do lists sdlora.hpp "$root.hpp"; done
 while IFS= read -r header; do
   path=${header#include/sdlora/}

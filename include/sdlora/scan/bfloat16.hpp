@@ -17,7 +17,10 @@ struct BFloat16 {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
   }
 
-  friend constexpr bool operator==(const BFloat16&, const BFloat16&) = default;
+  /// As the floats are: zeros of both signs are equal, and a NaN equals nothing. `bits` tells more.
+  friend constexpr bool operator==(const BFloat16& x, const BFloat16& y) {
+    return static_cast<float>(x) == static_cast<float>(y);
+  }
 
  private:
   static constexpr std::uint16_t round(float value) {
