@@ -4,7 +4,6 @@
 #include "scan/cuda/policies.cuh"
 #include "scan/cuda/scan.cuh"
 #include "scan/cuda/selective_scan.cuh"
-#include "scan/cuda/thrust_host.cuh"
 #include "tensor/cuda/copy.cuh"
 #include "tensor/cuda/device_matrix.cuh"
 #include "tensor/cuda/evaluate.cuh"
