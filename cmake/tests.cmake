@@ -116,10 +116,16 @@ set(checks_environment
 file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/checks/include_folders"
      CONTENT "$<JOIN:$<TARGET_PROPERTY:test_main,INCLUDE_DIRECTORIES>,\n>\n" TARGET test_main)
 
+# Further arguments are the script's, and part of the test's name.
 function(sdlora_add_check name timeout)
-  add_test(NAME check.${name} COMMAND bash "${PROJECT_SOURCE_DIR}/tests/checks/${name}.sh"
+  list(JOIN ARGN "." suffix)
+  set(test check.${name})
+  if(ARGN)
+    string(APPEND test ".${suffix}")
+  endif()
+  add_test(NAME ${test} COMMAND bash "${PROJECT_SOURCE_DIR}/tests/checks/${name}.sh" ${ARGN}
            WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  set_tests_properties(check.${name} PROPERTIES LABELS check TIMEOUT ${timeout} RUN_SERIAL ON SKIP_RETURN_CODE 77
+  set_tests_properties(${test} PROPERTIES LABELS check TIMEOUT ${timeout} RUN_SERIAL ON SKIP_RETURN_CODE 77
                                                 ENVIRONMENT "${checks_environment}")
 endfunction()
 
@@ -133,7 +139,8 @@ if(NOT SDLORA_SANITIZE)
   sdlora_add_check(headers 900)
   sdlora_add_check(clang 900)
   sdlora_add_check(linked_twice 300)
-  sdlora_add_check(instruction_sets 900)
+  sdlora_add_check(instruction_sets 900 x86-64-v3)
+  sdlora_add_check(instruction_sets 900 aarch64)
   sdlora_add_check(readme 300)
   sdlora_add_check(gpu_script 120)
   sdlora_add_check(compile_fail 900)
