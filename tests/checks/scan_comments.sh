@@ -1,5 +1,5 @@
-# The comment of every scan policy, of the CPU and of the GPU, says its work, depth, stability and source. A policy is a
-# type of scan/ with a `name`.
+# The comment of every scan policy, of the CPU and of the GPU, and of the fused scans says work, depth, stability and
+# source. A policy is a type of scan/ with a `name`.
 source "$(dirname "$0")/common.sh"
 
 count=0
@@ -13,6 +13,9 @@ done < <(files include/sdlora/scan | grep -E '\.(hpp|cuh)$' | tr '\n' '\0' | xar
   /^\/\/\/ / { above = above " " substr($0, 5); next }
   /^struct / { type = $2; comment = above }
   /^  static constexpr std::string_view name =/ { printf "%s:%d\t%s\t%s\n", FILENAME, FNR, type, comment }
+  /^void selective_scan_(forward|backward)(_segments)?\(/ {
+    sub(/\(.*/, "", $2); printf "%s:%d\t%s\t%s\n", FILENAME, FNR, $2, above
+  }
   !/^template / { above = "" }')
 ((count)) || problem "no policy found below include/sdlora/scan"
-finish "$count policies"
+finish "$count comments"
