@@ -77,9 +77,9 @@ void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView
 /// ∂loss/∂a_t = g_t·h_{t−1} and ∂loss/∂initial = a_0·g_0. a, h, grad_h, grad_a, grad_b are (L, columns);
 /// initial and grad_initial (sequences, columns). grad_a and grad_initial may be absent: then they are not
 /// computed. Matrices of BFloat16 as in `scan`: sums over time are float. grad_b may be the memory of grad_h;
-/// nothing else may overlap. Scratch as in `scan`, but a policy's own backward pass takes that of the threads.
-/// Throws as `scan` does, nothing written: a policy's limited domain is that of the gradients' own scan, with
-/// grad_h in the place of b. ArgumentError for an exclusive scan.
+/// nothing else may overlap. Scratch as in `scan`, but a policy's own backward pass takes that of the
+/// threads. Throws as `scan` does, nothing written: a policy's limited domain is that of the gradients' own
+/// scan, with grad_h in the place of b. ArgumentError for an exclusive scan.
 template <ScanPolicy Policy, class Stored>
 void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
                    MatrixView<const std::type_identity_t<Stored>> h,
