@@ -27,7 +27,21 @@ struct Backwards {
   }
 };
 
+/// A policy of a user with a limited domain: it takes no initial state.
+struct FromZero {
+  static constexpr std::string_view name = "from_zero";
+  template <class T>
+  static void check(const LinearBlock<T>& x) {
+    if (x.initial) throw ArgumentError("FromZero: column " + std::to_string(x.first_column));
+  }
+  template <class T>
+  static void columns(const LinearBlock<T>& x, Workspace& workspace) {
+    Sequential::columns(x, workspace);
+  }
+};
+
 static_assert(!ScanPolicy<Nameless>);
+static_assert(ScanPolicy<FromZero> && GuardedColumnScan<FromZero> && !GuardedColumnScan<Sequential>);
 static_assert(!ScanPolicy<Idle>);
 static_assert(!ScanPolicy<WithState>);
 static_assert(ScanPolicy<Backwards> && ElementScan<Backwards> && !ColumnScan<Backwards>);
@@ -39,6 +53,18 @@ TEST_CASE("scan policy: a user's own works for elements, columns and gradients")
   scan_checks::check_columns(
       Backwards{}, scan_checks::ColumnProblem<float>(23, 5, scan_checks::signs, scan_checks::inputs), 1e-6);
   scan_checks::check_gradients(Backwards{}, 5, 3, {}, ScanDirection::reverse, true);
+}
+
+TEST_CASE("scan policy: a user's own guard is asked before anything is written") {
+  const std::vector<float> a(2 * 600, 0.5F), initial(600, 1.0F);
+  std::vector<float> h(a.size(), -77.0F);
+  const MatrixView<const float> x(a.data(), 2, 600);
+  const MatrixView<float> result(h.data(), 2, 600);
+  CHECK_THROWS_WITH_AS(scan(FromZero{}, x, x, result, {.initial = {initial.data(), 1, 600}}),
+                       "FromZero: column 0", ArgumentError);
+  CHECK(std::ranges::count(h, -77.0F) == 1200);
+  scan(FromZero{}, x, x, result);
+  CHECK(std::ranges::count(h, 0.75F) == 600);
 }
 
 TEST_CASE("LinearBlock: a part keeps to its columns") {
