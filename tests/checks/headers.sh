@@ -11,5 +11,7 @@ if [[ ${1:-} == --one ]]; then
   exit 0
 fi
 
-spread < <(headers)
-finish "$(headers | wc -l) headers"
+# Thrust is no dependency of the library; tests/scan/thrust_host.cpp compiles what needs it.
+alone() { headers | grep -v '/scan/thrust_host\.hpp$'; }
+spread < <(alone)
+finish "$(alone | wc -l) headers"

@@ -3,6 +3,7 @@
 #include <sdlora/scan/selective_scan.hpp>
 #include <sdlora/scan/selective_scan_reference.hpp>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -177,9 +178,17 @@ TEST_CASE_TEMPLATE("selective_scan_forward: a step out of bounds changes no bit 
   }
 }
 
+/// NaN: the plain one, one with low bits set, one of set bits only, as poisoned memory has it.
+template <class T>
+std::vector<T> not_numbers() {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  const T quiet = std::numeric_limits<T>::quiet_NaN();
+  return {quiet, std::bit_cast<T>(static_cast<Bits>(std::bit_cast<Bits>(quiet) | Bits(0x155))),
+          std::bit_cast<T>(static_cast<Bits>(~Bits(0)))};
+}
+
 TEST_CASE_TEMPLATE("selective_scan_forward: what is no number stays so in its channel and changes no other",
                    T, EACH_TYPE) {
-  const T nan = std::numeric_limits<T>::quiet_NaN();
   for (const std::size_t channel : {0UL, 7UL, 32UL}) {
     ScanProblem<T> p({50}, 33, 16);
     // In the end the first state's decay is out of the range of normal numbers: a bound of A that is no
@@ -204,14 +213,16 @@ TEST_CASE_TEMPLATE("selective_scan_forward: what is no number stays so in its ch
       }
       CHECK(wrong == 0);
     };
-    for (const std::size_t state : {0UL, 7UL, 15UL}) {
+    for (const T nan : not_numbers<T>()) {
+      for (const std::size_t state : {0UL, 7UL, 15UL}) {
+        ScanProblem<T> q = p;
+        q.A[channel * (q.N + q.gap) + state] = nan;
+        check(q, 0, state, state + 1);
+      }
       ScanProblem<T> q = p;
-      q.A[channel * (q.N + q.gap) + state] = nan;
-      check(q, 0, state, state + 1);
+      q.dt[5 * (q.E + q.gap) + channel] = nan;
+      check(q, 5, 0, p.N);
     }
-    ScanProblem<T> q = p;
-    q.dt[5 * (q.E + q.gap) + channel] = nan;
-    check(q, 5, 0, p.N);
   }
 }
 

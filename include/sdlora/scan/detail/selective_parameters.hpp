@@ -85,7 +85,11 @@ struct ScanParameters {
       for (std::size_t v = 0; v < P; v += simd_width<T>) {
         V bound(T(0));
         for (std::size_t n = 0; n < N; ++n) {
-          const V magnitude = xsimd::abs(V::load_aligned(states + n * P + v));
+          const V value = V::load_aligned(states + n * P + v);
+          // The decay adds a number's low bits to an exponent: those of a NaN must be none.
+          choose(value == value, value, V(std::numeric_limits<T>::quiet_NaN()))
+              .store_aligned(states + n * P + v);
+          const V magnitude = xsimd::abs(value);
           // A bound that is NaN stays: its difference is added to what would follow it.
           bound = choose(magnitude <= bound, bound, V(magnitude + V(bound - bound)));
         }

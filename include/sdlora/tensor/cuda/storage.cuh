@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../device.hpp"
+#include "../extents.hpp"
 #include "detail/check.cuh"
 #include "stream.cuh"
 
@@ -51,9 +52,9 @@ class Storage<T, Cuda> {
   explicit Storage(std::size_t count) : stream_(CudaStream::current()), capacity_(count) {
     if (count == 0) return;
     void* memory = nullptr;
-    detail::check_cuda(
-        cudaMallocFromPoolAsync(&memory, count * sizeof(T), detail::cuda_pool(), stream_.get()),
-        "device memory of a tensor");
+    detail::check_cuda(cudaMallocFromPoolAsync(&memory, detail::checked_bytes(count, sizeof(T), "Storage"),
+                                               detail::cuda_pool(), stream_.get()),
+                       "device memory of a tensor");
     data_ = static_cast<T*>(memory);
   }
   Storage(Storage&& other) noexcept
