@@ -81,7 +81,7 @@ class ThreadTeam {
   /// One thread more, or false where the system refuses it.
   bool add(std::uint64_t now) {
     try {
-      threads_->emplace_back([this, now] { work(now); });
+      threads_->push_back(std::thread([this, now] { work(now); }));
       return true;
     } catch (const std::system_error&) {
       return false;
