@@ -45,7 +45,7 @@ namespace detail {
 /// 455328 as "455,328".
 inline std::string grouped_digits(std::size_t number) {
   std::string text = std::to_string(number);
-  for (std::size_t i = text.size(); i > 3;) text.insert(i -= 3, ",");
+  for (std::size_t i = text.size(); i > 3;) text.insert(i -= 3, 1, ',');
   return text;
 }
 
