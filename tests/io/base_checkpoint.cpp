@@ -8,7 +8,10 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -130,13 +133,35 @@ TEST_CASE("base checkpoint: new weights never stand beside the config.json of ot
   std::filesystem::remove(folder / "model.safetensors");
   std::filesystem::create_directory(folder / "model.safetensors");
   CHECK_THROWS_AS(save_base(*base, folder.path(), {.tokenizer = "byte"}), FileError);
-  CHECK(std::filesystem::exists(folder / "config.json"));
+  const std::string config = test::content(folder / "config.json");
   CHECK_THROWS_AS(save_base(*base, folder.path()), FileError);
-  CHECK(!std::filesystem::exists(folder / "config.json"));
+  CHECK(test::content(folder / "config.json") == config);
+  CHECK(folder.entries() == 2);
 
   folder.write("file", "");
   check_error<FileError>([&] { save_base(*base, folder / "file"); },
                          {(folder / "file").string(), "directory"});
+}
+
+TEST_CASE("base checkpoint: a full disk leaves the one that stood there whole") {
+  const test::Folder folder;
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  save_base(*base, folder.path(), {.tokenizer = "byte"});
+  const std::string config = test::content(folder / "config.json");
+  const std::string weights = test::content(folder / "model.safetensors");
+  // No file may grow beyond a size between those of the two.
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{config.size() + 1000, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const std::string text = test::error_of<FileError>([&] { save_base(*base, folder.path()); });
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, ignored);
+  CHECK(text.find("check the free space") != std::string::npos);
+  CHECK(test::content(folder / "config.json") == config);
+  CHECK(test::content(folder / "model.safetensors") == weights);
+  CHECK(folder.entries() == 2);
 }
 
 TEST_CASE("base checkpoint: what save_pretrained writes loads, and the state-spaces style") {

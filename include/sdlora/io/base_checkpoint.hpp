@@ -9,7 +9,11 @@
 #include "tensor_source.hpp"
 #include "utf8.hpp"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -48,21 +52,55 @@ inline void require_tied_head(const TensorSource& source, const std::string& emb
   }
 }
 
+/// A file that is written under a temporary name beside `path` and gets its own by `commit`. The destructor
+/// removes what still has the temporary one.
+class StagedFile {
+ public:
+  explicit StagedFile(std::filesystem::path path)
+      : path_(std::move(path)), temporary_(temporary_name(path_)) {}
+  StagedFile(const StagedFile&) = delete;
+  StagedFile& operator=(const StagedFile&) = delete;
+  ~StagedFile() { ::unlink(temporary_.c_str()); }
+
+  /// Where to write.
+  const std::filesystem::path& temporary() const { return temporary_; }
+
+  /// Renames; FileError where that fails.
+  void commit() const {
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      throw_system(path_.string(), "renaming into place", errno,
+                   "make sure that the name is not a directory and the folder can be written");
+    }
+    sync_folder(folder_of(path_));
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+};
+
 }  // namespace detail
 
-/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style.
-/// Throws FileError for a missing, misshapen, non-finite or unknown tensor and for a model that is
-/// not supported; ArgumentError where the sizes contradict the configuration's type.
-template <Config C, class T = float>
-std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
+/// The config.json of a checkpoint directory whose model `load_base` reads. Throws FileError where it is
+/// missing, damaged or of a model that is not supported, or `directory` is a file.
+inline CheckpointConfig read_base_config(const std::filesystem::path& directory) {
   std::error_code none;
   if (std::filesystem::is_regular_file(directory, none)) {
     throw FileError(directory.string(), "",
                     "expected a directory with config.json and safetensors, found a file; give the "
                     "directory that holds it");
   }
-  const CheckpointConfig config = read_checkpoint_config(directory);
+  CheckpointConfig config = read_checkpoint_config(directory);
   require_supported(config);
+  return config;
+}
+
+/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style.
+/// Throws FileError for a missing, misshapen, non-finite or unknown tensor and for a model that is
+/// not supported; ArgumentError where the sizes contradict the configuration's type.
+template <Config C, class T = float>
+std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
+  const CheckpointConfig config = read_base_config(directory);
   const TensorSource source = TensorSource::open(directory);
   const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
                                                                              : "backbone.embeddings.weight";
@@ -103,7 +141,8 @@ struct SaveBaseOptions {
 };
 
 /// Writes config.json and model.safetensors into `directory`, which is made where missing, in Hugging
-/// Face's style: `load_base` and `transformers` read it. Throws FileError.
+/// Face's style: `load_base` and `transformers` read it. A checkpoint that stood there before is
+/// replaced when both are on the disk. Throws FileError, and then leaves that one whole.
 template <Config C, class T>
 void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
                const SaveBaseOptions& options = {}) {
@@ -131,14 +170,23 @@ void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
   config.end_of_text = options.end_of_text;
   const std::filesystem::path config_path = directory / "config.json";
   make_directories(directory);
-  // Never new weights beside the config.json of other ones.
+  const detail::StagedFile weights(directory / "model.safetensors");
+  const detail::StagedFile description(config_path);
+  writer.save(weights.temporary());
+  write_checkpoint_config(description.temporary(), config);
+  // Never new weights beside the config.json of other ones, not even where this process is killed here.
+  const detail::StagedFile old(config_path);
   std::error_code none;
-  if (std::filesystem::exists(config_path, none) &&
-      read_text_file(config_path, std::size_t{1} << 30) != checkpoint_config_text(config)) {
-    std::filesystem::remove(config_path, none);
+  const bool other = std::filesystem::exists(config_path, none) &&
+                     read_text_file(config_path, std::size_t{1} << 30) != checkpoint_config_text(config);
+  if (other) std::filesystem::rename(config_path, old.temporary(), none);
+  try {
+    weights.commit();
+  } catch (const FileError&) {
+    if (other) std::filesystem::rename(old.temporary(), config_path, none);
+    throw;
   }
-  writer.save(directory / "model.safetensors");
-  write_checkpoint_config(config_path, config);
+  description.commit();
 }
 
 }  // namespace sdlora
