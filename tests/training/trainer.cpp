@@ -145,29 +145,51 @@ TEST_CASE("the loss is the mean over the step's targets; groups, schedule and cl
   test::check_error<ArgumentError>([&] { Trainer(model, options).fit(data); }, {"no_such_site"});
 }
 
-TEST_CASE("a loss that is not finite stops the run and spoils nothing") {
-  auto base = rough_base<Tiny, float>(tiny_dimensions);
-  for (std::size_t j = 0; j < 10; ++j) base->embedding()(13, j) = std::numeric_limits<float>::quiet_NaN();
-  LoraModel<float> model(base);
-  std::vector<Example> data = doubling_task(4);
-  for (Example& example : data) std::replace(example.ids.begin(), example.ids.end(), 13, 1);
-  data.push_back({{1, 13, 2}, {1, 13, 2}});
+TEST_CASE("a loss that is not finite stops the run, spoils nothing and says what there is to go on from") {
+  const auto base = rough_base<Tiny, float>(tiny_dimensions);
+  const float whole = base->embedding()(13, 0);
+  const auto data = doubling_task(5);
   const test::Folder folder;
   TrainerOptions options = quiet();
   options.batch_size = 1;
   options.epochs = 9;
   options.checkpoint_every = 1;
   options.checkpoint_directory = folder / "run";
-  std::vector<float> before = values_of(model);
+  // The embedding is the head too: from then on no loss is finite.
+  std::vector<float> before;
   std::uint64_t last = 0;
-  options.on_step = [&](const StepReport& step) {
+  const auto fails = [&](std::uint64_t spoilt_after) {
+    base->embedding()(13, 0) = whole;
+    LoraModel<float> model(base);
+    if (spoilt_after == 0) base->embedding()(13, 0) = std::numeric_limits<float>::quiet_NaN();
     before = values_of(model);
-    last = step.step;
+    last = 0;
+    options.on_step = [&](const StepReport& step) {
+      before = values_of(model);
+      last = step.step;
+      if (last >= spoilt_after) base->embedding()(13, 0) = std::numeric_limits<float>::quiet_NaN();
+    };
+    const std::string text = test::error_of<Error>([&] { Trainer(model, options).fit(data); });
+    CHECK(values_of(model) == before);
+    CHECK(text.find("at step " + std::to_string(last + 1)) != std::string::npos);
+    CHECK(text.find("begin anew with a lower learning rate than 0.01") != std::string::npos);
+    return text;
   };
-  test::check_error<Error>([&] { Trainer(model, options).fit(data); },
-                           {"at step " + std::to_string(last + 1), "lower the learning rate"});
-  CHECK(values_of(model) == before);
-  CHECK(std::filesystem::exists(folder / "run" / "checkpoint.safetensors") == (last > 0));
+  CHECK(fails(0).ends_with("(no checkpoint was written)"));
+  CHECK(!std::filesystem::exists(folder / "run" / "checkpoint.safetensors"));
+  // A resumed run would refuse another rate.
+  CHECK(
+      fails(3).ends_with("(in another directory: the checkpoint, of step 3, goes on with the settings of "
+                         "its run only)"));
+  CHECK(std::filesystem::exists(folder / "run" / "checkpoint.safetensors"));
+  options.resume = true;
+  options.checkpoint_every = 100;
+  CHECK(fails(4).find("the checkpoint, of step 3,") != std::string::npos);
+  CHECK(last == 4);
+  options.resume = false;
+  options.checkpoint_every = 0;
+  options.checkpoint_directory.clear();
+  CHECK(fails(1).find("checkpoint") == std::string::npos);
 }
 
 TEST_CASE("options and data that make no sense are refused") {
@@ -187,6 +209,10 @@ TEST_CASE("options and data that make no sense are refused") {
   refuse({.checkpoint_every = 3}, "directory");
   refuse({.resume = true}, "directory");
   refuse({.beta2 = 1.0}, "betas");
+  refuse({.epsilon = std::numeric_limits<double>::infinity()}, "finite epsilon");
+  refuse({.final_rate = std::nan("")}, "final rate of 0 to 1");
+  refuse({.final_rate = 5.0}, "final rate of 0 to 1, a part of the learning rate, found 5");
+  refuse({.final_rate = -0.1}, "final rate");
   test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(std::vector<Example>{}); },
                                    {"found none"});
   const std::vector<Example> mute{{{1, 2}, {1, ignored_label}}};
@@ -208,4 +234,17 @@ TEST_CASE("progress and metrics are written") {
   CHECK(std::count(log.begin(), log.end(), '\n') == 4 + 2);
   CHECK(log.starts_with("{\"step\": 1, \"epoch\": 0.5, \"loss\": "));
   CHECK(log.find("{\"step\": 4, \"evaluation_loss\": ") != std::string::npos);
+}
+
+TEST_CASE("a warm-up that never ends is told of") {
+  auto model = new_model<float>();
+  std::ostringstream shown;
+  TrainerOptions options{.steps = 4, .learning_rate = 0.1, .warm_up_steps = 4, .output = &shown};
+  Trainer(model, options).fit(doubling_task(10));
+  CHECK(shown.str().find("warm-up of 4 steps takes all of the run's 4") != std::string::npos);
+  CHECK(shown.str().find("rises to 0.075, not to 0.1") != std::string::npos);
+  shown.str("");
+  options.warm_up_steps = 3;
+  Trainer(model, options).fit(doubling_task(10));
+  CHECK(shown.str().find("warm-up") == std::string::npos);
 }

@@ -38,7 +38,7 @@ void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>&
       if (!std::isfinite(value)) {
         throw Error("save_checkpoint: " + entry.name + " is not finite after step " +
                     std::to_string(optimizer.steps()) + "; nothing was written to " + path.string() +
-                    "; lower the learning rate and resume from there");
+                    "; begin anew with a lower learning rate, in another directory");
       }
     }
     const std::vector<std::size_t> shape{entry.rows, entry.cols};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../io/atomic_file.hpp"
 #include "../io/json.hpp"
 #include "../io/run_identity.hpp"
 #include "../model/batch.hpp"
@@ -113,8 +114,11 @@ class Trainer {
             {o.weight_decay});
     require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)",
             {o.clip});
-    require(o.beta1 >= 0.0 && o.beta1 < 1.0 && o.beta2 >= 0.0 && o.beta2 < 1.0 && o.epsilon > 0.0,
-            "betas in [0, 1) and an epsilon above 0", {o.beta1, o.beta2, o.epsilon});
+    require(o.beta1 >= 0.0 && o.beta1 < 1.0 && o.beta2 >= 0.0 && o.beta2 < 1.0 && o.epsilon > 0.0 &&
+                std::isfinite(o.epsilon),
+            "betas in [0, 1) and a finite epsilon above 0", {o.beta1, o.beta2, o.epsilon});
+    require(o.final_rate >= 0.0 && o.final_rate <= 1.0, "a final rate of 0 to 1, a part of the learning rate",
+            {o.final_rate});
     require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint directory to resume from");
     require(o.checkpoint_every == 0 || !o.checkpoint_directory.empty(),
             "a directory to write checkpoints to");
@@ -173,12 +177,14 @@ class Trainer {
     TrainingReport report;
     report.steps = total;
     std::filesystem::path checkpoint;
+    std::optional<std::uint64_t> saved;  // the step of the checkpoint, once there is one
     RunIdentity identity;
     if (!o.checkpoint_directory.empty()) {
       identity = identify(examples, total);
       checkpoint = open_checkpoint();
       if (o.resume && std::filesystem::exists(checkpoint)) {
-        report.first_step = load_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
+        saved = load_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
+        report.first_step = *saved;
       }
     }
     MetricsLog log(o.log_path, report.first_step > 0 ? std::optional(report.first_step) : std::nullopt);
@@ -188,10 +194,16 @@ class Trainer {
     if (progress && report.first_step > 0) {
       progress->note(o.label + ": resumed after step " + std::to_string(report.first_step));
     }
+    if (progress && o.warm_up_steps >= total) {
+      std::ostringstream text;
+      text << o.label << ": the warm-up of " << o.warm_up_steps << " steps takes all of the run's " << total
+           << ": the learning rate rises to " << schedule(total - 1) << ", not to " << o.learning_rate;
+      progress->note(text.str());
+    }
 
     const Stopwatch watch;
     for (std::uint64_t step = report.first_step; step < total; ++step) {
-      const StepReport made = make_step(order, step, schedule, optimizer, checkpoint);
+      const StepReport made = make_step(order, step, schedule, optimizer, saved);
       const std::uint64_t done = made.step;
       report.losses.push_back(made.loss);
       report.tokens += made.tokens;
@@ -214,6 +226,7 @@ class Trainer {
       }
       if (!checkpoint.empty() && due(o.checkpoint_every)) {
         save_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
+        saved = done;
       }
       if (o.on_step) o.on_step(made);
     }
@@ -221,7 +234,7 @@ class Trainer {
   }
 
   StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T>& optimizer,
-                       const std::filesystem::path& checkpoint) {
+                       std::optional<std::uint64_t> saved) {
     const Stopwatch watch;
     const TrainerOptions& o = options_;
     const std::span<const std::uint32_t> chosen = order.of_step(step);
@@ -257,8 +270,17 @@ class Trainer {
       text << "Trainer: at step " << made.step << " the loss is " << made.loss
            << " and the norm of its gradient " << made.gradient_norm
            << ", expected finite numbers; the values are those after step " << step
-           << (checkpoint.empty() ? "" : " and the last checkpoint stands") << "; lower the learning rate ("
-           << o.learning_rate << "), warm up for longer, or clip more strongly";
+           << "; begin anew with a lower learning rate than " << o.learning_rate
+           << ", a longer warm-up or stronger clipping";
+      if (!o.checkpoint_directory.empty()) {
+        text << " (";
+        if (saved) {
+          text << "in another directory: the checkpoint, of step " << *saved
+               << ", goes on with the settings of its run only)";
+        } else {
+          text << "no checkpoint was written)";
+        }
+      }
       throw Error(text.str());
     }
     optimizer.step(model_->parameters(), made.learning_rate);
@@ -269,12 +291,7 @@ class Trainer {
   /// The checkpoint's name; what a killed run left half-written beside it is removed.
   std::filesystem::path open_checkpoint() const {
     const std::filesystem::path& directory = options_.checkpoint_directory;
-    std::error_code failed;
-    std::filesystem::create_directories(directory, failed);
-    if (failed) {
-      throw FileError(directory.string(), "",
-                      "cannot be made a directory: " + failed.message() + "; choose another");
-    }
+    make_directories(directory);
     const std::filesystem::path path = directory / "checkpoint.safetensors";
     if (!options_.resume && std::filesystem::exists(path)) {
       throw FileError(path.string(), "",
