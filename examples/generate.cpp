@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
@@ -19,18 +20,20 @@ int main(int argc, char** argv) {
   examples::CommandLine command("generate", "Continues a text with a Mamba checkpoint");
   command.option("--model", model_directory, "checkpoint directory").required();
   command.option("--adapter", adapter, "adapter directory");
-  const auto text_option = command.option("--prompt", prompt, "text to continue, on a byte-level checkpoint");
-  command.option("--ids", ids, "token ids to continue, on any checkpoint; prints ids").excludes(text_option);
+  command.exactly_one_of(
+      {command.option("--prompt", prompt, "text to continue, on a byte-level checkpoint"),
+       command.option("--ids", ids, "token ids to continue, on any checkpoint; prints ids")});
   command.option("--max-tokens", options.max_tokens);
   command.option("--temperature", options.temperature, "0: always the likeliest token");
-  command.option("--top-k", options.top_k, "only the k likeliest tokens; 0: all");
-  command.option("--top-p", options.top_p, "only the likeliest tokens of this probability together");
-  command.option("--seed", options.seed);
+  const std::vector sampling{
+      command.option("--top-k", options.top_k, "only the k likeliest tokens; 0: all"),
+      command.option("--top-p", options.top_p, "only the likeliest tokens of this probability together"),
+      command.option("--seed", options.seed)};
   command.threads();
   return command.run(argc, argv, [&] {
     if (prompt.empty() && ids.empty())
-      throw ArgumentError("expected --prompt TEXT or --ids LIST, found neither");
-    const CheckpointConfig config = read_checkpoint_config(model_directory);
+      throw ArgumentError("--prompt: expected a text to continue, found an empty one; give a byte at least");
+    const CheckpointConfig config = read_base_config(model_directory);
     const bool text = ids.empty();
     const ByteTokenizer tokenizer;
     if (text) {
@@ -64,5 +67,6 @@ int main(int argc, char** argv) {
     generate(*model, ids, options);
     begin();
     std::printf("\n");
+    if (options.temperature == 0.0) examples::report_without_effect("at temperature 0", sampling);
   });
 }

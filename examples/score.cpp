@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   command.flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
   command.threads();
   return command.run(argc, argv, [&] {
-    const CheckpointConfig config = read_checkpoint_config(model_directory);
+    const CheckpointConfig config = read_base_config(model_directory);
     if (ids.empty()) {
       const ByteTokenizer tokenizer;
       require_compatible(tokenizer, config);

@@ -3,6 +3,7 @@
 #include <sdlora/io/adapter.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/utf8.hpp>
+#include <system_error>
 
 #include "model_of.hpp"
 
@@ -36,6 +37,7 @@ const PlacementEntry& entry(const std::string& name) {
   std::string names;
   for (const PlacementEntry& each : entries()) {
     if (each.choice.name == name) return each;
+    if (each.choice.name == "frozen") continue;  // trains nothing: no choice where one is asked for
     names += (names.empty() ? "" : ", ") + each.choice.name;
   }
   throw ArgumentError("placement '" + name + "' is not known; choose one of " + names);
@@ -70,6 +72,11 @@ Selection select_for(const std::string& name, AnyBasePointer base, std::span<con
 }
 
 std::unique_ptr<AnyModel> load_any_adapter(AnyBasePointer base, const std::filesystem::path& directory) {
+  std::error_code none;
+  if (std::filesystem::is_regular_file(directory, none)) {
+    throw FileError(directory.string(), "",
+                    "expected the directory of an adapter, found a file; give the directory that holds it");
+  }
   const AdapterDescription description = read_adapter_description(directory);
   for (const PlacementEntry& each : entries()) {
     if (each.choice.placement == description.placement && !description.placement.empty()) {

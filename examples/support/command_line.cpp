@@ -35,7 +35,10 @@ std::vector<Element> read_list(std::string_view text, const Read& read) {
   std::vector<Element> list;
   for (std::size_t begin = 0;;) {
     const std::size_t end = text.find(',', begin);
-    list.push_back(read(text.substr(begin, end - begin)));
+    std::string_view element = text.substr(begin, end - begin);
+    while (element.starts_with(' ')) element.remove_prefix(1);
+    while (element.ends_with(' ')) element.remove_suffix(1);
+    list.push_back(read(element));
     if (end == std::string_view::npos) return list;
     begin = end + 1;
   }
@@ -93,6 +96,8 @@ CommandLine::Option& CommandLine::Option::excludes(const Option& other) {
 
 bool CommandLine::Option::given() const { return option_->count() > 0; }
 
+std::string CommandLine::Option::name() const { return option_->get_name(); }
+
 CommandLine::CommandLine(const std::string& name, const std::string& description)
     : implementation_(std::make_unique<Implementation>(name, description)) {}
 CommandLine::~CommandLine() = default;
@@ -101,7 +106,13 @@ CommandLine::Option CommandLine::option(const std::string& flag, std::filesystem
                                         const std::string& help) {
   return Option(implementation_
                     ->add(flag, value, "PATH", help,
-                          [](const std::string& text) { return std::filesystem::path(text); })
+                          [flag](const std::string& text) {
+                            if (text.empty()) {
+                              throw CLI::ValidationError(
+                                  flag, "expected a path, found an empty one; is a variable unset?");
+                            }
+                            return std::filesystem::path(text);
+                          })
                     ->default_str(value.string()));
 }
 
@@ -146,14 +157,16 @@ CommandLine::Option CommandLine::flag(const std::string& flag, bool& value, cons
 }
 
 CommandLine::Option CommandLine::threads() {
-  Option result = option("--threads", implementation_->threads, "0: one per processor");
-  result.option_->check(CLI::Validator(
-      [](std::string& text) -> std::string {
-        if (read_whole_number<std::size_t>("--threads", text) <= most_threads) return "";
-        return "expected a number of at most " + std::to_string(most_threads) + ", found " + text;
-      },
-      "", "at most"));
-  return result;
+  return Option(implementation_
+                    ->add("--threads", implementation_->threads, "UINT", "0: one per processor",
+                          [](const std::string& text) {
+                            const auto count = read_whole_number<std::size_t>("--threads", text);
+                            if (count <= most_threads) return count;
+                            throw CLI::ValidationError("--threads", "expected a number of at most " +
+                                                                        std::to_string(most_threads) +
+                                                                        ", found " + text);
+                          })
+                    ->default_str("0"));
 }
 
 void CommandLine::exactly_one_of(const std::vector<Option>& options) {
@@ -188,10 +201,22 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
         "batches) or a smaller model\n",
         name.c_str());
     return 1;
+  } catch (const std::filesystem::filesystem_error& error) {
+    std::fprintf(stderr, "%s: %s: %s; check the path, or choose another\n", name.c_str(),
+                 error.path1().c_str(), error.code().message().c_str());
+    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
     return 1;
   }
+}
+
+void report_without_effect(const std::string& where, const std::vector<CommandLine::Option>& options) {
+  std::string names;
+  for (const CommandLine::Option& each : options) {
+    if (each.given()) names += (names.empty() ? "" : ", ") + each.name();
+  }
+  if (!names.empty()) std::fprintf(stderr, "without effect %s: %s\n", where.c_str(), names.c_str());
 }
 
 }  // namespace sdlora::examples

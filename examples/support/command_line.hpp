@@ -28,6 +28,8 @@ class CommandLine {
     Option& excludes(const Option& other);
     /// Whether the command line had it; once `run` has read that.
     bool given() const;
+    /// As "--rank".
+    std::string name() const;
 
    private:
     friend class CommandLine;
@@ -41,7 +43,7 @@ class CommandLine {
   CommandLine& operator=(const CommandLine&) = delete;
 
   /// `flag`, as "--rank", reads into `value`, whose value until then is the default. Whole numbers are
-  /// decimal digits; lists are separated by commas, with no element missing.
+  /// decimal digits; lists are separated by commas, with no element missing; a path is not empty.
   Option option(const std::string& flag, std::filesystem::path& value, const std::string& help = "");
   Option option(const std::string& flag, std::string& value, const std::string& help = "");
   Option option(const std::string& flag, std::size_t& value, const std::string& help = "");
@@ -64,5 +66,8 @@ class CommandLine {
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;
 };
+
+/// Says on standard error which of the options that were given change nothing; `where` as "at temperature 0".
+void report_without_effect(const std::string& where, const std::vector<CommandLine::Option>& options);
 
 }  // namespace sdlora::examples

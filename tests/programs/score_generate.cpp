@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ TEST_CASE("programs: score of ids, a text and a file") {
   const Scores as_text = score({"--model", at.at("base"), "--text", text});
   const Scores file = score({"--model", at.at("base"), "--file", at.at("text"), "--threads", "1"});
   CHECK(ids.ids.size() == text.size());
+  const std::string spaced = std::regex_replace(list, std::regex(","), ", ");
+  CHECK(score({"--model", at.at("base"), "--ids", spaced}).ids == ids.ids);
   CHECK(largest_difference(ids, as_text) == 0.0);
   CHECK(largest_difference(ids, file) == 0.0);
   CHECK(ids.perplexity == file.perplexity);
@@ -50,10 +53,21 @@ TEST_CASE("programs: score says what is wrong") {
   check_fails("score", {"--model", base, "--ids", "1,264"}, {"264"});
   check_fails("score", {"--model", base, "--ids", "-1,2"}, {"-1"});
   for (const std::string threads : {"-1", "1.5", "0x2", "two", "18446744073709551616"}) {
-    check_fails("score", {"--model", base, "--ids", "1,2", "--threads", threads}, {"--threads", threads});
+    check_fails("score", {"--model", base, "--ids", "1,2", "--threads", threads},
+                {"score: --threads: expected a whole number", threads});
   }
   check_fails("score", {"--model", base, "--ids", "1,2", "--threads", "1025"}, {"--threads", "at most 1024"});
   check_fails("score", {"--model", base, "--file", at.at("absent")}, {at.at("absent")});
+  for (const std::string option : {"--model", "--adapter", "--file"}) {
+    Arguments empty{"--model", base, "--ids", "1,2"};
+    if (option == "--model") empty.erase(empty.begin(), empty.begin() + 2);
+    if (option == "--file") empty.resize(2);
+    check_fails("score", with(empty, {option, ""}), {option + ": expected a path, found an empty one"});
+  }
+  check_fails("score", {"--model", base + "/model.safetensors", "--ids", "1,2"},
+              {"base/model.safetensors: expected a directory with config.json", "found a file"});
+  check_fails("score", {"--model", base, "--adapter", base + "/config.json", "--ids", "1,2"},
+              {"base/config.json: expected the directory of an adapter, found a file"});
   check_fails("score", {"--model", at.at("absent"), "--ids", "1,2"}, {at.at("absent")});
   check_fails("score", {"--model", at.at("ids_base"), "--text", "abc"}, {"config.json", "byte", "--ids"});
   check_fails("score", {"--model", base, "--adapter", at.at("absent"), "--ids", "1,2"},
@@ -91,6 +105,12 @@ TEST_CASE("programs: generate repeats itself by seed, and is the model's likelie
   CHECK(run_well("generate", with(text, {"--temperature", "0"})) ==
         run_well("generate", with(text, {"--temperature", "1", "--top-k", "1"})));
 
+  const Result greedy = run("generate", with(text, {"--temperature", "0", "--top-k", "3", "--seed", "0"}));
+  CHECK(greedy.status == 0);
+  CHECK(greedy.err == "without effect at temperature 0: --top-k, --seed\n");
+  CHECK(run("generate", with(text, {"--temperature", "1", "--top-k", "3"})).err.empty());
+  CHECK(run("generate", with(text, {"--temperature", "0"})).err.empty());
+
   std::istringstream out(run_well(
       "generate", {"--model", at.at("ids_base"), "--ids", "3,4", "--max-tokens", "4", "--temperature", "0"}));
   std::vector<int> ids;
@@ -108,6 +128,10 @@ TEST_CASE("programs: generate says what is wrong, and prints no prompt first") {
   const Workplace at;
   const std::string base = at.at("base");
   check_fails("generate", {"--model", base}, {"--prompt", "--ids"});
+  check_fails("generate", {"--model", base, "--prompt", ""}, {"--prompt", "found an empty one"});
+  check_fails("generate", {"--model", base, "--prompt", "a", "--adapter", ""},
+              {"--adapter", "is a variable"});
+  check_fails("generate", {"--model", base + "/model.safetensors", "--prompt", "a"}, {"found a file"});
   check_fails("generate", {"--model", base, "--prompt", "a", "--ids", "1"}, {"--ids"});
   check_fails("generate", {"--model", base, "--ids", "999"}, {"999"});
   check_fails("generate", {"--model", base, "--prompt", "abc", "--temperature", "-1"}, {"temperature"});
