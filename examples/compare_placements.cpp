@@ -66,6 +66,20 @@ Method method_named(const std::string& name) {
   throw ArgumentError("no row is named " + name);
 }
 
+/// ArgumentError where --only names a row that this run does not have.
+void require_rows(const Settings& settings) {
+  std::string names, full_names;
+  for (const Method& method : methods()) {
+    std::string& list = method.full_only && !settings.full ? full_names : names;
+    list += (list.empty() ? "" : ", ") + method.name;
+  }
+  for (const std::string& name : settings.only) {
+    if ((", " + names + ",").find(", " + name + ",") != std::string::npos) continue;
+    throw ArgumentError("--only: '" + name + "' is no row; choose of " + names +
+                        (full_names.empty() ? "" : ", with --full also " + full_names));
+  }
+}
+
 /// Chooses the row's rate among `rates` by `accuracy(rate)`. As long as the best is the first or the
 /// last of them, the next one beyond is tried as well.
 template <class Accuracy>
@@ -188,8 +202,9 @@ std::string page(const std::vector<Row>& rows, const Baselines& baselines, const
 
 void compare(Settings settings) {
   const auto begin = std::chrono::steady_clock::now();
+  require_rows(settings);
   const ByteTokenizer tokenizer;
-  require_compatible(tokenizer, read_checkpoint_config(settings.base));
+  require_compatible(tokenizer, read_base_config(settings.base));
   const auto base = load_any_base(settings.base);
   const ComparisonData data = read_comparison(settings.data, tokenizer);
   const Sizes sizes = settings.full ? full_sizes : settings.quick ? quick_sizes : demo_sizes;
@@ -302,8 +317,9 @@ int main(int argc, char** argv) {
   command.option("--base", settings.base, "base checkpoint directory");
   command.option("--data", settings.data, "directory of train, validation and test.jsonl");
   command.option("--out", settings.out, "directory of the results");
-  command.flag("--quick", settings.quick, "a tenth of the examples");
-  command.flag("--full", settings.full, "the full table: tuned rates, three seeds, all examples; resumes");
+  const auto quick = command.flag("--quick", settings.quick, "a tenth of the examples");
+  command.flag("--full", settings.full, "the full table: tuned rates, three seeds, all examples; resumes")
+      .excludes(quick);
   command.option("--only", settings.only, "only these placements");
   command.option("--seeds", settings.seeds, "only these seeds");
   command.threads();

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <system_error>
 #include <utility>
 
 namespace sdlora::examples {
@@ -172,7 +173,7 @@ Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base,
                 "\"tokens_per_second\": %.1f, \"peak_activation_bytes\": %.0f}\n",
                 o.trainable, o.percent, o.accuracy, o.loss, o.seconds_per_step, o.tokens_per_second,
                 o.peak_activation_bytes);
-  std::filesystem::create_directories(path.parent_path());
+  make_directories(path.parent_path());
   write_file(path, std::string(text));
   return o;
 }
@@ -244,8 +245,13 @@ double mean(const Row& row, double Outcome::* field) {
   return sum / static_cast<double>(row.seeds.size());
 }
 
-/// Whether gnuplot drew the accuracy of every row against its trainable share.
-bool plot(const std::vector<Row>& rows, const std::filesystem::path& image) {
+/// Draws the accuracy of every row that learns against its trainable share. Where no image came out, why.
+std::string plot(const std::vector<Row>& rows, const std::filesystem::path& image) {
+  // Not one of an earlier run, beside the other results of this one.
+  std::error_code none;
+  std::filesystem::remove(image, none);
+  if (std::none_of(rows.begin(), rows.end(), [](const Row& row) { return row.seeds[0].trainable > 0; }))
+    return "no row has anything that learns";
   const std::filesystem::path script = image.parent_path() / "results.gnuplot";
   std::string text =
       "set terminal pngcairo size 900,560 font 'sans,11'\nset output '" + image.string() +
@@ -272,14 +278,16 @@ bool plot(const std::vector<Row>& rows, const std::filesystem::path& image) {
   if (text.find("\nfrozen = ") != std::string::npos) text += ", frozen with lines dt 2 lc rgb '#a04020'";
   write_file(script, text + "\n");
   const std::string command = "gnuplot '" + script.string() + "' >/dev/null 2>&1";
-  return std::system(command.c_str()) == 0;
+  if (std::system(command.c_str()) == 0) return {};
+  std::filesystem::remove(image, none);
+  return "gnuplot is missing or failed (Debian: gnuplot-nox)";
 }
 
 }  // namespace
 
 std::vector<std::filesystem::path> write_results(const std::vector<Row>& rows,
                                                  const std::filesystem::path& directory) {
-  std::filesystem::create_directories(directory);
+  make_directories(directory);
   std::string json = "[";
   std::string csv =
       "placement,trainable,percent,accuracy,seconds_per_step,tokens_per_second,peak_activation_bytes\n";
@@ -301,10 +309,10 @@ std::vector<std::filesystem::path> write_results(const std::vector<Row>& rows,
   std::vector<std::filesystem::path> written{directory / "results.json", directory / "results.csv"};
   write_file(written[0], json + "\n]\n");
   write_file(written[1], csv);
-  if (plot(rows, directory / "results.png")) {
+  if (const std::string reason = plot(rows, directory / "results.png"); reason.empty()) {
     written.push_back(directory / "results.png");
   } else {
-    std::fprintf(stderr, "results.png was not drawn: gnuplot is missing or failed (Debian: gnuplot-nox)\n");
+    std::fprintf(stderr, "results.png was not drawn: %s\n", reason.c_str());
   }
   return written;
 }
