@@ -18,6 +18,7 @@
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 
 namespace {
@@ -35,31 +36,38 @@ JsonlDataset open_data(const std::filesystem::path& path, const CheckpointConfig
 
 /// FileError where a run's files could not be written: before the training, which may take hours.
 void require_writable(const std::filesystem::path& out) {
-  make_directories(out / "checkpoint");
   for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/checkpoint.safetensors"}) {
     const AtomicFile dropped(out / name);
   }
 }
 
+/// What would be lost or mixed with an adapter in `out` is refused, before anything is read or written.
+void require_own_folder(const std::filesystem::path& out, bool resume) {
+  examples::require_no_model(out, "choose another --out, so that the adapter does not lie among its files");
+  if (examples::has_checkpoint(out, resume)) return;
+  // Without its checkpoint nothing says that this run has made it.
+  if (const auto adapter = out / "adapter.safetensors"; std::filesystem::exists(adapter)) {
+    throw FileError(adapter.string(), "",
+                    "is the adapter of an earlier run; remove it, or choose another --out");
+  }
+}
+
 /// An option that only placements with some policy have a use for.
 struct PolicyOption {
-  const char* flag;
   examples::CommandLine::Option option;
   std::vector<std::string_view> policies;
 };
 
 /// Says which of the given options change nothing.
 void report_unused(const std::vector<PolicyOption>& options, const examples::PlacementChoice& choice) {
-  std::string unused;
+  std::vector<examples::CommandLine::Option> unused;
   for (const PolicyOption& each : options) {
     const bool used = std::any_of(each.policies.begin(), each.policies.end(), [&](std::string_view policy) {
       return choice.placement.find("=" + std::string(policy)) != std::string::npos;
     });
-    if (each.option.given() && !used) unused += (unused.empty() ? "" : ", ") + std::string(each.flag);
+    if (!used) unused.push_back(each.option);
   }
-  if (unused.empty()) return;
-  std::fprintf(stderr, "without effect under placement %s (%s): %s\n", choice.name.c_str(),
-               choice.placement.c_str(), unused.c_str());
+  examples::report_without_effect("under placement " + choice.name + " (" + choice.placement + ")", unused);
 }
 
 }  // namespace
@@ -88,7 +96,7 @@ int main(int argc, char** argv) {
   const auto of = [&](const char* flag, auto& value, const char* help,
                       std::vector<std::string_view> policies) {
     const auto option = command.option(flag, value, help);
-    policy_options.push_back({flag, option, std::move(policies)});
+    policy_options.push_back({option, std::move(policies)});
     return option;
   };
   of("--rank", adapter.rank, "of LoRA", {LoRA<dyn>::name}).at_least_one();
@@ -124,15 +132,8 @@ int main(int argc, char** argv) {
     adapter.seed = options.seed;
     const auto& choice = examples::placement_choice(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
-    if (out.empty()) throw ArgumentError("--out is empty; name a directory");
-    // Before anything is read or, in the first phase, written.
-    const std::filesystem::path checkpoint = out / "checkpoint" / "checkpoint.safetensors";
-    if (!options.resume && std::filesystem::exists(checkpoint)) {
-      throw FileError(
-          checkpoint.string(), "",
-          "is the checkpoint of an earlier run; go on with it by --resume, or choose another --out");
-    }
-    const CheckpointConfig config = read_checkpoint_config(model_directory);
+    require_own_folder(out, options.resume);
+    const CheckpointConfig config = read_base_config(model_directory);
     const JsonlDataset data = open_data(data_path, config, max_length);
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty()) evaluation = open_data(evaluation_path, config, max_length);
@@ -143,6 +144,8 @@ int main(int argc, char** argv) {
     // What a killed run left half-written beside the names that it writes.
     for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/selection.json"})
       remove_leftovers(out / name);
+    const examples::NewFolder folder(out / "checkpoint");
+    examples::begin_run(out, options.resume);
 
     Selection selection;
     if (choice.selects) {

@@ -6,6 +6,7 @@
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/run_folder.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
@@ -19,7 +20,8 @@ int main(int argc, char** argv) {
     if (std::filesystem::equivalent(out, model_directory, none)) {
       throw ArgumentError("--out is the base's own directory; choose another, so that the base stays");
     }
-    const CheckpointConfig config = read_checkpoint_config(model_directory);
+    examples::require_no_model(out, "remove it, or choose another --out");
+    const CheckpointConfig config = read_base_config(model_directory);
     const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     const auto merged = examples::load_any_adapter(base, adapter)->merged();
     save_base(*merged, out, {.tokenizer = config.tokenizer, .end_of_text = config.end_of_text});

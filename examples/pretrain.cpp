@@ -14,6 +14,7 @@
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/run_folder.hpp"
 
 namespace {
 
@@ -23,6 +24,11 @@ using namespace sdlora;
 JsonlDataset windows(const std::filesystem::path& path, std::size_t length) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
+  if (bytes.size() < 2) {
+    throw FileError(
+        file.path(), "",
+        "expected text of at least 2 bytes, found " + std::to_string(bytes.size()) + "; give another file");
+  }
   std::vector<Example> examples;
   for (std::size_t first = 0; first + 1 < bytes.size(); first += length) {
     Example example;
@@ -56,17 +62,31 @@ int main(int argc, char** argv) {
   command.option("--heldout", heldout, "text to measure bits per byte on").required();
   command.option("--out", out, "directory of the checkpoint to write").required();
   command.option("--base", from, "checkpoint to start from, with its sizes; else random weights");
-  command.option("--d-model", m.d_model);
-  command.option("--layers", m.n_layer);
-  command.option("--length", length, "bytes of a training sequence");
+  const std::vector sizes{command.option("--d-model", m.d_model).at_least_one(),
+                          command.option("--layers", m.n_layer).at_least_one()};
+  command.option("--length", length, "bytes of a training sequence, at least 2");
   command.option("--batch-size", options.batch_size, "sequences of a step");
-  command.option("--epochs", options.epochs, "where --steps is 0");
-  command.option("--steps", options.steps, "instead of epochs");
+  const auto epochs = command.option("--epochs", options.epochs, "passes over the text, instead of --steps")
+                          .at_least_one()
+                          .without_default();
+  command.option("--steps", options.steps).excludes(epochs).at_least_one();
   command.option("--learning-rate", options.learning_rate);
   command.option("--seed", options.seed);
   command.threads();
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
   return command.run(argc, argv, [&] {
+    if (length < 2) {
+      throw ArgumentError("--length: expected at least 2 bytes, of which the last is learned, found " +
+                          std::to_string(length));
+    }
+    if (epochs.given()) options.steps = 0;
+    // What its checkpoint goes on to is the run's own.
+    if (!examples::has_checkpoint(out, options.resume))
+      examples::require_no_model(out, "remove it, or choose another --out");
+    if (!from.empty()) {
+      require_compatible(ByteTokenizer{}, read_base_config(from));
+      examples::report_without_effect("with --base, whose sizes they are", sizes);
+    }
     m.dt_rank = automatic_dt_rank(m.d_model);
     m.d_inner = 2 * m.d_model;
     const JsonlDataset text = windows(train, length);
@@ -77,8 +97,10 @@ int main(int argc, char** argv) {
     const auto model = examples::make_model("full", base, {}, {});
     std::printf("%zu parameters; %zu bytes of text, %zu held out\n", model->total_parameters(), text.tokens(),
                 rest.tokens());
-    options.checkpoint_directory = (out / "checkpoint").string();
+    options.checkpoint_directory = out / "checkpoint";
     Trainer trainer{*model, options};
+    const examples::NewFolder folder(options.checkpoint_directory);
+    examples::begin_run(out, options.resume);
     trainer.fit(text);
     const Loss loss = evaluate_loss(*model, rest);
     const auto trained = model->merged();

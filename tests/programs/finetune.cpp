@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace programs;
@@ -82,6 +84,47 @@ TEST_CASE("programs: finetune refuses to begin over an earlier run, and leaves i
   CHECK(other.err.find("seed") != std::string::npos);
 }
 
+TEST_CASE("programs: finetune keeps out of a model's folder and of a finished adapter's") {
+  const Workplace at;
+  const std::string config = test::content(at / "base/config.json");
+  check_fails("finetune", at.finetune("bitfit", "base"),
+              {at.at("base"), "holds a model", "choose another --out"});
+  CHECK(names_in(at / "base") == std::vector<std::string>{"config.json", "model.safetensors"});
+  run_well("finetune", at.finetune("bitfit", "out"));
+  const std::string adapter = test::content(at / "out/adapter.safetensors");
+  std::filesystem::remove_all(at / "out/checkpoint");
+  const Arguments other = with(at.finetune("bitfit", "out"), {"--seed", "7"});
+  check_fails("finetune", other, {"out/adapter.safetensors", "adapter of an earlier run", "remove it"});
+  const Result resumed = run("finetune", with(other, {"--resume"}));
+  CHECK(resumed.status == 1);
+  CHECK(resumed.err.find("adapter of an earlier run") != std::string::npos);
+  CHECK(test::content(at / "out/adapter.safetensors") == adapter);
+  CHECK(!std::filesystem::exists(at / "out/checkpoint"));
+}
+
+TEST_CASE("programs: finetune says where it begins and, interrupted, how to go on") {
+  const Workplace at;
+  const Arguments arguments = with(at.finetune("bitfit", "out"), {"--resume"});
+  const std::string begins = "no checkpoint in " + at.at("out/checkpoint") + ": begins at step 1\n";
+  CHECK(run("finetune", arguments).err.find(begins) != std::string::npos);
+  const Result again = run("finetune", arguments);
+  CHECK(again.status == 0);
+  CHECK(again.err.find("begins at step 1") == std::string::npos);
+  CHECK(again.err.find("resumed after step 3") != std::string::npos);
+
+  Arguments endless = with(at.finetune("bitfit", "long"), {"--checkpoint-every", "1"});
+  *(std::find(endless.begin(), endless.end(), "--steps") + 1) = "1000000";
+  const test::Folder folder;
+  Running running("finetune", endless, folder);
+  for (int wait = 0; wait < 3000 && !std::filesystem::exists(at / "long/checkpoint/checkpoint.safetensors");
+       ++wait)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const Result result = running.interrupt();
+  CHECK(result.status == -1);
+  CHECK(result.err.find("the same command with --resume goes on from the last checkpoint") !=
+        std::string::npos);
+}
+
 TEST_CASE("programs: finetune does not go on from a selection of another base, data or settings") {
   const Workplace at;
   const Arguments arguments = with(at.finetune("sdlora", "out"), {"--resume"});
@@ -136,16 +179,18 @@ TEST_CASE("programs: finetune says what is wrong") {
   fails({"--model", at.at("base")}, {"required"});
   fails(changed("--nonsense", "1"), {"--nonsense"});
   fails(changed("--rank", "0"), {"--rank", "at least 1"});
-  fails(changed("--out", ""), {"--out is empty"});
+  fails(changed("--out", ""), {"--out: expected a path, found an empty one; is a variable unset?"});
+  fails(changed("--eval", ""), {"--eval: expected a path, found an empty one"});
+  fails(changed("--out", std::string(300, 'x')), {"File name too long", "choose another"});
   fails(changed("--rank", "-2"), {"--rank"});
   fails(changed("--rank", "two"), {"--rank"});
   fails(changed("--steps", "0"), {"--steps"});
   fails(changed("--epochs", "2"), {"--epochs", "--steps"});
   fails(changed("--batch-size", "-1"), {"--batch-size"});
-  fails(changed("--placement", "lora"), {"placement 'lora'", "lora-linear", "sdlora"});
+  fails(changed("--placement", "lora"), {"placement 'lora'", "one of prompt", "lora-linear", "sdlora"});
   fails(changed("--placement", "frozen"), {"trains nothing"});
   fails(changed("--model", at.at("absent")), {at.at("absent")});
-  fails(changed("--model", at.at("train.jsonl")), {"train.jsonl"});
+  fails(changed("--model", at.at("train.jsonl")), {"train.jsonl", "expected a directory", "found a file"});
   fails(changed("--data", at.at("absent.jsonl")), {"absent.jsonl"});
   fails(changed("--eval", at.at("absent.jsonl")), {"absent.jsonl"});
   at.write("bad.jsonl", "{\"text\": \"good\"}\n\n{\"text\": \"good\"\n");
@@ -177,9 +222,12 @@ TEST_CASE("programs: finetune says which option makes no sense before it trains"
     CHECK(result.out.empty());
     CHECK(result.err.find(part) != std::string::npos);
     CHECK(!std::filesystem::exists(at / "out/adapter.safetensors"));
-    CHECK(!std::filesystem::exists(at / "out/checkpoint/checkpoint.safetensors"));
+    // No empty folders either.
+    CHECK(!std::filesystem::exists(at / "out"));
   };
   fails("lora-linear", {"--dropout", "1"}, "dropout");
+  fails("lora-linear", {"--learning-rate", "0"}, "learning rate above 0");
+  fails("sdlora", {"--learning-rate", "0"}, "learning rate above 0");
   fails("lora-linear", {"--weight-decay", "-1"}, "decay");
   fails("lora-linear", {"--clip", "-1"}, "clipping");
   fails("lora-linear", {"--accumulation", "0"}, "accumulation");

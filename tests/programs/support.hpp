@@ -70,6 +70,12 @@ class Running {
     return wait().status == -1;
   }
 
+  /// SIGINT, as Ctrl-C sends it.
+  Result interrupt() {
+    ::kill(pid_, SIGINT);
+    return wait();
+  }
+
   Result wait() {
     int status = 0;
     REQUIRE(::waitpid(pid_, &status, 0) == pid_);

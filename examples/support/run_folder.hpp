@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace sdlora::examples {
+
+/// FileError where `out` holds a model or parts of one, which what a program writes there would replace or
+/// stand among. `fix` says what to do.
+void require_no_model(const std::filesystem::path& out, const std::string& fix);
+
+/// The checkpoint of a training run that writes to `out`.
+std::filesystem::path checkpoint_in(const std::filesystem::path& out);
+
+/// Whether `out` has the checkpoint of an earlier run. FileError where it has and the run does not `resume`.
+bool has_checkpoint(const std::filesystem::path& out, bool resume);
+
+/// Says on standard error where a run to `resume` finds no checkpoint. From here on, interrupted (Ctrl-C,
+/// SIGTERM), the process says how to go on.
+void begin_run(const std::filesystem::path& out, bool resume);
+
+/// Makes a folder; the destructor removes it again, with those above that it made, where nothing was
+/// written there.
+class NewFolder {
+ public:
+  /// FileError where the folder cannot be made.
+  explicit NewFolder(const std::filesystem::path& folder);
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+  ~NewFolder();
+
+ private:
+  std::vector<std::filesystem::path> made_;
+};
+
+}  // namespace sdlora::examples
