@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
     generate(*model, ids, options);
     begin();
     std::printf("\n");
+    std::fflush(stdout);
     if (options.temperature == 0.0) examples::report_without_effect("at temperature 0", sampling);
   });
 }
