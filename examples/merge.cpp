@@ -16,11 +16,7 @@ int main(int argc, char** argv) {
   command.option("--adapter", adapter, "adapter directory").required();
   command.option("--out", out, "directory of the merged checkpoint to write").required();
   return command.run(argc, argv, [&] {
-    std::error_code none;
-    if (std::filesystem::equivalent(out, model_directory, none)) {
-      throw ArgumentError("--out is the base's own directory; choose another, so that the base stays");
-    }
-    examples::require_no_model(out, "remove it, or choose another --out");
+    examples::require_no_model_or_base(out, model_directory);
     const CheckpointConfig config = read_base_config(model_directory);
     const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     const auto merged = examples::load_any_adapter(base, adapter)->merged();

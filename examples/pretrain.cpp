@@ -81,8 +81,7 @@ int main(int argc, char** argv) {
     }
     if (epochs.given()) options.steps = 0;
     // What its checkpoint goes on to is the run's own.
-    if (!examples::has_checkpoint(out, options.resume))
-      examples::require_no_model(out, "remove it, or choose another --out");
+    if (!examples::has_checkpoint(out, options.resume)) examples::require_no_model_or_base(out, from);
     if (!from.empty()) {
       require_compatible(ByteTokenizer{}, read_base_config(from));
       examples::report_without_effect("with --base, whose sizes they are", sizes);

@@ -44,6 +44,14 @@ void require_no_model(const std::filesystem::path& out, const std::string& fix) 
   }
 }
 
+void require_no_model_or_base(const std::filesystem::path& out, const std::filesystem::path& base) {
+  std::error_code none;
+  if (std::filesystem::equivalent(out, base, none)) {
+    throw ArgumentError("--out is the base's own directory; choose another, so that the base stays");
+  }
+  require_no_model(out, "remove it, or choose another --out");
+}
+
 std::filesystem::path checkpoint_in(const std::filesystem::path& out) {
   return out / "checkpoint" / "checkpoint.safetensors";
 }

@@ -10,6 +10,10 @@ namespace sdlora::examples {
 /// stand among. `fix` says what to do.
 void require_no_model(const std::filesystem::path& out, const std::string& fix);
 
+/// The same for a program that writes a model to `out`; ArgumentError where that is the folder of its `base`
+/// (which may be empty: none).
+void require_no_model_or_base(const std::filesystem::path& out, const std::filesystem::path& base);
+
 /// The checkpoint of a training run that writes to `out`.
 std::filesystem::path checkpoint_in(const std::filesystem::path& out);
 

@@ -31,9 +31,11 @@ TEST_CASE("programs: pretrain leaves every model that it did not make as it was"
   const Pretraining at;
   const std::string config = test::content(at / "base/config.json");
   const std::string weights = test::content(at / "base/model.safetensors");
-  for (const Arguments& more : {Arguments{}, Arguments{"--base", at.at("base")}}) {
-    check_fails("pretrain", at.into("base", more),
-                {at.at("base"), "holds a model already", "remove it, or choose another --out"});
+  const std::string already = at.at("base") + ": holds a model already (config.json); remove it, or choose";
+  for (const auto& [more, reason] :
+       {std::pair{Arguments{}, already}, std::pair{Arguments{"--base", at.at("other_base")}, already},
+        std::pair{Arguments{"--base", at.at("base")}, std::string("base's own directory; choose another")}}) {
+    check_fails("pretrain", at.into("base", more), {reason});
     CHECK(run("pretrain", with(at.into("base", more), {"--resume"})).status == 1);
     CHECK(test::content(at / "base/config.json") == config);
     CHECK(test::content(at / "base/model.safetensors") == weights);

@@ -179,7 +179,9 @@ void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
   std::error_code none;
   const bool other = std::filesystem::exists(config_path, none) &&
                      read_text_file(config_path, std::size_t{1} << 30) != checkpoint_config_text(config);
-  if (other) std::filesystem::rename(config_path, old.temporary(), none);
+  if (other && ::rename(config_path.c_str(), old.temporary().c_str()) != 0) {
+    detail::throw_system(config_path.string(), "renaming", errno, "make sure that the folder can be written");
+  }
   try {
     weights.commit();
   } catch (const FileError&) {
