@@ -29,6 +29,9 @@ static_assert(!Place<On<site::OutProj, LoRA<8>>, On<site::Prefix, PrefixTuning<3
 // One channel count for all selected sites, static or not.
 using Selects = Place<On<site::ALog, SelectedDimensions<15, 4>>, On<site::XProjB, SelectedDimensions<15>>>;
 static_assert(Selects::selects && Selects::is_static);
+// The states of a channel matter on A_log alone.
+static_assert(!Place<On<site::ALog, SelectedDimensions<15>>>::is_static);
+static_assert(Place<On<site::XProjC, SelectedDimensions<15>>>::is_static);
 static_assert(
     !Place<On<site::ALog, SelectedDimensions<>>, On<site::XProjC, SelectedDimensions<>>>::is_static);
 

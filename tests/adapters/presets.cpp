@@ -24,7 +24,7 @@ using Names = std::set<std::string>;
 
 static_assert(presets::SDLoRA<8, 15, 4>::selects && !presets::LoRAAll<8>::selects);
 static_assert(presets::SDLoRA<8, 15, 4>::is_static && !presets::SDLoRA<>::is_static &&
-              !presets::SDLoRA<8>::is_static);
+              !presets::SDLoRA<8>::is_static && !presets::SDLoRA<8, 15>::is_static);
 static_assert(presets::BitFit::is_static && presets::FullFineTune::is_static &&
               presets::InitialState::is_static);
 static_assert(presets::Prompt<3>::is_static && !presets::Prefix<>::is_static);

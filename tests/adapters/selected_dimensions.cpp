@@ -11,6 +11,7 @@ namespace {
 
 using Policy = SelectedDimensions<3, 2>;
 static_assert(Policy::is_static && !SelectedDimensions<>::is_static && Policy::mergeable);
+static_assert(Policy::is_static_selected && !SelectedDimensions<3>::is_static_selected);
 static_assert(Policy::count({16, 100}, {}) == 16 * 3);  // whole columns of a projection
 static_assert(Policy::count_selected({}) == 3 * 2);     // chosen states of A_log
 static_assert(SelectedDimensions<>::count_selected({.channels = 5, .states = 4}) == 20);

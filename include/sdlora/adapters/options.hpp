@@ -8,7 +8,8 @@
 
 namespace sdlora {
 
-/// Restricts one site of a placement to the layers [first, last).
+/// Restricts one site of a placement to the layers [first, last). Fewer values learn then: a model's
+/// parameters().size(), where a constant `trainable_parameters` counts every layer.
 struct LayerRange {
   std::string site;  ///< a site's name, as "out_proj"
   std::size_t first = 0;

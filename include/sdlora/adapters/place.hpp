@@ -28,6 +28,13 @@ inline constexpr std::size_t selected_channels = 0;
 template <std::size_t C, std::size_t S>
 inline constexpr std::size_t selected_channels<SelectedDimensions<C, S>> = C + (C == dyn ? 0 : 1);
 
+/// Whether the types know how many values the policy learns at the site.
+template <class S, class P>
+inline constexpr bool is_static_at = P::is_static;
+template <std::size_t C, std::size_t States>
+inline constexpr bool is_static_at<site::ALog, SelectedDimensions<C, States>> =
+    SelectedDimensions<C, States>::is_static_selected;
+
 template <class S>
 inline constexpr bool selectable =
     std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> || std::is_same_v<S, site::XProjC>;
@@ -137,8 +144,8 @@ struct Place<On<Sites, Policies>...> {
       (true && ... &&
        (!Policies::learns ||
         (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise))));
-  /// Whether the policies' types know all their sizes.
-  static constexpr bool is_static = (true && ... && Policies::is_static);
+  /// Whether the policies' types know all sizes that matter at their sites.
+  static constexpr bool is_static = (true && ... && detail::is_static_at<Sites, Policies>);
   /// Whether a model needs a Selection.
   static constexpr bool selects = (false || ... || (detail::selected_channels<Policies> != 0));
 };

@@ -25,7 +25,8 @@ struct SelectedDimensions {
   static constexpr std::string_view name = "selected_dimensions";
   static constexpr bool learns = true;
   static constexpr bool mergeable = true;
-  static constexpr bool is_static = Channels != dyn;
+  static constexpr bool is_static = Channels != dyn;                            ///< on a projection
+  static constexpr bool is_static_selected = Channels != dyn && States != dyn;  ///< on A_log
   static constexpr std::size_t channels(AdapterSizes sizes) {
     return Channels == dyn ? sizes.channels : Channels;
   }

@@ -100,11 +100,6 @@ constexpr std::size_t count_at(const MambaDimensions& m, AdapterSizes sizes) {
   }
 }
 
-template <class S, class... Sites>
-constexpr bool is_among(SiteList<Sites...>) {
-  return (std::is_same_v<S, Sites> || ...);
-}
-
 template <class P, class... Sites>
 constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes) {
   return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, sizes));
@@ -134,11 +129,20 @@ constexpr std::size_t total_parameters(const MambaDimensions& m) {
   return m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
 }
 
-/// How many values learn under a placement, in every layer.
+/// How many values learn under a placement, in every layer; `sizes` where its types leave some open.
 template <Placement P>
-constexpr std::size_t trainable_parameters(const MambaDimensions& m, AdapterSizes sizes = {}) {
+constexpr std::size_t trainable_parameters(const MambaDimensions& m, AdapterSizes sizes) {
   return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, sizes) +
          detail::count_sites<P>(MambaModelSites{}, m, sizes);
+}
+
+/// The same for a placement whose types know all sizes.
+template <Placement P>
+constexpr std::size_t trainable_parameters(const MambaDimensions& m) {
+  static_assert(P::is_static,
+                "sdlora::trainable_parameters: this placement leaves sizes to run time; pass them, "
+                "as adapter_sizes(options, dimensions) makes them");
+  return trainable_parameters<P>(m, AdapterSizes{});
 }
 
 /// The sizes that a placement's `dyn` parameters take.

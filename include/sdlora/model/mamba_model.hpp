@@ -7,6 +7,7 @@
 #include "base.hpp"
 #include "batch.hpp"
 #include "cross_entropy.hpp"
+#include "detail/require_counts.hpp"
 #include "detail/require_options.hpp"
 #include "mamba_state.hpp"
 
@@ -23,7 +24,9 @@ namespace sdlora {
 
 namespace detail {
 
-/// `trainable_parameters`: a constant where the types know every size, else a member.
+/// `trainable_parameters`: a constant where the types know every size, else a member. The constant
+/// counts every layer. Layer ranges are options of a model and so narrow the member only; what a
+/// model's parameters() hold is exact either way.
 template <Config C, Placement P, bool Static = is_static(C::config) && P::is_static>
 struct TrainableCount {
   static constexpr std::size_t trainable_parameters = sdlora::trainable_parameters<P>(dimensions(C::config));
@@ -80,6 +83,7 @@ class MambaModel : public detail::TrainableCount<C, P> {
     }
     if (embedding_.active() || prompt_.active()) first_learning_ = 0;
     kept_.resize(m.n_layer);
+    detail::require_counts<P>(m, adapter_sizes(options_, m), options_, store_);
     if (P::learns && store_.size() == 0) {
       throw ArgumentError("MambaModel: the layer ranges leave nothing to learn; name layers below " +
                           std::to_string(m.n_layer));
