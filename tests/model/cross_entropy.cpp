@@ -118,6 +118,18 @@ TEST_CASE("cross_entropy: large logits overflow nothing, no row is no loss") {
   CHECK(nothing.mean() == 0.0);
 }
 
+TEST_CASE("cross_entropy: the head's gradient is formed with that of its input, not without") {
+  const std::vector<float> h{1.0F, 2.0F}, W{1.0F, 2.0F, 3.0F};
+  std::vector<float> dW(3, 0.0F);
+  const std::vector<std::int32_t> targets{0, 1};
+  Workspace workspace;
+  CHECK_THROWS_WITH_AS(
+      head_cross_entropy(MatrixView<const float>(h.data(), 2, 1), MatrixView<const float>(W.data(), 3, 1),
+                         targets, 1.0F, {}, MatrixView<float>(dW.data(), 3, 1), workspace),
+      doctest::Contains("expected dh (2, 1) with dW, found dW alone"), ShapeError);
+  CHECK(dW == std::vector<float>(3, 0.0F));
+}
+
 TEST_CASE("cross_entropy: targets that do not fit") {
   const std::vector<float> h{1.0F, 2.0F}, W{1.0F, 2.0F, 3.0F};
   Workspace workspace;

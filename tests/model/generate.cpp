@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -155,12 +156,39 @@ TEST_CASE("temperature, top-k and top-p give the probabilities that they should"
   check({.temperature = 1.0, .vocabulary = 2}, softmax(1.0, {0, 1}));
 }
 
+TEST_CASE("logits that are no numbers choose no token") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              infinity = std::numeric_limits<float>::infinity();
+  for (const double temperature : {0.0, 1.0}) {
+    for (const std::size_t top_k : {std::size_t{0}, std::size_t{2}}) {
+      TokenSampler sampler({.temperature = temperature, .top_k = top_k});
+      const auto refuses = [&](const std::vector<float>& logits, const char* found) {
+        test::check_error<Error>([&] { sampler(std::span<const float>(logits), 0); },
+                                 {"expected logits that are numbers", found, "another checkpoint"});
+      };
+      refuses({nan, nan, nan}, "found nan for token 0");
+      refuses({1.0F, nan, 2.0F}, "found nan for token 1");
+      refuses({1.0F, 2.0F, infinity}, "found inf for token 2");
+      refuses({-infinity, -infinity}, "found no token with any probability");
+      refuses({}, "found no token");
+      // Tokens that are ruled out may be so.
+      const std::vector<float> masked{-infinity, 1.0F, -infinity};
+      CHECK(sampler(std::span<const float>(masked), 0) == 1);
+    }
+  }
+  auto model = model_of<presets::NothingTrains>();
+  auto state = model.initial_state(1);
+  test::check_error<Error>([&] { generate(model, state, std::vector<double>(19, nan), {}); }, {"found nan"});
+}
+
 TEST_CASE("what makes no sense is refused") {
   auto model = model_of<presets::NothingTrains>();
   test::check_error<ArgumentError>([&] { generate(model, Ids{}, {}); }, {"prompt", "at least one"});
-  test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.temperature = -1.0}); }, {"temperature"});
-  test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.top_p = 0.0}); }, {"top_p"});
-  test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.top_p = 1.5}); }, {"top_p"});
+  test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.temperature = -1.0}); },
+                                   {"expected a temperature of at least 0, found -1;"});
+  test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.top_p = 0.0}); },
+                                   {"expected a top_p above 0 and at most 1, found 0;"});
+  test::check_error<ArgumentError>([&] { generate(model, Ids{1}, {.top_p = 1.5}); }, {"found 1.5;"});
   test::check_error<ArgumentError>([&] { generate(model, Ids{19}, {}); }, {"19"});
   auto two = model.initial_state(2);
   test::check_error<ArgumentError>([&] { generate(model, two, std::vector<double>(19), {}); },

@@ -159,15 +159,18 @@ TEST_CASE("mamba_model: options out of range") {
   };
   AdapterOptions options = some_options();
   options.dropout = 1.0;
-  refuses(options, "a dropout in [0, 1)");
+  refuses(options, "adapter options: expected a dropout of at least 0 and below 1, found 1; ");
   options.dropout = std::numeric_limits<double>::quiet_NaN();
-  refuses(options, "a dropout in [0, 1)");
+  refuses(options, "expected a dropout of at least 0 and below 1, found nan; ");
   options = some_options();
   options.rank = 0;
-  refuses(options, "rank and prompt length of at least 1");
+  refuses(options, "adapter options: expected a rank of at least 1, found 0; ");
   options = some_options();
-  options.alpha = -1.0;
-  refuses(options, "expected an alpha above 0");
+  options.prompt_length = 0;
+  refuses(options, "adapter options: expected a prompt length of at least 1, found 0; ");
+  options = some_options();
+  options.alpha = -0.25;
+  refuses(options, "expected an alpha above 0, or 0 for alpha = rank, found -0.25; ");
   options.alpha = std::numeric_limits<double>::infinity();
   refuses(options, "expected an alpha above 0");
 

@@ -170,6 +170,22 @@ TEST_CASE("a choice task from examples") {
   test::check_error<ArgumentError>([&] { choice_task(bare, candidates); }, {"no prompt"});
 }
 
+TEST_CASE("examples whose labels are not one for each id make no choice task") {
+  const std::vector<Example> longer{{{1, 7}, {-100, 7}}, {{1, 2}, {-100, -100, -100, 7}}};
+  test::check_error<ArgumentError>([&] { distinct_completions(longer); },
+                                   {"example 1: expected as many labels as ids", "found 4 labels for 2 ids"});
+  test::check_error<ArgumentError>([&] { choice_task(longer, {{7}}); },
+                                   {"choice_task", "example 1", "found 4 labels for 2 ids"});
+}
+
+TEST_CASE("no example has no loss") {
+  auto model = stirred<presets::BitFit>();
+  test::check_error<ArgumentError>([&] { evaluate_loss(model, std::vector<Example>{}); },
+                                   {"evaluate_loss: expected examples, found none"});
+  // One token predicts nothing: the loss of no target is zero.
+  CHECK(evaluate_loss(model, std::vector<Example>{{{3}, {3}}}).count == 0);
+}
+
 TEST_CASE("unusable candidates, prompts and tasks are refused") {
   auto model = stirred<presets::BitFit>();
   using Scorer = CandidateScorer<decltype(model)>;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <charconv>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../model/short_number.hpp"
 #include "detail/strict_json_builder.hpp"
 #include "mapped_file.hpp"
 #include "utf8.hpp"
@@ -38,13 +38,6 @@ struct JsonOrigin {
 };
 
 namespace detail {
-
-/// The shortest decimal text that reads back as the same double. Finite values only.
-inline std::string short_number(double value) {
-  char buffer[32];
-  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
-  return {buffer, result.ptr};
-}
 
 /// "line 3, column 14 (byte 57)" of the text's byte `at`.
 inline std::string json_place(const JsonOrigin& origin, std::string_view text, std::size_t at) {

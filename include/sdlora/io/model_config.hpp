@@ -115,9 +115,9 @@ class ConfigReader {
           return field.object->template optional<double>(field.key);
         }).value_or(config.norm_epsilon);
     if (!(config.norm_epsilon > 0 && config.norm_epsilon < 1)) {
-      top_.fail(
-          top_.contains("layer_norm_epsilon") ? "layer_norm_epsilon" : "norm_epsilon",
-          "expected a small positive number, found " + std::to_string(config.norm_epsilon) + "; correct it");
+      top_.fail(top_.contains("layer_norm_epsilon") ? "layer_norm_epsilon" : "norm_epsilon",
+                "expected a small positive number, found " + detail::short_number(config.norm_epsilon) +
+                    "; correct it");
     }
     config.hidden_act = top_.optional<std::string>("hidden_act").value_or(config.hidden_act);
     if (config.hidden_act == "swish") config.hidden_act = "silu";  // two names of one function

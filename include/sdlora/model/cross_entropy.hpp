@@ -89,8 +89,8 @@ inline namespace SDLORA_SIMD_TAG {
 
 /// Cross-entropy of a linear head without bias: logits = h·Wᵀ for the rows that have a target only,
 /// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty dh (n, d) it is
-/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW, which is given
-/// only with dh, unless empty. Throws ShapeError, and ArgumentError for a target outside of W's rows.
+/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW, unless
+/// empty; that goes only with dh. Throws ShapeError, and ArgumentError for a target outside of W's rows.
 template <class T>
 Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<const T> W,
                         std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
@@ -98,6 +98,10 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<
                         Workspace& workspace) {
   const std::size_t V = W.rows;
   detail::require_targets(targets, h.rows, V);
+  if (dW && !dh) {
+    throw ShapeError("head_cross_entropy: expected dh (" + std::to_string(h.rows) + ", " +
+                     std::to_string(h.cols) + ") with dW, found dW alone; give both or neither");
+  }
   const Workspace::Scope scope(workspace);
   const std::size_t block = detail::head_rows(V, h.rows);
   const MatrixView<T> room{workspace.take<T>(block * V).data(), block, V};

@@ -3,12 +3,14 @@
 #include "../error.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/random.hpp"
+#include "short_number.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,19 +43,25 @@ class TokenSampler {
         top_p_(options.top_p),
         vocabulary_(options.vocabulary),
         random_(options.seed, 0) {
-    if (!(temperature_ >= 0.0) || !std::isfinite(temperature_) || !(top_p_ > 0.0) || !(top_p_ <= 1.0)) {
-      throw ArgumentError("TokenSampler: expected a temperature of at least 0 and top_p in (0, 1], found " +
-                          std::to_string(temperature_) + " and " + std::to_string(top_p_));
+    if (!(temperature_ >= 0.0) || !std::isfinite(temperature_)) {
+      throw ArgumentError("generate: expected a temperature of at least 0, found " +
+                          detail::short_number(temperature_) +
+                          "; 0 takes the likeliest token, 1 samples as is");
+    }
+    if (!(top_p_ > 0.0) || !(top_p_ <= 1.0)) {
+      throw ArgumentError("generate: expected a top_p above 0 and at most 1, found " +
+                          detail::short_number(top_p_) + "; 1 allows every token");
     }
   }
 
-  /// The id of token number `index`.
+  /// The id of token number `index`. Throws Error where a logit is not a number or infinitely large,
+  /// or all are −∞; single ones may be: those tokens are ruled out.
   template <class T>
   std::int32_t operator()(std::span<const T> logits, std::uint64_t index) {
     if (vocabulary_ != 0) logits = logits.first(std::min(vocabulary_, logits.size()));
-    const auto top = std::max_element(logits.begin(), logits.end()) - logits.begin();
+    const std::size_t top = likeliest(logits);
     if (temperature_ == 0.0) return static_cast<std::int32_t>(top);
-    const auto highest = static_cast<double>(logits[static_cast<std::size_t>(top)]);
+    const auto highest = static_cast<double>(logits[top]);
     weights_.resize(logits.size());
     for (std::size_t i = 0; i < logits.size(); ++i) {
       weights_[i] = {std::exp((static_cast<double>(logits[i]) - highest) / temperature_),
@@ -71,6 +79,29 @@ class TokenSampler {
   }
 
  private:
+  /// The first of the highest logits.
+  template <class T>
+  static std::size_t likeliest(std::span<const T> logits) {
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    const auto refuse = [](const std::string& found) {
+      throw Error("generate: expected logits that are numbers, found " + found +
+                  "; the weights or the adapter are damaged or training diverged: use another checkpoint");
+    };
+    T highest = -infinity;
+    std::size_t top = 0;
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      if (!(logits[i] < infinity)) {
+        refuse((std::isnan(logits[i]) ? "nan for token " : "inf for token ") + std::to_string(i));
+      }
+      if (logits[i] > highest) {
+        highest = logits[i];
+        top = i;
+      }
+    }
+    if (highest == -infinity) refuse("no token with any probability");
+    return top;
+  }
+
   /// Puts the tokens that top-k and top-p allow to the front; returns how many.
   std::size_t filter() {
     std::size_t kept = top_k_ == 0 ? weights_.size() : std::min(top_k_, weights_.size());

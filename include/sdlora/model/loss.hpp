@@ -8,6 +8,7 @@ namespace sdlora {
 struct Loss {
   double sum = 0.0;
   std::size_t count = 0;
+  /// In nats per prediction; 0 where there is none (and then the perplexity is 1).
   double mean() const { return count == 0 ? 0.0 : sum / static_cast<double>(count); }
 };
 

@@ -22,9 +22,13 @@ namespace sdlora {
 /// Tokens that evaluation puts through a model at once.
 inline constexpr std::size_t evaluation_tokens = 4096;
 
-/// Σ loss over every target of the data, in nats; its mean() is the loss per token.
+/// Σ loss over every target of the data, in nats; its mean() is the loss per token. Throws
+/// ArgumentError where there is no example.
 template <class Model, class Data>
 Loss evaluate_loss(Model& model, const Data& data, std::size_t batch_tokens = evaluation_tokens) {
+  if (examples_of(data).empty()) {
+    throw ArgumentError("evaluate_loss: expected examples, found none; give at least one");
+  }
   Loss total;
   Batch batch;
   const auto flush = [&] {
@@ -42,7 +46,7 @@ Loss evaluate_loss(Model& model, const Data& data, std::size_t batch_tokens = ev
   return total;
 }
 
-/// exp of the mean loss.
+/// exp of the mean loss; 1 of a loss without predictions.
 inline double perplexity(const Loss& loss) { return std::exp(loss.mean()); }
 
 /// log p(ids[t] | ids[0 … t − 1]) for t = 1, 2, …: one fewer than ids. Memory does not grow with
@@ -84,15 +88,34 @@ struct ChoiceTask {
   std::vector<std::size_t> answers;  ///< per prompt, the index of the right candidate
 };
 
+namespace detail {
+
+/// Where the learned tail of an example begins: behind its ignored labels. Throws ArgumentError unless
+/// each id has a label.
+inline std::size_t tail_of(const Example& example, std::size_t number, const char* who) {
+  if (example.labels.size() != example.ids.size()) {
+    throw ArgumentError(std::string(who) + ": example " + std::to_string(number) +
+                        ": expected as many labels as ids, found " + std::to_string(example.labels.size()) +
+                        " labels for " + std::to_string(example.ids.size()) +
+                        " ids; give one for each, ignored_label where nothing is learned");
+  }
+  std::size_t first = 0;
+  while (first < example.labels.size() && example.labels[first] == ignored_label) ++first;
+  return first;
+}
+
+}  // namespace detail
+
 /// The distinct learned tails of examples, in order of their first appearance: the candidates of a
-/// classification whose examples are a prompt and a class's name.
+/// classification whose examples are a prompt and a class's name. Throws ArgumentError where labels
+/// are not as many as ids.
 template <class Data>
 std::vector<std::vector<std::int32_t>> distinct_completions(const Data& data) {
   std::vector<std::vector<std::int32_t>> result;
   std::map<std::vector<std::int32_t>, bool> seen;
+  std::size_t number = 0;
   for (const Example& example : examples_of(data)) {
-    std::size_t first = 0;
-    while (first < example.labels.size() && example.labels[first] == ignored_label) ++first;
+    const std::size_t first = detail::tail_of(example, number++, "distinct_completions");
     std::vector<std::int32_t> tail(example.ids.begin() + static_cast<std::ptrdiff_t>(first),
                                    example.ids.end());
     if (seen.emplace(tail, true).second) result.push_back(std::move(tail));
@@ -101,7 +124,8 @@ std::vector<std::vector<std::int32_t>> distinct_completions(const Data& data) {
 }
 
 /// The choice task of examples whose labels are one tail, among `candidates` (of the training data,
-/// say). Throws ArgumentError where an example has no prompt, or a tail that is no candidate.
+/// say). Throws ArgumentError where an example has no prompt, a tail that is no candidate, or labels
+/// that are not as many as its ids.
 template <class Data>
 ChoiceTask choice_task(const Data& data, std::vector<std::vector<std::int32_t>> candidates) {
   ChoiceTask task;
@@ -109,8 +133,7 @@ ChoiceTask choice_task(const Data& data, std::vector<std::vector<std::int32_t>> 
   for (std::size_t c = 0; c < candidates.size(); ++c) index.emplace(candidates[c], c);
   std::size_t number = 0;
   for (const Example& example : examples_of(data)) {
-    std::size_t first = 0;
-    while (first < example.labels.size() && example.labels[first] == ignored_label) ++first;
+    const std::size_t first = detail::tail_of(example, number, "choice_task");
     const auto middle = example.ids.begin() + static_cast<std::ptrdiff_t>(first);
     const auto found = index.find({middle, example.ids.end()});
     if (first == 0 || found == index.end()) {

@@ -5,6 +5,7 @@
 #include "../../adapters/selection.hpp"
 #include "../../error.hpp"
 #include "../../layers/mamba_config.hpp"
+#include "../short_number.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -27,16 +28,18 @@ void require_options(const MambaDimensions& m, const Selection& selection, const
     }
     selection.validate();
   }
-  if (!(options.dropout >= 0.0 && options.dropout < 1.0) || options.rank == 0 || options.prompt_length == 0) {
-    throw ArgumentError(
-        "MambaModel: expected a dropout in [0, 1) and a rank and prompt length of at least 1, found " +
-        std::to_string(options.dropout) + ", " + std::to_string(options.rank) + " and " +
-        std::to_string(options.prompt_length));
-  }
-  if (!(options.alpha >= 0.0) || !std::isfinite(options.alpha)) {
-    throw ArgumentError("MambaModel: expected an alpha above 0, or 0 for alpha = rank, found " +
-                        std::to_string(options.alpha));
-  }
+  const auto require = [](bool good, const std::string& expected, const std::string& found,
+                          const char* remedy) {
+    if (!good)
+      throw ArgumentError("adapter options: expected " + expected + ", found " + found + "; " + remedy);
+  };
+  require(options.dropout >= 0.0 && options.dropout < 1.0, "a dropout of at least 0 and below 1",
+          short_number(options.dropout), "it is the share of inputs that are dropped");
+  require(options.rank != 0, "a rank of at least 1", "0", "to train nothing leave the site out");
+  require(options.prompt_length != 0, "a prompt length of at least 1", "0",
+          "to train nothing leave the site out");
+  require(options.alpha >= 0.0 && std::isfinite(options.alpha), "an alpha above 0, or 0 for alpha = rank",
+          short_number(options.alpha), "LoRA's change is multiplied by alpha / rank");
   for (const LayerRange& range : options.layers) {
     bool known = false;
     [&]<class... Sites>(SiteList<Sites...>) {
