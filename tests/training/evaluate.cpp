@@ -5,6 +5,7 @@
 #include "training/support.hpp"
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -184,6 +185,16 @@ TEST_CASE("no example has no loss") {
                                    {"evaluate_loss: expected examples, found none"});
   // One token predicts nothing: the loss of no target is zero.
   CHECK(evaluate_loss(model, std::vector<Example>{{{3}, {3}}}).count == 0);
+}
+
+TEST_CASE("scores that are no numbers choose no candidate") {
+  auto model = stirred<presets::BitFit>();
+  for (double& value : model.parameters().values()) value = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<Ids> prompts{{1, 2}, {3}}, candidates{{1, 2}, {4}};
+  CandidateScorer scorer(model, candidates);
+  test::check_error<Error>([&] { scorer.best(prompts); },
+                           {"CandidateScorer: the score of candidate 0 after prompt 0 is not a number"});
+  test::check_error<Error>([&] { scorer.scores(prompts); }, {"another checkpoint"});
 }
 
 TEST_CASE("unusable candidates, prompts and tasks are refused") {

@@ -265,6 +265,14 @@ class CandidateScorer {
     return options_.per_token ? sum / static_cast<double>(candidates_[candidate].size()) : sum;
   }
 
+  static void require_number(double score, std::size_t prompt, std::size_t candidate) {
+    if (!std::isnan(score)) return;
+    throw Error("CandidateScorer: the score of candidate " + std::to_string(candidate) + " after prompt " +
+                std::to_string(prompt) +
+                " is not a number; the weights or the adapter are damaged or "
+                "training diverged: use another checkpoint");
+  }
+
   MatrixView<T> logits_room(std::size_t rows) {
     logits_.resize(std::max(logits_.size(), rows * vocabulary_));
     return {logits_.data(), rows, vocabulary_};
@@ -303,6 +311,7 @@ class CandidateScorer {
               static_cast<double>(logits(p, static_cast<std::size_t>(candidates_[c][0])) - total);
         }
       });
+      for (std::size_t i = 0; i < sums_.size(); ++i) require_number(sums_[i], first + i / C, i % C);
       use(count, std::as_const(state));
       first += count;
     }
