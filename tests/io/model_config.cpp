@@ -201,6 +201,15 @@ TEST_CASE("what the programs do not take is refused with the field of the file's
   check_unsupported(original(R"("tie_embeddings":false)"), {"field tie_embeddings"});
 }
 
+TEST_CASE("kernel sizes are compared with those of the type that is to be built") {
+  const auto other = parse(hugging_face(R"("state_size":8,"conv_kernel":3,"expand":1)"));
+  CHECK_NOTHROW(require_supported(other, {.d_state = 8, .d_conv = 3, .expand = 1}));
+  check_error<FileError>([&] { require_supported(other, {.d_state = 8, .d_conv = 3}); },
+                         {"field expand", "expected 2, found 1"});
+  check_error<FileError>([&] { require_supported(parse(hugging_face()), {.d_state = 8}); },
+                         {"field state_size", "expected 8, found 16"});
+}
+
 TEST_CASE("a configuration is written for transformers and read back") {
   const test::Folder folder;
   CheckpointConfig config{.d_model = 100,

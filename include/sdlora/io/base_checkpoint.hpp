@@ -81,9 +81,11 @@ class StagedFile {
 
 }  // namespace detail
 
-/// The config.json of a checkpoint directory whose model `load_base` reads. Throws FileError where it is
-/// missing, damaged or of a model that is not supported, or `directory` is a file.
-inline CheckpointConfig read_base_config(const std::filesystem::path& directory) {
+/// The config.json of a checkpoint directory whose model `load_base` reads with the kernel sizes of `built`.
+/// Throws FileError where it is missing, damaged or of a model that is not supported, or `directory` is a
+/// file.
+inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
+                                         const MambaConfig& built = {}) {
   std::error_code none;
   if (std::filesystem::is_regular_file(directory, none)) {
     throw FileError(directory.string(), "",
@@ -91,7 +93,7 @@ inline CheckpointConfig read_base_config(const std::filesystem::path& directory)
                     "directory that holds it");
   }
   CheckpointConfig config = read_checkpoint_config(directory);
-  require_supported(config);
+  require_supported(config, built);
   return config;
 }
 
@@ -100,7 +102,7 @@ inline CheckpointConfig read_base_config(const std::filesystem::path& directory)
 /// not supported; ArgumentError where the sizes contradict the configuration's type.
 template <Config C, class T = float>
 std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
-  const CheckpointConfig config = read_base_config(directory);
+  const CheckpointConfig config = read_base_config(directory, C::config);
   const TensorSource source = TensorSource::open(directory);
   const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
                                                                              : "backbone.embeddings.weight";

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../error.hpp"
+#include "../layers/mamba_config.hpp"
 #include "atomic_file.hpp"
 #include "json.hpp"
 #include "tokenizer.hpp"
@@ -254,26 +255,32 @@ inline CheckpointConfig read_checkpoint_config(const std::filesystem::path& path
   return parse_checkpoint_config(read_json(file, {.max_values = 100'000}), file.string());
 }
 
-/// Refuses, with the field named, what the programs do not take for now: they are built for a state
-/// size of 16, a convolution of 4 and an expansion of 2, silu, RMSNorm, biases on the convolution
-/// only, and a head tied to the embedding.
-inline void require_supported(const CheckpointConfig& config) {
+/// Refuses, with the field named, what models of type `built` do not take: another d_state, d_conv or
+/// expand than theirs (16, 4 and 2 where the type does not say otherwise, as in the programs), and what
+/// no model takes: activations but silu, norms but RMSNorm, biases but the convolution's, and a head
+/// that is not tied to the embedding. Throws FileError.
+inline void require_supported(const CheckpointConfig& config, const MambaConfig& built = {}) {
   const bool original = config.key_style == KeyStyle::Original;
+  constexpr const char* no_other = "models of other values are not supported: give another checkpoint";
+  constexpr const char* other_type =
+      "the program is built for the first: give another checkpoint, or build it for a type with a "
+      "MambaConfig "
+      "of the second";
   const auto check = [&](const auto& found, const auto& expected, const char* field,
-                         const char* original_field) {
+                         const char* original_field, const char* remedy) {
     if (found == expected) return;
-    throw FileError(config.path, std::string("field ") + (original ? original_field : field),
-                    "expected " + detail::json_text(expected) + ", found " + detail::json_text(found) +
-                        "; models of other values are not supported: give another checkpoint");
+    throw FileError(
+        config.path, std::string("field ") + (original ? original_field : field),
+        "expected " + detail::json_text(expected) + ", found " + detail::json_text(found) + "; " + remedy);
   };
-  check(config.d_state, std::size_t{16}, "state_size", "ssm_cfg.d_state");
-  check(config.d_conv, std::size_t{4}, "conv_kernel", "ssm_cfg.d_conv");
-  check(config.expand, std::size_t{2}, "expand", "ssm_cfg.expand");
-  check(config.hidden_act, std::string("silu"), "hidden_act", "hidden_act");
-  check(config.use_bias, false, "use_bias", "ssm_cfg.bias");
-  check(config.use_conv_bias, true, "use_conv_bias", "ssm_cfg.conv_bias");
-  check(config.rms_norm, true, "rms_norm", "rms_norm");
-  check(config.tie_embeddings, true, "tie_word_embeddings", "tie_embeddings");
+  check(config.d_state, built.d_state, "state_size", "ssm_cfg.d_state", other_type);
+  check(config.d_conv, built.d_conv, "conv_kernel", "ssm_cfg.d_conv", other_type);
+  check(config.expand, built.expand, "expand", "ssm_cfg.expand", other_type);
+  check(config.hidden_act, std::string("silu"), "hidden_act", "hidden_act", no_other);
+  check(config.use_bias, false, "use_bias", "ssm_cfg.bias", no_other);
+  check(config.use_conv_bias, true, "use_conv_bias", "ssm_cfg.conv_bias", no_other);
+  check(config.rms_norm, true, "rms_norm", "rms_norm", no_other);
+  check(config.tie_embeddings, true, "tie_word_embeddings", "tie_embeddings", no_other);
 }
 
 /// The config.json of a `MambaForCausalLM`, for `transformers` and `read_checkpoint_config`. Tensors
