@@ -41,7 +41,7 @@ inline constexpr bool selectable =
 
 template <class S, class P>
 constexpr bool can_sit_at() {
-  if constexpr (std::is_same_v<P, Frozen>) {
+  if constexpr (!Site<S> || !AdapterPolicy<P> || std::is_same_v<P, Frozen>) {
     return true;
   } else if constexpr (selected_channels<P> != 0) {
     return selectable<S>;
@@ -59,8 +59,14 @@ constexpr bool can_sit_at() {
 }  // namespace detail
 
 /// Puts one policy at one site.
-template <Site S, AdapterPolicy P>
+template <class S, class P>
 struct On {
+  static_assert(Site<S>,
+                "sdlora::On: the first type must be a site, as site::OutProj (see namespace sdlora::site)");
+  static_assert(AdapterPolicy<P>,
+                "sdlora::On: the second type must be an adapter policy, an empty type with name, learns, "
+                "mergeable, is_static and count(shape, sizes), as LoRA<8>; what a policy keeps at a site "
+                "belongs in its nested templates");
   static_assert(
       detail::can_sit_at<S, P>(),
       "sdlora::On: this policy cannot sit at this site. LoRA takes linear sites (in_proj_x, in_proj_z, "

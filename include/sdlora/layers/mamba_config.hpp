@@ -5,6 +5,7 @@
 #include "../error.hpp"
 #include "../tensor/extents.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -61,6 +62,38 @@ constexpr MambaDimensions dimensions(const MambaConfig& c) {
           c.d_conv,
           c.norm_epsilon};
 }
+
+namespace detail {
+
+/// Asserts what the kernels need of a configuration's type.
+template <Config C>
+struct KernelSizes {
+  static constexpr bool known =
+      C::config.d_state != dyn && C::config.d_conv != dyn && C::config.expand != dyn;
+  static_assert(known,
+                "sdlora: d_state, d_conv and expand of a MambaConfig cannot be left to run time, for kernels "
+                "unroll them; give numbers");
+};
+
+/// How many channels, and states of each, the types of P choose; 0 where they leave that open.
+template <class P>
+struct ChosenByType {
+  template <class S>
+  static constexpr std::size_t channels_at() {
+    using Policy = typename P::template policy_at<S>;
+    if constexpr (selected_channels<Policy> != 0) return Policy::channels({});
+    return 0;
+  }
+  static constexpr std::size_t channels =
+      std::max({channels_at<site::ALog>(), channels_at<site::XProjB>(), channels_at<site::XProjC>()});
+  static constexpr std::size_t states = [] {
+    using Policy = typename P::template policy_at<site::ALog>;
+    if constexpr (selected_channels<Policy> != 0) return Policy::states({});
+    return std::size_t{0};
+  }();
+};
+
+}  // namespace detail
 
 /// The shape of a site's values; for the prompt and the prefix, the width of one row.
 template <Site S>

@@ -19,6 +19,8 @@ namespace sdlora {
 /// model on it, whatever its placement. The head is tied to the embedding.
 template <Config C, class T = float>
 class Base {
+  static_assert(detail::KernelSizes<C>::known);
+
  public:
   /// Zeros of the given sizes, to be filled through `visit`. Throws ArgumentError where a size
   /// contradicts the configuration's type.

@@ -43,8 +43,28 @@ struct TrainableCount<C, P, false> {
 /// A Mamba language model (Gu and Dao, arXiv 2312.00752) on a shared base, of which the places that
 /// `P` names learn: embedding, blocks, norm_f, and a head tied to the embedding. It owns only what
 /// learns; everything else is the base's.
-template <Config C, Placement P, class T = float>
-class MambaModel : public detail::TrainableCount<C, P> {
+template <class C, class P, class T = float>
+class MambaModel {
+  static_assert(Config<C>,
+                "sdlora::MambaModel: the first type must carry a MambaConfig as its constant `config`, as "
+                "presets::Mamba130m and presets::AnyMamba do");
+  static_assert(Placement<P>,
+                "sdlora::MambaModel: the second type must be a placement, one of presets or a list of sites "
+                "with their policies, as Place<On<site::OutProj, LoRA<8>>>");
+};
+
+/// The same: what a configuration and a placement make.
+template <Config C, Placement P, class T>
+class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
+  static_assert(detail::KernelSizes<C>::known);
+  static_assert(C::config.d_model == dyn ||
+                    detail::ChosenByType<P>::channels <= C::config.expand * C::config.d_model,
+                "sdlora::MambaModel: SelectedDimensions chooses more channels than the model has (expand * "
+                "d_model); choose fewer");
+  static_assert(detail::ChosenByType<P>::states <= C::config.d_state,
+                "sdlora::MambaModel: SelectedDimensions chooses more states of a channel than the model has "
+                "(d_state); choose fewer");
+
   using Block = MambaBlock<C, P, T>;
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
