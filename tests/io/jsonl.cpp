@@ -62,8 +62,8 @@ TEST_CASE("bad lines are named") {
   refused("{\"a\":1}\n{\"a\":}\n", {"line 2, column 6"});
   refused("{\"a\":1}\n{\"a\":1,\"a\":2}", {"line 2, column 10", "stands twice"});
   refused("{\"a\":1}\n\n[1]", {"line 3", "an object", "found array"});
-  refused("{\"a\":1}\n{\"b\":1}", {"line 2.a", "missing"});
-  refused("{\"a\":\"x\"}", {"line 1.a", "found \"x\""});
+  refused("{\"a\":1}\n{\"b\":1}", {"line 2, field a: ", "missing"});
+  refused("{\"a\":\"x\"}", {"line 1, field a: ", "found \"x\""});
   refused("{\"a\":1} {\"a\":2}", {"line 1, column 9"});
   refused("{\"a\":1}\n{\"b\":\"\xFF\",\"a\":1}", {"line 2, column 7", "UTF-8"});
   refused("{\"a\":\n1}", {"line 1"});

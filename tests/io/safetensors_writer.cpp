@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -136,6 +137,23 @@ TEST_CASE("what cannot be written is refused, by name, and leaves nothing") {
   liar.add<float>("a", Dtype::F32, {4}, [&] { return view(values); });
   check_error<ArgumentError>([&] { liar.save(folder / "m"); }, {"\"a\"", "4 elements", "3 values"});
   CHECK(folder.entries() == 0);
+}
+
+TEST_CASE("bfloat16 is the upper half of a float, rounded to nearest, ties to even") {
+  const test::Folder folder;
+  std::vector<float> values;
+  for (const std::uint32_t bits :
+       {0x3F80'7FFFU, 0x3F80'8000U, 0x3F80'8001U, 0x3F81'8000U, 0xBF81'8000U, 0x7F80'0001U}) {
+    values.push_back(std::bit_cast<float>(bits));
+  }
+  SafetensorsWriter writer;
+  writer.add("a", Dtype::BF16, {values.size()}, view(values));
+  writer.save(folder / "m");
+  const auto back = TensorFile::open(folder / "m").read<float>("a", {.require_finite = false});
+  const std::vector<std::uint32_t> expected{0x3F80'0000, 0x3F80'0000, 0x3F81'0000, 0x3F82'0000, 0xBF82'0000};
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    CHECK(std::bit_cast<std::uint32_t>(back[i]) == expected[i]);
+  CHECK(std::isnan(back[5]));  // and no infinity, to which its upper half alone would round
 }
 
 TEST_CASE("a value that its dtype cannot hold is refused; one that is not finite is written as it is") {

@@ -77,10 +77,11 @@ TEST_CASE("directories without a checkpoint say what is missing") {
   const test::Folder folder;
   check_error<FileError>([&] { (void)TensorSource::open(folder / "absent"); }, {"absent", "no such file"});
   check_error<FileError>([&] { (void)TensorSource::open(folder.path()); },
-                         {folder.path().string(), "model.safetensors.index.json", "neither"});
+                         {folder.path().string(), "model.safetensors.index.json", "neither",
+                          "pytorch_model.bin", "save_pretrained(..., safe_serialization=True)"});
   folder.write("pytorch_model.bin", "x");
   check_error<FileError>([&] { (void)TensorSource::open(folder.path()); },
-                         {"pytorch_model.bin", "save_pretrained"});
+                         {"found pytorch_model.bin", "save_pretrained(..., safe_serialization=True)"});
 }
 
 TEST_CASE("bad indexes are refused") {

@@ -20,6 +20,7 @@
 
 namespace sdlora {
 
+/// How a data set is read: what is cut off, and which ids its examples may have.
 struct DatasetOptions {
   /// Longer examples are cut at the end to so many tokens, and counted. 0: no limit.
   std::size_t max_length = 0;

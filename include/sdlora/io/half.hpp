@@ -5,18 +5,6 @@
 
 namespace sdlora::detail {
 
-/// bfloat16 is the upper half of a float.
-constexpr float bfloat16_to_float(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
-/// Rounds to the nearest bfloat16, ties to even. A NaN stays one; what is too large becomes infinite.
-constexpr std::uint16_t float_to_bfloat16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7FFF'FFFFu) > 0x7F80'0000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
-
 /// IEEE 754 binary16 to float, exact (subnormals, infinities and NaN included).
 constexpr float float16_to_float(std::uint16_t half) {
   const std::uint32_t sign = (half & 0x8000u) << 16;

@@ -131,12 +131,12 @@ inline nlohmann::json read_json(const std::filesystem::path& path, const JsonLim
 class JsonObject {
  public:
   /// FileError where `value` is not an object. `place` is the path to it inside the file, empty at
-  /// the top.
-  JsonObject(const nlohmann::json& value, std::string file, std::string place = "")
-      : value_(&value), file_(std::move(file)), place_(std::move(place)) {
-    if (!value.is_object()) fail_type("an object", value, place_);
+  /// the top; `line` is where the JSON text itself stands, as "line 7" of a JSONL file.
+  JsonObject(const nlohmann::json& value, std::string file, std::string place = "", std::string line = "")
+      : value_(&value), file_(std::move(file)), place_(std::move(place)), line_(std::move(line)) {
+    if (!value.is_object()) fail_type("an object", value, in_line(place_));
   }
-  JsonObject(nlohmann::json&&, std::string, std::string = "") = delete;
+  JsonObject(nlohmann::json&&, std::string, std::string = "", std::string = "") = delete;
 
   const nlohmann::json& value() const { return *value_; }
   const std::string& file() const { return file_; }
@@ -161,17 +161,17 @@ class JsonObject {
   std::optional<T> optional(std::string_view key) const {
     const nlohmann::json* found = find(key);
     if (found == nullptr) return std::nullopt;
-    return convert<T>(*found, "field " + path_of(key));
+    return convert<T>(*found, field(key));
   }
 
   /// The value of a field that must be there.
   template <class T>
   T required(std::string_view key) const {
-    return convert<T>(at(key, type_name<T>()), "field " + path_of(key));
+    return convert<T>(at(key, type_name<T>()), field(key));
   }
 
   /// The object under a key.
-  JsonObject object(std::string_view key) const { return {at(key, "an object"), file_, path_of(key)}; }
+  JsonObject object(std::string_view key) const { return {at(key, "an object"), file_, path_of(key), line_}; }
 
   /// The object under a key that may be absent.
   std::optional<JsonObject> optional_object(std::string_view key) const {
@@ -181,10 +181,16 @@ class JsonObject {
 
   /// Throws a FileError about a field.
   [[noreturn]] void fail(std::string_view key, const std::string& what) const {
-    throw FileError(file_, "field " + path_of(key), what);
+    throw FileError(file_, field(key), what);
   }
 
  private:
+  /// "line 7, field a.b", for errors.
+  std::string field(std::string_view key) const { return in_line("field " + path_of(key)); }
+  std::string in_line(const std::string& place) const {
+    return line_ + (line_.empty() || place.empty() ? "" : ", ") + place;
+  }
+
   template <class T>
   struct is_vector : std::false_type {};
   template <class T>
@@ -284,6 +290,7 @@ class JsonObject {
   const nlohmann::json* value_;
   std::string file_;
   std::string place_;
+  std::string line_;
 };
 
 }  // namespace sdlora

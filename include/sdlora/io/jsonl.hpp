@@ -42,7 +42,7 @@ void for_each_json_line(const std::filesystem::path& path, const Use& use,
     const nlohmann::json document =
         parse_json(line, {.file = name, .first_line = number, .one_line = true}, limits);
     const std::string place = "line " + std::to_string(number);
-    use(JsonObject(document, name, place), place);
+    use(JsonObject(document, name, "", place), place);
     ++used;
   };
 

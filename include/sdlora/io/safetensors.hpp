@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../scan/bfloat16.hpp"
 #include "detail/safetensors_header.hpp"
 #include "half.hpp"
 #include "mapped_file.hpp"
@@ -34,6 +35,7 @@ template <class T>
 concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, std::int32_t> ||
                         std::same_as<T, std::int64_t>;
 
+/// How tensors are read.
 struct ReadOptions {
   /// Whether an infinity or NaN among the values is a FileError.
   bool require_finite = true;
@@ -185,7 +187,7 @@ class TensorFile {
         break;
       case Dtype::BF16:
         for (std::size_t i = 0; i < to.size(); ++i) {
-          to[i] = detail::bfloat16_to_float(detail::load<std::uint16_t>(data, i));
+          to[i] = static_cast<float>(detail::load<BFloat16>(data, i));
         }
         break;
       case Dtype::F16:

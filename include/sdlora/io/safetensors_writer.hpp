@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../scan/bfloat16.hpp"
 #include "atomic_file.hpp"
 #include "half.hpp"
 #include "json.hpp"
@@ -186,7 +187,7 @@ class SafetensorsWriter {
           return write_converted<float>(file, values, narrow);
         case Dtype::BF16:
           return write_converted<std::uint16_t>(file, values, [&](T value, std::size_t i) {
-            const std::uint16_t bits = detail::float_to_bfloat16(narrow(value, i));
+            const std::uint16_t bits = BFloat16(narrow(value, i)).bits;
             if ((bits & 0x7FFFu) == 0x7F80u && !std::isinf(value)) refuse(value, i);
             return bits;
           });

@@ -41,9 +41,9 @@ class TensorSource {
         const bool pickled = std::filesystem::exists(path / "pytorch_model.bin", error);
         throw FileError(path.string(), "",
                         std::string("expected model.safetensors or model.safetensors.index.json, found ") +
-                            (pickled ? "pytorch_model.bin; convert it: load it with transformers and "
-                                       "save_pretrained it"
-                                     : "neither; give a checkpoint directory"));
+                            (pickled ? "pytorch_model.bin; " : "neither; give a checkpoint directory; ") +
+                            "to convert pytorch_model.bin, load it with transformers and call "
+                            "save_pretrained(..., safe_serialization=True)");
       }
     } else if (path.extension() == ".json") {
       source.open_index(path);
