@@ -118,6 +118,128 @@ void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_
 
 inline constexpr std::size_t conv_rows = 32;
 
+/// use(row, sequence, position) for every row, tasks of some rows on all threads.
+template <std::size_t K, class T, class Use>
+void for_conv_rows(const Conv1dRows<K, T>& conv, const Sequences& sequences, const Use& use) {
+  const std::size_t M = sequences.rows();
+  parallel_for((M + conv_rows - 1) / conv_rows, [&](std::size_t task) {
+    const std::size_t last = std::min(M, (task + 1) * conv_rows);
+    for (std::size_t row = task * conv_rows; row < last; ++row) {
+      const std::size_t s = conv.sequence_of(row);
+      use(row, s, row - sequences.first(s));
+    }
+  });
+}
+
+/// The gradients of a convolution, each from that of its sums before SiLU.
+template <std::size_t K, class T>
+class Conv1dBackward {
+ public:
+  /// From dout (M, E) and, unless null, dfinal_window (S, K − 1, E).
+  Conv1dBackward(const Conv1dInputs<T>& in, MatrixView<const T> dout, const T* dfinal_window,
+                 Workspace& workspace)
+      : in_(in),
+        conv_(in, workspace),
+        channels_(in.x.cols),
+        dsums_{workspace.take<T>(in.x.rows * channels_).data(), in.x.rows, channels_},
+        dfinal_window_(dfinal_window) {
+    const auto silu_gradient = [](auto x, auto g) {
+      using V = decltype(x);
+      const V s = sigmoid(x);
+      return g * s * fma(x, V(T(1)) - s, V(T(1)));
+    };
+    for_conv_rows(conv_, in_.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
+      const auto rows = conv_.inputs(s, t);
+      std::size_t e = 0;
+      for (; e + simd_width<T> <= channels_; e += simd_width<T>) {
+        silu_gradient(conv_.template before_activation<Simd<T>>(rows, e),
+                      Simd<T>::load_unaligned(dout.row(row) + e))
+            .store_unaligned(dsums_.row(row) + e);
+      }
+      for (; e < channels_; ++e)
+        dsums_(row, e) = silu_gradient(conv_.template before_activation<T>(rows, e), dout(row, e));
+    });
+  }
+
+  /// dx (M, E) = the inputs' gradient.
+  void inputs(MatrixView<T> dx) const {
+    for_conv_rows(conv_, in_.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
+      T* o = dx.row(row);
+      if (t + K - 1 < in_.sequences.length(s)) {  // every reader exists and the final window is beyond
+        for (std::size_t e = 0; e < channels_; ++e) o[e] = conv_.tap(K - 1)[e] * dsums_(row, e);
+        for (std::size_t k = 0; k + 1 < K; ++k) {
+          const T* tap = conv_.tap(k);
+          const T* d = dsums_.row(row + K - 1 - k);
+          for (std::size_t e = 0; e < channels_; ++e) o[e] += tap[e] * d[e];
+        }
+      } else {
+        for (std::size_t e = 0; e < channels_; ++e) o[e] = input(s, static_cast<std::ptrdiff_t>(t), e);
+      }
+    });
+  }
+
+  /// dwindow (K − 1, E) += the gradient of the window that all sequences share.
+  void window(T* dwindow) const {
+    for (std::size_t s = 0; s < in_.sequences.count(); ++s) {
+      for (std::size_t j = 0; j + 1 < K; ++j) {
+        const auto t = static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(K - 1);
+        for (std::size_t e = 0; e < channels_; ++e) dwindow[j * channels_ + e] += input(s, t, e);
+      }
+    }
+  }
+
+  /// dweight (E, K) and dbias (E), unless empty and null, += the gradients of the taps and the bias.
+  void parameters(MatrixView<T> dweight, T* dbias) const {
+    constexpr std::size_t block = 64;  // channels of one task; each sums over the rows in order
+    parallel_for((channels_ + block - 1) / block, [&](std::size_t task) {
+      const std::size_t first = task * block;
+      const std::size_t count = std::min(block, channels_ - first);
+      std::array<std::array<T, block>, K + 1> sums{};
+      for (std::size_t s = 0; s < in_.sequences.count(); ++s) {
+        for (std::size_t t = 0; t < in_.sequences.length(s); ++t) {
+          const T* d = dsums_.row(in_.sequences.first(s) + t) + first;
+          const auto rows = conv_.inputs(s, t);
+          for (std::size_t k = 0; k < K; ++k) {
+            const T* x = rows[k] + first;
+            for (std::size_t e = 0; e < count; ++e) sums[k][e] += d[e] * x[e];
+          }
+          for (std::size_t e = 0; e < count; ++e) sums[K][e] += d[e];
+        }
+      }
+      for (std::size_t e = 0; e < count; ++e) {
+        if (dweight) {
+          for (std::size_t k = 0; k < K; ++k) dweight(first + e, k) += sums[k][e];
+        }
+        if (dbias != nullptr) dbias[first + e] += sums[K][e];
+      }
+    });
+  }
+
+ private:
+  /// What position t ≥ −(K − 1) of sequence s receives: from the outputs that read it, and from the
+  /// final window if it is part of that.
+  T input(std::size_t s, std::ptrdiff_t t, std::size_t e) const {
+    const auto length = static_cast<std::ptrdiff_t>(in_.sequences.length(s));
+    T sum = T(0);
+    for (std::size_t k = 0; k < K; ++k) {
+      const std::ptrdiff_t reader = t + static_cast<std::ptrdiff_t>(K - 1 - k);
+      if (reader < 0 || reader >= length) continue;
+      sum += conv_.tap(k)[e] * dsums_(in_.sequences.first(s) + static_cast<std::size_t>(reader), e);
+    }
+    const std::ptrdiff_t place = t - length + static_cast<std::ptrdiff_t>(K - 1);
+    if (dfinal_window_ != nullptr && place >= 0) {
+      sum += dfinal_window_[(s * (K - 1) + static_cast<std::size_t>(place)) * channels_ + e];
+    }
+    return sum;
+  }
+
+  const Conv1dInputs<T>& in_;
+  Conv1dRows<K, T> conv_;
+  std::size_t channels_;
+  MatrixView<T> dsums_;  // (M, E)
+  const T* dfinal_window_;
+};
+
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace detail
 
@@ -133,19 +255,14 @@ void conv1d_silu_forward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixV
   const Workspace::Scope scope(workspace);
   const detail::Conv1dRows<K, T> conv(in, workspace);
   const std::size_t E = in.x.cols;
-  const std::size_t M = in.x.rows;
-  parallel_for((M + detail::conv_rows - 1) / detail::conv_rows, [&](std::size_t task) {
-    const std::size_t last = std::min(M, (task + 1) * detail::conv_rows);
-    for (std::size_t row = task * detail::conv_rows; row < last; ++row) {
-      const std::size_t s = conv.sequence_of(row);
-      const auto rows = conv.inputs(s, row - in.sequences.first(s));
-      T* o = out.row(row);
-      std::size_t e = 0;
-      for (; e + simd_width<T> <= E; e += simd_width<T>) {
-        silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
-      }
-      for (; e < E; ++e) o[e] = silu(conv.template before_activation<T>(rows, e));
+  detail::for_conv_rows(conv, in.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
+    const auto rows = conv.inputs(s, t);
+    T* o = out.row(row);
+    std::size_t e = 0;
+    for (; e + simd_width<T> <= E; e += simd_width<T>) {
+      silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
     }
+    for (; e < E; ++e) o[e] = silu(conv.template before_activation<T>(rows, e));
   });
   if (final_window == nullptr) return;
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
@@ -165,99 +282,10 @@ void conv1d_silu_backward(const Conv1dInputs<T>& in, std::type_identity_t<Matrix
                           Workspace& workspace) {
   detail::require_conv_shapes(in, K, dout.rows, dout.cols);
   const Workspace::Scope scope(workspace);
-  const detail::Conv1dRows<K, T> conv(in, workspace);
-  const std::size_t E = in.x.cols;
-  const std::size_t M = in.x.rows;
-  const MatrixView<T> dpre{workspace.take<T>(M * E).data(), M, E};
-  const auto silu_gradient = [](auto x, auto g) {
-    using V = decltype(x);
-    const V s = sigmoid(x);
-    return g * s * fma(x, V(T(1)) - s, V(T(1)));
-  };
-  parallel_for((M + detail::conv_rows - 1) / detail::conv_rows, [&](std::size_t task) {
-    const std::size_t last = std::min(M, (task + 1) * detail::conv_rows);
-    for (std::size_t row = task * detail::conv_rows; row < last; ++row) {
-      const std::size_t s = conv.sequence_of(row);
-      const auto rows = conv.inputs(s, row - in.sequences.first(s));
-      std::size_t e = 0;
-      for (; e + simd_width<T> <= E; e += simd_width<T>) {
-        silu_gradient(conv.template before_activation<Simd<T>>(rows, e),
-                      Simd<T>::load_unaligned(dout.row(row) + e))
-            .store_unaligned(dpre.row(row) + e);
-      }
-      for (; e < E; ++e)
-        dpre(row, e) = silu_gradient(conv.template before_activation<T>(rows, e), dout(row, e));
-    }
-  });
-
-  // What position t ≥ −(K − 1) of sequence s receives: from the outputs that read it, and from the
-  // final window if it is part of that.
-  const auto input_gradient = [&](std::size_t s, std::ptrdiff_t t, std::size_t e) {
-    const auto length = static_cast<std::ptrdiff_t>(in.sequences.length(s));
-    T sum = T(0);
-    for (std::size_t k = 0; k < K; ++k) {
-      const std::ptrdiff_t reader = t + static_cast<std::ptrdiff_t>(K - 1 - k);
-      if (reader < 0 || reader >= length) continue;
-      sum += conv.tap(k)[e] * dpre(in.sequences.first(s) + static_cast<std::size_t>(reader), e);
-    }
-    const std::ptrdiff_t place = t - length + static_cast<std::ptrdiff_t>(K - 1);
-    if (dfinal_window != nullptr && place >= 0) {
-      sum += dfinal_window[(s * (K - 1) + static_cast<std::size_t>(place)) * E + e];
-    }
-    return sum;
-  };
-  if (gradients.x) {
-    parallel_for((M + detail::conv_rows - 1) / detail::conv_rows, [&](std::size_t task) {
-      const std::size_t last = std::min(M, (task + 1) * detail::conv_rows);
-      for (std::size_t row = task * detail::conv_rows; row < last; ++row) {
-        const std::size_t s = conv.sequence_of(row);
-        const std::size_t t = row - in.sequences.first(s);
-        T* o = gradients.x.row(row);
-        if (t + K - 1 < in.sequences.length(s)) {  // every reader exists and the final window is beyond
-          for (std::size_t e = 0; e < E; ++e) o[e] = conv.tap(K - 1)[e] * dpre(row, e);
-          for (std::size_t k = 0; k + 1 < K; ++k) {
-            const T* tap = conv.tap(k);
-            const T* d = dpre.row(row + K - 1 - k);
-            for (std::size_t e = 0; e < E; ++e) o[e] += tap[e] * d[e];
-          }
-        } else {
-          for (std::size_t e = 0; e < E; ++e) o[e] = input_gradient(s, static_cast<std::ptrdiff_t>(t), e);
-        }
-      }
-    });
-  }
-  if (gradients.window != nullptr) {
-    for (std::size_t s = 0; s < in.sequences.count(); ++s) {
-      for (std::size_t j = 0; j + 1 < K; ++j) {
-        const auto t = static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(K - 1);
-        for (std::size_t e = 0; e < E; ++e) gradients.window[j * E + e] += input_gradient(s, t, e);
-      }
-    }
-  }
-  if (!gradients.weight && gradients.bias == nullptr) return;
-  constexpr std::size_t block = 64;  // channels of one task; each sums over the rows in order
-  parallel_for((E + block - 1) / block, [&](std::size_t task) {
-    const std::size_t first = task * block;
-    const std::size_t count = std::min(block, E - first);
-    std::array<std::array<T, block>, K + 1> sums{};
-    for (std::size_t s = 0; s < in.sequences.count(); ++s) {
-      for (std::size_t t = 0; t < in.sequences.length(s); ++t) {
-        const T* d = dpre.row(in.sequences.first(s) + t) + first;
-        const auto rows = conv.inputs(s, t);
-        for (std::size_t k = 0; k < K; ++k) {
-          const T* x = rows[k] + first;
-          for (std::size_t e = 0; e < count; ++e) sums[k][e] += d[e] * x[e];
-        }
-        for (std::size_t e = 0; e < count; ++e) sums[K][e] += d[e];
-      }
-    }
-    for (std::size_t e = 0; e < count; ++e) {
-      if (gradients.weight) {
-        for (std::size_t k = 0; k < K; ++k) gradients.weight(first + e, k) += sums[k][e];
-      }
-      if (gradients.bias != nullptr) gradients.bias[first + e] += sums[K][e];
-    }
-  });
+  const detail::Conv1dBackward<K, T> backward(in, dout, dfinal_window, workspace);
+  if (gradients.x) backward.inputs(gradients.x);
+  if (gradients.window != nullptr) backward.window(gradients.window);
+  if (gradients.weight || gradients.bias != nullptr) backward.parameters(gradients.weight, gradients.bias);
 }
 
 }  // namespace SDLORA_SIMD_TAG
