@@ -19,6 +19,25 @@ struct CountsFiveMore : Full {
   static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.size() + 5; }
 };
 
+/// Learns as Full does, but shows a gradient, or values, of one row of four.
+template <bool OfGradient>
+struct Misshapen : Full {
+  static constexpr std::string_view name = "misshapen";
+  template <class T>
+  class Element : public Full::Element<T> {
+   public:
+    using Full::Element<T>::Element;
+    MatrixView<const T> values() const {
+      const MatrixView<const T> own = Full::Element<T>::values();
+      return OfGradient || !this->active() ? own : MatrixView<const T>(own.data, 1, 4);
+    }
+    MatrixView<T> gradient() const {
+      const MatrixView<T> own = Full::Element<T>::gradient();
+      return OfGradient && this->active() ? MatrixView<T>(own.data, 1, 4) : own;
+    }
+  };
+};
+
 template <class P>
 auto tiny_model(const AdapterOptions& options = some_options()) {
   return make_model<P, Tiny, float>(
@@ -63,4 +82,23 @@ TEST_CASE("counts: a policy that learns fewer values than it counts is refused")
   using OnModel = Place<On<site::NormF, CountsFiveMore>>;
   CHECK_THROWS_WITH_AS(tiny_model<OnModel>(), doctest::Contains("site norm_f: expected 15 values"),
                        ShapeError);
+}
+
+TEST_CASE("counts: a policy whose values or gradient are not of the site's shape is refused") {
+  const auto refuses = []<class S>(S, const char* text) {
+    CAPTURE(text);
+    CHECK_THROWS_WITH_AS((tiny_model<Place<On<S, Misshapen<true>>>>()), doctest::Contains(text), ShapeError);
+    CHECK_THROWS_WITH_AS((tiny_model<Place<On<S, Misshapen<false>>>>()), doctest::Contains(text), ShapeError);
+  };
+  refuses(site::ConvBias{}, "layers.0.conv_bias: expected values and a gradient (1, 20), found ");
+  refuses(site::ALog{}, "layers.0.A_log: expected values and a gradient (20, 16), found ");
+  refuses(site::H0{}, "layers.0.h0: ");
+  refuses(site::Norm{}, "layers.0.norm: ");
+  refuses(site::NormF{}, "norm_f: expected values and a gradient (1, 10)");
+  refuses(site::Embedding{}, "embedding: ");
+  // Not so where it does not learn.
+  AdapterOptions options = some_options();
+  options.layers = {{"conv_bias", 1, 2}};
+  CHECK_THROWS_WITH_AS((tiny_model<Place<On<site::ConvBias, Misshapen<true>>>>(options)),
+                       doctest::Contains("layers.1.conv_bias"), ShapeError);
 }

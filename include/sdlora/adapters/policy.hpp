@@ -161,7 +161,8 @@ struct Full {
 /// - `Linear<T>` for linear sites: `weight()` is multiplied by the layer; `forward` adds to y what
 ///   comes beside that product; `backward` adds to the gradients of what learns and, unless it is
 ///   empty, to dx the part that does not come from `weight()`;
-/// - `Element<T>` for element-wise sites and states: `values()` to use, `gradient()` to add to;
+/// - `Element<T>` for element-wise sites and states: `values()` to use, `gradient()` to add to, both of
+///   the site's shape where something learns;
 /// - `Rows<T>` for prompts and prefixes: the same and `length()`;
 /// - `Selected<T>` for chosen entries of A_log (SelectedDimensions).
 /// All have `active()`, whether anything learns in this layer; those of mergeable policies have

@@ -170,7 +170,9 @@ class MambaBlock {
                  {p.template at<site::InProjX>(p.weights.in_proj.rows_from(0, m_.d_inner), true),
                   p.template at<site::InProjZ>(p.weights.in_proj.rows_from(m_.d_inner, m_.d_inner), true)}),
         ssm_(p, A, store),
-        out_proj_(store, {p.template at<site::OutProj>(p.weights.out_proj, true)}) {}
+        out_proj_(store, {p.template at<site::OutProj>(p.weights.out_proj, true)}) {
+    p.template require_shape<site::Norm>(norm_);
+  }
 
   T epsilon() const { return static_cast<T>(m_.norm_epsilon); }
 

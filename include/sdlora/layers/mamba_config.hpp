@@ -5,7 +5,6 @@
 #include "../error.hpp"
 #include "../tensor/extents.hpp"
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -73,24 +72,6 @@ struct KernelSizes {
   static_assert(known,
                 "sdlora: d_state, d_conv and expand of a MambaConfig cannot be left to run time, for kernels "
                 "unroll them; give numbers");
-};
-
-/// How many channels, and states of each, the types of P choose; 0 where they leave that open.
-template <class P>
-struct ChosenByType {
-  template <class S>
-  static constexpr std::size_t channels_at() {
-    using Policy = typename P::template policy_at<S>;
-    if constexpr (selected_channels<Policy> != 0) return Policy::channels({});
-    return 0;
-  }
-  static constexpr std::size_t channels =
-      std::max({channels_at<site::ALog>(), channels_at<site::XProjB>(), channels_at<site::XProjC>()});
-  static constexpr std::size_t states = [] {
-    using Policy = typename P::template policy_at<site::ALog>;
-    if constexpr (selected_channels<Policy> != 0) return Policy::states({});
-    return std::size_t{0};
-  }();
 };
 
 }  // namespace detail

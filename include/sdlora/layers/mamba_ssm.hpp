@@ -100,7 +100,14 @@ class MambaSsm {
         a_log_(store, p.template at<site::ALog>(p.weights.A_log, false)),
         d_(store, p.template at<site::D>(p.weights.D, false)),
         h0_(store, p.template at<site::H0>({}, false)),
-        prefix_(store, p.template at<site::Prefix>({}, true)) {}
+        prefix_(store, p.template at<site::Prefix>({}, true)) {
+    p.template require_shape<site::Conv1d>(conv_);
+    p.template require_shape<site::ConvBias>(conv_bias_);
+    p.template require_shape<site::DtBias>(dt_bias_);
+    p.template require_shape<site::ALog>(a_log_);
+    p.template require_shape<site::D>(d_);
+    p.template require_shape<site::H0>(h0_);
+  }
 
   /// Whether anything learns in this layer's SSM.
   bool active() const {

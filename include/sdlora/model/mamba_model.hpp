@@ -7,7 +7,7 @@
 #include "base.hpp"
 #include "batch.hpp"
 #include "cross_entropy.hpp"
-#include "detail/require_counts.hpp"
+#include "detail/counts.hpp"
 #include "detail/require_options.hpp"
 #include "mamba_state.hpp"
 
@@ -22,24 +22,6 @@
 
 namespace sdlora {
 
-namespace detail {
-
-/// `trainable_parameters`: a constant where the types know every size, else a member. The constant
-/// counts every layer. Layer ranges are options of a model and so narrow the member only; what a
-/// model's parameters() hold is exact either way.
-template <Config C, Placement P, bool Static = is_static(C::config) && P::is_static>
-struct TrainableCount {
-  static constexpr std::size_t trainable_parameters = sdlora::trainable_parameters<P>(dimensions(C::config));
-  explicit TrainableCount(std::size_t) {}
-};
-template <Config C, Placement P>
-struct TrainableCount<C, P, false> {
-  std::size_t trainable_parameters;
-  explicit TrainableCount(std::size_t count) : trainable_parameters(count) {}
-};
-
-}  // namespace detail
-
 /// A Mamba language model (Gu and Dao, arXiv 2312.00752) on a shared base, of which the places that
 /// `P` names learn: embedding, blocks, norm_f, and a head tied to the embedding. It owns only what
 /// learns; everything else is the base's.
@@ -53,17 +35,9 @@ class MambaModel {
                 "with their policies, as Place<On<site::OutProj, LoRA<8>>>");
 };
 
-/// The same: what a configuration and a placement make.
 template <Config C, Placement P, class T>
 class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
-  static_assert(detail::KernelSizes<C>::known);
-  static_assert(C::config.d_model == dyn ||
-                    detail::ChosenByType<P>::channels <= C::config.expand * C::config.d_model,
-                "sdlora::MambaModel: SelectedDimensions chooses more channels than the model has (expand * "
-                "d_model); choose fewer");
-  static_assert(detail::ChosenByType<P>::states <= C::config.d_state,
-                "sdlora::MambaModel: SelectedDimensions chooses more states of a channel than the model has "
-                "(d_state); choose fewer");
+  static_assert(detail::TypesFit<C, P>::fit);
 
   using Block = MambaBlock<C, P, T>;
   template <class S>
@@ -84,16 +58,18 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
 
   /// The same for a placement that selects dimensions.
   MambaModel(std::shared_ptr<const base_type> base, Selection selection, AdapterOptions options = {})
-      : detail::TrainableCount<C, P>(count(base->dimensions(), options)),
+      : detail::TrainableCount<C, P>(detail::count_learned<P>(base->dimensions(), options)),
         base_(std::move(base)),
         options_(std::move(options)),
         selection_(std::move(selection)),
-        store_(count(base_->dimensions(), options_)),
+        store_(detail::count_learned<P>(base_->dimensions(), options_)),
         embedding_(store_, place<site::Embedding>(base_->embedding(), true)),
         norm_f_(store_, place<site::NormF>(base_->norm_f(), false)),
         prompt_(store_, place<site::Prompt>({}, true)) {
     const MambaDimensions& m = dimensions();
     detail::require_options<P>(m, selection_, options_);
+    detail::require_element_shape<site::Embedding>(embedding_, m, "");
+    detail::require_element_shape<site::NormF>(norm_f_, m, "");
     blocks_.reserve(m.n_layer);
     first_learning_ = m.n_layer;
     for (std::size_t l = 0; l < m.n_layer; ++l) {
@@ -103,7 +79,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
     }
     if (embedding_.active() || prompt_.active()) first_learning_ = 0;
     kept_.resize(m.n_layer);
-    detail::require_counts<P>(m, adapter_sizes(options_, m), options_, store_);
+    detail::require_counts<P>(m, options_, store_);
     if (P::learns && store_.size() == 0) {
       throw ArgumentError("MambaModel: the layer ranges leave nothing to learn; name layers below " +
                           std::to_string(m.n_layer));
@@ -185,7 +161,8 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   }
 
   /// Reads the tokens of packed sequences on from `state`, which moves on, and writes the logits
-  /// that follow each token. ids (M), logits (M, V). Whole, in chunks or step by step: the same.
+  /// that follow each token: whole, in chunks or step by step the same within rounding. ids (M),
+  /// logits (M, V).
   void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
                MatrixView<T> logits) {
     const Workspace::Scope scope(workspace_);
@@ -262,12 +239,6 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
     MatrixView<T> x;
     Sequences sequences;
   };
-
-  static std::size_t count(const MambaDimensions& m, const AdapterOptions& options) {
-    const AdapterSizes sizes = adapter_sizes(options, m);
-    return detail::count_active<P>(MambaLayerSites{}, m, sizes, options) +
-           detail::count_sites<P>(MambaModelSites{}, m, sizes);
-  }
 
   template <Site S>
   SitePlace<T> place(MatrixView<const T> base, bool decay) const {

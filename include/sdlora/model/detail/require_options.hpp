@@ -13,6 +13,36 @@
 
 namespace sdlora::detail {
 
+/// How many channels, and states of each, the types of P choose; 0 where they leave that open.
+template <class P>
+struct ChosenByType {
+  template <class S>
+  static constexpr std::size_t channels_at() {
+    using Policy = typename P::template policy_at<S>;
+    if constexpr (selected_channels<Policy> != 0) return Policy::channels({});
+    return 0;
+  }
+  static constexpr std::size_t channels =
+      std::max({channels_at<site::ALog>(), channels_at<site::XProjB>(), channels_at<site::XProjC>()});
+  static constexpr std::size_t states = [] {
+    using Policy = typename P::template policy_at<site::ALog>;
+    if constexpr (selected_channels<Policy> != 0) return Policy::states({});
+    return std::size_t{0};
+  }();
+};
+
+/// Asserts what a configuration and a placement must keep to together.
+template <Config C, Placement P>
+struct TypesFit {
+  static constexpr bool fit = KernelSizes<C>::known;
+  static_assert(C::config.d_model == dyn || ChosenByType<P>::channels <= C::config.expand * C::config.d_model,
+                "sdlora::MambaModel: SelectedDimensions chooses more channels than the model has (expand * "
+                "d_model); choose fewer");
+  static_assert(ChosenByType<P>::states <= C::config.d_state,
+                "sdlora::MambaModel: SelectedDimensions chooses more states of a channel than the model has "
+                "(d_state); choose fewer");
+};
+
 /// Throws ArgumentError where a selection or an option does not fit a model of placement P.
 template <Placement P>
 void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
