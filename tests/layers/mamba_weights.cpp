@@ -1,24 +1,26 @@
 #include <sdlora/layers/mamba_weights.hpp>
 
-#include <doctest/doctest.h>
-
 #include <type_traits>
 
 using namespace sdlora;
 
+namespace {
+
 static_assert(std::is_trivially_copyable_v<MambaWeights<const float>>);
 static_assert(std::is_same_v<decltype(MambaWeights<const double>{}.A_log), MatrixView<const double>>);
 
-TEST_CASE("mamba_weights: absent until given") {
-  const MambaWeights<float> weights;
-  CHECK(!weights.norm);
-  CHECK(!weights.in_proj);
-  CHECK(!weights.conv);
-  CHECK(!weights.conv_bias);
-  CHECK(!weights.x_proj);
-  CHECK(!weights.dt_proj);
-  CHECK(!weights.dt_bias);
-  CHECK(!weights.A_log);
-  CHECK(!weights.D);
-  CHECK(!weights.out_proj);
-}
+// A state that is not given is absent, which is how forward knows that it starts at the beginning.
+static_assert(BlockState<float>{}.window == nullptr && BlockState<float>{}.h == nullptr);
+
+// Views are given by their order, as Base does.
+constexpr float values[10] = {};
+constexpr MatrixView<const float> at(std::size_t i) { return {values + i, 1, 1}; }
+constexpr MambaWeights<const float> weights{at(0), at(1), at(2), at(3), at(4),
+                                            at(5), at(6), at(7), at(8), at(9)};
+static_assert(weights.norm.data == values && weights.in_proj.data == values + 1);
+static_assert(weights.conv.data == values + 2 && weights.conv_bias.data == values + 3);
+static_assert(weights.x_proj.data == values + 4 && weights.dt_proj.data == values + 5);
+static_assert(weights.dt_bias.data == values + 6 && weights.A_log.data == values + 7);
+static_assert(weights.D.data == values + 8 && weights.out_proj.data == values + 9);
+
+}  // namespace

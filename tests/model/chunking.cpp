@@ -49,10 +49,11 @@ void check_placement(const char* name) {
   CAPTURE(name);
   const double tolerance = std::is_same_v<T, double> ? 1e-12 : 1e-5;
   auto model = stirred_model<P, Tiny, T>();
-  // Lengths around the scan's chunk of 32 rows and the convolution's window of 3.
-  check_chunks(model, some_batch({70, 3, 33}), {{70, 0, 0}, {0, 3, 33}}, tolerance);
-  check_chunks(model, some_batch({70, 3, 33}), {{1, 0, 32}, {1, 2, 1}, {1, 0, 0}, {31, 1, 0}, {36, 0, 0}},
-               tolerance);
+  // Lengths around the scan's chunk and the convolution's window of 3.
+  constexpr std::size_t C = detail::scan_chunk;
+  const Batch batches = some_batch({2 * C + 6, 3, C + 1});
+  check_chunks(model, batches, {{2 * C + 6, 0, 0}, {0, 3, C + 1}}, tolerance);
+  check_chunks(model, batches, {{1, 0, C}, {1, 2, 1}, {1, 0, 0}, {C - 1, 1, 0}, {C + 4, 0, 0}}, tolerance);
   check_chunks(model, some_batch({41}), {{2}, {3}, {5}, {7}, {11}, {13}}, tolerance);
 
   // Step by step, through the call that generation uses.

@@ -1,16 +1,21 @@
 #include <doctest/doctest.h>
 
 #include <sdlora/training/selection_options.hpp>
+#include <sdlora/training/trainer.hpp>
 
 using namespace sdlora;
 
-TEST_CASE("the settings of the first phase are an aggregate with defaults") {
-  const SelectionOptions options{.steps = 7, .adapters = {.channels = 3}};
-  CHECK(options.steps == 7);
-  CHECK(options.batch_size == 4);
-  CHECK(options.learning_rate == 1e-3);
-  CHECK(options.adapters.channels == 3);
-  CHECK(options.adapters.states == AdapterOptions{}.states);
-  CHECK(options.progress);
-  CHECK(options.output == nullptr);
+TEST_CASE("the first phase trains as a Trainer does where nothing else is said") {
+  const SelectionOptions selection;
+  const TrainerOptions trainer;
+  CHECK(selection.steps == 500);  // as README says
+  CHECK(selection.batch_size == trainer.batch_size);
+  CHECK(selection.accumulation == trainer.accumulation);
+  CHECK(selection.learning_rate == trainer.learning_rate);
+  CHECK(selection.weight_decay == trainer.weight_decay);
+  CHECK(selection.clip == trainer.clip);
+  CHECK(selection.warm_up_steps == trainer.warm_up_steps);
+  CHECK(selection.seed == trainer.seed);
+  CHECK(selection.progress == trainer.progress);
+  CHECK(selection.output == trainer.output);
 }
