@@ -54,7 +54,10 @@ TEST_CASE("batch: what does not fit") {
   CHECK_THROWS_WITH_AS(Batch::from_padded(six, {}, Lengths{2, 0}), doctest::Contains("at least one token"),
                        ArgumentError);
   CHECK_THROWS_WITH_AS(Batch::from_padded(six, {}, {}), doctest::Contains("0 equally long rows"), ShapeError);
-  CHECK_THROWS_WITH_AS(Batch(std::vector<Example>{{{1, 2}, {1}}}), doctest::Contains("2 tokens and 1 labels"),
+  CHECK_THROWS_WITH_AS(Batch(std::vector<Example>{{{1, 2}, {1}}}),
+                       doctest::Contains("expected a label for each of 2 tokens, found 1 labels;"),
                        ArgumentError);
-  CHECK_THROWS_WITH_AS(Batch(std::vector<Example>{{}}), doctest::Contains("found 0 tokens"), ArgumentError);
+  CHECK_THROWS_WITH_AS(Batch(std::vector<Example>{{}}),
+                       doctest::Contains("expected an example of at least one token, found none;"),
+                       ArgumentError);
 }

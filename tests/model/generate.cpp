@@ -192,5 +192,8 @@ TEST_CASE("what makes no sense is refused") {
   test::check_error<ArgumentError>([&] { generate(model, Ids{19}, {}); }, {"19"});
   auto two = model.initial_state(2);
   test::check_error<ArgumentError>([&] { generate(model, two, std::vector<double>(19), {}); },
-                                   {"1 sequence"});
+                                   {"expected the state of 1 sequence, found 2;"});
+  auto one = model.initial_state(1);
+  test::check_error<ArgumentError>([&] { generate(model, one, std::vector<double>(18), {}); },
+                                   {"expected 19 logits, one for each token of the vocabulary, found 18;"});
 }

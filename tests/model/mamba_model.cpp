@@ -192,8 +192,10 @@ TEST_CASE("mamba_model: selections that do not fit") {
   using Model = MambaModel<Tiny, presets::SDLoRA<2, 3, 2>>;
   const Selection good = some_selection(tiny_dimensions, 3, 2);
   CHECK(Model(base, good).selection() == good);
-  CHECK_THROWS_WITH_AS((Model(base)), doctest::Contains("expected a selection for 2 layers of 20 channels"),
-                       ArgumentError);
+  CHECK_THROWS_WITH_AS(
+      (Model(base)),
+      doctest::Contains("this placement selects dimensions: expected a Selection, found none;"),
+      ArgumentError);
   CHECK_THROWS_WITH_AS(Model(base, some_selection(tiny_dimensions, 4, 2)),
                        doctest::Contains("3 channels as the placement says"), ArgumentError);
   CHECK_THROWS_WITH_AS(Model(base, some_selection(tiny_dimensions, 3, 3)),

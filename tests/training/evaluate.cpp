@@ -205,8 +205,10 @@ TEST_CASE("unusable candidates, prompts and tasks are refused") {
   const std::vector<Ids> outside{{1, 19}};
   const std::vector<Ids> good{{1, 2}};
   test::check_error<ArgumentError>([&] { Scorer(model, none); }, {"found none"});
-  test::check_error<ArgumentError>([&] { Scorer(model, empty); }, {"candidate 1 is empty"});
-  test::check_error<ArgumentError>([&] { Scorer(model, outside); }, {"candidate 0", "18"});
+  test::check_error<ArgumentError>([&] { Scorer(model, empty); },
+                                   {"candidate 1: expected at least one token, found none;"});
+  test::check_error<ArgumentError>([&] { Scorer(model, outside); },
+                                   {"candidate 0: expected ids from 0 to 18, found 19;"});
   Scorer scorer(model, good);
   test::check_error<ArgumentError>([&] { scorer.best(empty); }, {"prompt 1"});
   CHECK(scorer.best(none).empty());

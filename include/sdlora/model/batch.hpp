@@ -53,10 +53,13 @@ class Batch {
 
   /// Appends a sequence. Throws ArgumentError unless it has a token, and a label for each.
   void add(const Example& example) {
-    if (example.ids.empty() || example.ids.size() != example.labels.size()) {
-      throw ArgumentError("Batch: expected an example of at least one token with as many labels, found " +
-                          std::to_string(example.ids.size()) + " tokens and " +
-                          std::to_string(example.labels.size()) + " labels");
+    if (example.ids.empty()) {
+      throw ArgumentError("Batch: expected an example of at least one token, found none; leave it out");
+    }
+    if (example.ids.size() != example.labels.size()) {
+      throw ArgumentError("Batch: expected a label for each of " + std::to_string(example.ids.size()) +
+                          " tokens, found " + std::to_string(example.labels.size()) +
+                          " labels; labels are unshifted, ignored_label where nothing is learned");
     }
     ids_.insert(ids_.end(), example.ids.begin(), example.ids.end());
     // A row's target is the label one further on; the last row of a sequence has none.

@@ -135,11 +135,14 @@ std::vector<std::int32_t> generate(Model& model, typename Model::state_type& sta
                                    std::vector<typename Model::value_type> logits,
                                    const GenerateOptions& options) {
   using T = typename Model::value_type;
-  if (state.sequences() != 1 || logits.size() != model.dimensions().vocab_size) {
-    throw ArgumentError("generate: expected the state of 1 sequence and " +
-                        std::to_string(model.dimensions().vocab_size) + " logits, found " +
-                        std::to_string(state.sequences()) + " and " + std::to_string(logits.size()) +
-                        "; continue sequences one at a time");
+  if (state.sequences() != 1) {
+    throw ArgumentError("generate: expected the state of 1 sequence, found " +
+                        std::to_string(state.sequences()) + "; continue sequences one at a time");
+  }
+  if (logits.size() != model.dimensions().vocab_size) {
+    throw ArgumentError("generate: expected " + std::to_string(model.dimensions().vocab_size) +
+                        " logits, one for each token of the vocabulary, found " +
+                        std::to_string(logits.size()) + "; pass those of this model");
   }
   TokenSampler sampler(options);
   std::vector<std::int32_t> result;

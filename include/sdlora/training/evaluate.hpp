@@ -185,13 +185,14 @@ class CandidateScorer {
       throw ArgumentError("CandidateScorer: expected candidates, found none; pass some");
     }
     for (std::size_t c = 0; c < candidates_.size(); ++c) {
-      const auto outside = [&](std::int32_t id) {
-        return id < 0 || static_cast<std::size_t>(id) >= vocabulary_;
-      };
-      if (candidates_[c].empty() || std::any_of(candidates_[c].begin(), candidates_[c].end(), outside)) {
-        throw ArgumentError("CandidateScorer: candidate " + std::to_string(c) +
-                            " is empty or has ids outside of 0 to " + std::to_string(vocabulary_ - 1) +
-                            "; encode it with the model's tokenizer");
+      const std::string who = "CandidateScorer: candidate " + std::to_string(c) + ": ";
+      if (candidates_[c].empty()) {
+        throw ArgumentError(who + "expected at least one token, found none; leave it out");
+      }
+      for (const std::int32_t id : candidates_[c]) {
+        if (id >= 0 && static_cast<std::size_t>(id) < vocabulary_) continue;
+        throw ArgumentError(who + "expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", found " +
+                            std::to_string(id) + "; encode it with the model's tokenizer");
       }
     }
     const State one(model.dimensions(), 1);
