@@ -194,7 +194,7 @@ TEST_CASE("mamba_model: selections that do not fit") {
   CHECK(Model(base, good).selection() == good);
   CHECK_THROWS_WITH_AS(
       (Model(base)),
-      doctest::Contains("this placement selects dimensions: expected a Selection, found none;"),
+      doctest::Contains("this placement selects dimensions: expected a Selection for 2 layers, found none;"),
       ArgumentError);
   CHECK_THROWS_WITH_AS(Model(base, some_selection(tiny_dimensions, 4, 2)),
                        doctest::Contains("3 channels as the placement says"), ArgumentError);

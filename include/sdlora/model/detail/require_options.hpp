@@ -48,9 +48,10 @@ template <Placement P>
 void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
   if (P::selects) {
     if (selection.layers.empty()) {
-      throw ArgumentError(
-          "MambaModel: this placement selects dimensions: expected a Selection, found none; make one with "
-          "select_dimensions on this base and pass it to the model");
+      throw ArgumentError("MambaModel: this placement selects dimensions: expected a Selection for " +
+                          std::to_string(m.n_layer) +
+                          " layers, found none; make one with select_dimensions on this base and pass it to "
+                          "the model");
     }
     if (selection.layers.size() != m.n_layer || selection.d_inner != m.d_inner ||
         selection.d_state != m.d_state) {
