@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../tensor/parallel.hpp"
+#include "../tensor/random.hpp"
 #include "base.hpp"
 #include "example.hpp"
 
@@ -21,7 +22,7 @@ namespace detail {
 /// against someone who means harm.
 class Hash {
  public:
-  void add(std::uint64_t word) { state_ = mix(state_ ^ mix(word + 0x9e3779b97f4a7c15U)); }
+  void add(std::uint64_t word) { state_ = splitmix(state_ ^ splitmix(word + 0x9e3779b97f4a7c15U)); }
   void add(double value) { add(std::bit_cast<std::uint64_t>(value)); }
   void add(std::string_view text) {
     add(static_cast<std::uint64_t>(text.size()));
@@ -29,14 +30,9 @@ class Hash {
     for (const char c : text) fnv = (fnv ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
     add(fnv);
   }
-  std::uint64_t value() const { return mix(state_); }
+  std::uint64_t value() const { return splitmix(state_); }
 
  private:
-  static constexpr std::uint64_t mix(std::uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
   std::uint64_t state_ = 0;
 };
 

@@ -7,6 +7,15 @@
 
 namespace sdlora {
 
+namespace detail {
+/// SplitMix64's mixing function.
+constexpr std::uint64_t splitmix(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+  return z ^ (z >> 31);
+}
+}  // namespace detail
+
 /// Random numbers as a function of (seed, stream, index): no state to carry, the same for any number of
 /// threads and, but for `normal`, on every platform. All members draw on one sequence of bits: a stream
 /// serves one kind of member, or several at indices apart. The mixing function is SplitMix64's (Steele, Lea
@@ -14,10 +23,12 @@ namespace sdlora {
 class RandomStream {
  public:
   constexpr RandomStream(std::uint64_t seed, std::uint64_t stream)
-      : key_(mix(mix(seed + increment) ^ (stream * increment + 1))) {}
+      : key_(detail::splitmix(detail::splitmix(seed + increment) ^ (stream * increment + 1))) {}
 
   /// 64 random bits.
-  constexpr std::uint64_t bits(std::uint64_t index) const { return mix(key_ + index * increment); }
+  constexpr std::uint64_t bits(std::uint64_t index) const {
+    return detail::splitmix(key_ + index * increment);
+  }
 
   /// Uniform in [0, 1), 53 bits.
   constexpr double uniform(std::uint64_t index) const {
@@ -50,12 +61,6 @@ class RandomStream {
 
  private:
   static constexpr std::uint64_t increment = 0x9e3779b97f4a7c15U;
-
-  static constexpr std::uint64_t mix(std::uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
 
   std::uint64_t key_;
 };
