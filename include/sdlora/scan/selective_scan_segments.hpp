@@ -57,29 +57,15 @@ struct SegmentCut {
   }
 };
 
-/// What the states of one group are multiplied by on their way through one segment, exp(A·ΣΔ), in (E, N).
+/// What the states of one group are multiplied by on their way through a segment, exp(A·ΣΔ), in (E, N);
+/// `delta_sums` is (lines, line).
 template <class T>
-void segment_decay(const SelectiveScanInputs<T>& segments, const ScanPlan& plan, std::size_t segment,
-                   std::size_t group, T* decays) {
-  using V = Simd<T>;
+void segment_decay(const SelectiveScanInputs<T>& in, const ScanPlan& plan, std::size_t group,
+                   const T* delta_sums, T* decays) {
   constexpr std::size_t P = scan_line<T>;
-  const std::size_t E = segments.channels(), N = segments.states(), first = segments.sequences.first(segment);
-  for (std::size_t line = plan.first_line(group); line < plan.last_line(group); ++line) {
-    const std::size_t channel = line * P, count = std::min(P, E - channel);
-    alignas(alignment) T sum[P] = {}, bias[P] = {}, row[P] = {};
-    if (segments.dt_bias) std::copy_n(segments.dt_bias + channel, count, bias);
-    for (std::size_t t = first; t < first + segments.sequences.length(segment); ++t) {
-      std::copy_n(segments.dt.row(t) + channel, count, row);
-      for (std::size_t v = 0; v < P; v += simd_width<T>) {
-        const V delta = softplus_generic(V(V::load_aligned(row + v) + V::load_aligned(bias + v)));
-        V(V::load_aligned(sum + v) + delta).store_aligned(sum + v);
-      }
-    }
-    for (std::size_t j = 0; j < count; ++j) {
-      for (std::size_t n = 0; n < N; ++n) {
-        decays[(channel + j) * N + n] = exp(T(segments.A(channel + j, n) * sum[j]));
-      }
-    }
+  const std::size_t N = in.states(), end = std::min(in.channels(), plan.last_line(group) * P);
+  for (std::size_t e = plan.first_line(group) * P; e < end; ++e) {
+    for (std::size_t n = 0; n < N; ++n) decays[e * N + n] = exp(T(in.A(e, n) * delta_sums[e]));
   }
 }
 
@@ -136,6 +122,8 @@ void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size
 
   const auto plan = detail::ScanPlan::make(segments, workspace, true);
   const detail::ScanParameters<T> parameters(segments, plan.lines, workspace);
+  const std::size_t line_values = plan.lines * detail::scan_line<T>;
+  const auto delta_sums = workspace.take<T>(cut.count() * line_values);
   using Memory = detail::ForwardScratch<T>;
   detail::ScanScratch<T> slots(plan.tasks(), Memory::size(in.states()), workspace);
   const auto run = [&](bool first_pass) {
@@ -149,9 +137,10 @@ void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size
         detail::forward_sequence<N, true>(segments, out, behind.data(), chunk_states, parameters, plan, k,
                                           group, scratch);
       } else {
+        T* const sums = delta_sums.data() + k * line_values;
         detail::forward_sequence<N, false>(segments, out, behind.data(), chunk_states, parameters, plan, k,
-                                           group, scratch);
-        detail::segment_decay(segments, plan, k, group, decays.data() + k * size);
+                                           group, scratch, sums);
+        detail::segment_decay(segments, plan, group, sums, decays.data() + k * size);
       }
     });
   };
@@ -216,6 +205,8 @@ void selective_scan_backward_segments(const SelectiveScanInputs<T>& in, std::siz
 
   const auto plan = detail::ScanPlan::make(segments, workspace, true);
   const detail::ScanParameters<T> parameters(segments, plan.lines, workspace);
+  const std::size_t line_values = plan.lines * detail::scan_line<T>;
+  const auto delta_sums = workspace.take<T>(cut.count() * line_values);
   const detail::BackwardPartials<T> partials(everything, plan, in.sequences.rows(), in.states(), false,
                                              workspace);
   const detail::BackwardPartials<T> no_partials(states_only, plan, in.sequences.rows(), in.states(), false,
@@ -232,9 +223,11 @@ void selective_scan_backward_segments(const SelectiveScanInputs<T>& in, std::siz
       if (ends[k] || !first_pass) {
         Task(segments, chunk_states, d_out, behind.data(), to, parameters, plan, partials, task, slot).run();
       } else {
-        StatesTask(segments, nullptr, d_out, behind.data(), to, parameters, plan, no_partials, task, slot)
+        T* const sums = delta_sums.data() + k * line_values;
+        StatesTask(segments, nullptr, d_out, behind.data(), to, parameters, plan, no_partials, task, slot,
+                   sums)
             .run();
-        detail::segment_decay(segments, plan, k, group, decays.data() + k * size);
+        detail::segment_decay(segments, plan, group, sums, decays.data() + k * size);
       }
     });
   };

@@ -69,7 +69,7 @@ class BackwardTask {
   BackwardTask(const SelectiveScanInputs<T>& in, const T* chunk_states, const MatrixView<const T>& d_out,
                const T* d_final, const SelectiveScanGradientOutputs<T>& out,
                const ScanParameters<T>& parameters, const ScanPlan& plan, const BackwardPartials<T>& partials,
-               std::size_t task, typename ScanScratch<T>::Slot& scratch)
+               std::size_t task, typename ScanScratch<T>::Slot& scratch, T* delta_sums = nullptr)
       : in_(in),
         chunk_states_(chunk_states),
         d_out_(d_out),
@@ -78,6 +78,7 @@ class BackwardTask {
         parameters_(parameters),
         plan_(plan),
         partials_(partials),
+        delta_sums_(delta_sums),
         group_(task % plan.groups),
         part_(task / plan.groups),
         first_line_(plan.first_line(group_)),
@@ -97,6 +98,7 @@ class BackwardTask {
                   false,
                   selected || work.without_A().any(),
                   work.A && selected};
+      if (delta_sums) std::fill_n(delta_sums + (first_line_ + i) * P, P, T(0));
       std::fill_n(dA, states * P, T(0));
       std::fill_n(line_[i].dD, P, T(0));
       std::fill_n(line_[i].d_bias, P, T(0));
@@ -138,6 +140,7 @@ class BackwardTask {
       if (!line_[i].active) continue;
       line_[i].bounded = prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row,
                                                      rows, line_[i].tile, staging_);
+      if (delta_sums_) add_deltas(line_[i].tile.delta, rows, delta_sums_ + (first_line_ + i) * P);
     }
     if constexpr (work.reverse() || work.states()) {
       const T* saved =
@@ -251,6 +254,7 @@ class BackwardTask {
   const ScanParameters<T>& parameters_;
   const ScanPlan& plan_;
   const BackwardPartials<T>& partials_;
+  T* delta_sums_;  // (lines, line), Σ Δ of what runs; or null
   std::size_t group_, part_, first_line_, lines_;
   std::size_t active_begin_ = 0, active_end_ = 0;  // the lines of the group that hold all active ones
   BackwardLine<T> line_[scan_group];

@@ -155,12 +155,13 @@ struct ForwardScratch {
   }
 };
 
-/// One sequence, the channels of one group. Without `Output` only `final_state` is written; `out`,
-/// `chunk_states` and C are not touched.
+/// One sequence, the channels of one group. Without `Output` only `final_state` and `delta_sums` (lines,
+/// line), Σ Δ, are written; `out`, `chunk_states` and C are not touched.
 template <std::size_t N, bool Output, class T>
 void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state,
                       T* chunk_states, const ScanParameters<T>& parameters, const ScanPlan& plan,
-                      std::size_t s, std::size_t group, const ForwardScratch<T>& scratch) {
+                      std::size_t s, std::size_t group, const ForwardScratch<T>& scratch,
+                      T* delta_sums = nullptr) {
   constexpr std::size_t P = scan_line<T>;
   const std::size_t E = in.channels(), states = in.states(), line_size = states * P;
   const std::size_t first_line = plan.first_line(group), last_line = plan.last_line(group);
@@ -168,6 +169,7 @@ void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out
   const T* initial = in.initial_state ? in.initial_state + s * in.initial_stride : nullptr;
   for (std::size_t line = first_line; line < last_line; ++line) {
     load_states(state(line), initial, states, line * P, E, states);
+    if constexpr (!Output) std::fill_n(delta_sums + line * P, P, T(0));
   }
   const std::size_t first = in.sequences.first(s), length = in.sequences.length(s);
   for (std::size_t begin = 0; begin < length; begin += scan_chunk) {
@@ -188,6 +190,7 @@ void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out
       }
       forward_line<N, Output>(in, out, parameters, line, first + begin, rows, state(line), scratch.B,
                               scratch.C, scratch.tile, scratch.staging, next);
+      if constexpr (!Output) add_deltas(scratch.tile.delta, rows, delta_sums + line * P);
     }
   }
   if (final_state) {

@@ -153,6 +153,18 @@ class RowsAhead {
   std::size_t width_, column_ = 0;  // in bytes
 };
 
+/// sums[j] += Σ Δ over the rows of a tile (scan_chunk, line), for the channels of the line.
+template <class T>
+void add_deltas(const T* delta, std::size_t length, T* sums) {
+  using V = Simd<T>;
+  constexpr std::size_t P = scan_line<T>;
+  for (std::size_t v = 0; v < P; v += simd_width<T>) {
+    V sum = V::load_aligned(sums + v);
+    for (std::size_t t = 0; t < length; ++t) sum += V::load_aligned(delta + t * P + v);
+    sum.store_aligned(sums + v);
+  }
+}
+
 /// Copies `length` rows of a (M, N) matrix into a contiguous (length, N) block.
 template <class T>
 void copy_rows(T* to, const MatrixView<const T>& from, std::size_t first_row, std::size_t length) {
