@@ -80,7 +80,8 @@ TEST_CASE("the smoothing is the best one on validation") {
 TEST_CASE("labelled texts: fields that are missing are named") {
   const auto path = std::filesystem::temp_directory_path() / "sdlora_labelled_text.jsonl";
   std::ofstream(path) << "{\"prompt\":\"p\",\"completion\":\"c\"}\n{\"prompt\":\"p\"}\n";
-  CHECK_THROWS_WITH_AS(read_labelled_texts(path), doctest::Contains("line 2, field completion"), sdlora::FileError);
+  CHECK_THROWS_WITH_AS(read_labelled_texts(path), doctest::Contains("line 2, field completion"),
+                       sdlora::FileError);
   std::ofstream(path) << "{\"prompt\":\"p\",\"completion\":\"\"}\n";
   CHECK_THROWS_AS(read_labelled_texts(path), sdlora::FileError);
   std::filesystem::remove(path);
