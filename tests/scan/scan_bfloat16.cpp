@@ -66,9 +66,16 @@ struct Problem {
 };
 
 const std::vector<Problem>& problems() {
-  static const std::vector<Problem> all = {
-      {1, 1}, {2, 7}, {31, 17}, {32, 16}, {33, 5}, {97, 260}, {700, 1024 + 37}, {131, 33, {0, 1, 1, 40, 131}},
-      {0, 4}};
+  static const std::vector<Problem> all = {{1, 1},
+                                           {2, 7},
+                                           {31, 17},
+                                           {32, 16},
+                                           {33, 5},
+                                           {97, 260},
+                                           {700, 1024 + 37},
+                                           {180, 8300},
+                                           {131, 33, {0, 1, 1, 40, 131}},
+                                           {0, 4}};
   return all;
 }
 

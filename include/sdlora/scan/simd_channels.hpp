@@ -4,6 +4,8 @@
 #include "detail/column_forward.hpp"
 #include "policy.hpp"
 
+#include <type_traits>
+
 namespace sdlora {
 inline namespace SDLORA_SIMD_TAG {
 
@@ -18,12 +20,15 @@ struct SimdChannels {
 
   template <class T, class Stored>
   static void columns(const LinearBlock<T, Stored>& x, Workspace& workspace) {
-    if (x.streaming && !x.exclusive && x.columns >= detail::row_columns) {
-      const detail::Scratch<T> states(workspace, x.columns);
-      detail::scan_rows(x, states.values().data());
-    } else {
-      detail::scan_columns(x);
+    // Rows are met once by rows, and once for each tile by tiles, which are faster where stored values fill
+    // lines.
+    if constexpr (!std::is_same_v<T, Stored>) {
+      if (x.streaming && !x.exclusive && x.columns >= detail::row_columns) {
+        const detail::Scratch<T> states(workspace, x.columns);
+        return detail::scan_rows(x, states.values().data());
+      }
     }
+    detail::scan_columns(x);
   }
 
   /// All gradients in one pass over a, h and grad_h.
