@@ -190,7 +190,8 @@ inline void prefetch_row(const T* p, std::ptrdiff_t step) {
   for (std::size_t i = 0; i < Bytes; i += cache_line) prefetch_line(p + i / sizeof(T), step);
 }
 
-/// From this many columns on, gradients and results in bfloat16 that exceed the caches are made row after row.
+/// From this many columns on, gradients and results in bfloat16 that exceed the caches are made row after
+/// row.
 inline constexpr std::size_t row_columns = 768;
 
 /// Calls f.template operator()<V>(j) for the columns of a row, vectors first, then scalars.
