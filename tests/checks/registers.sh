@@ -63,7 +63,7 @@ allowed() {  # KERNEL.IO[.STATES].ARCHITECTURE → registers, bytes of spill sto
     Carry.* | Sum.*) echo "32 0" ;;
     warp_scan.*) echo "32 0" ;;
     block_scan.*) echo "64 0" ;;
-    look_back.*) echo "48 0" ;;
+    look_back.*) echo "56 0" ;;
     *) echo "0 0" ;;
   esac
 }
