@@ -22,7 +22,8 @@ struct SegmentCut {
 
   SegmentCut(const Sequences& sequences, std::size_t rows, Workspace& workspace) {
     if (rows == 0)
-      throw ArgumentError("selective_scan: segments of 0 rows; give them a length, such as L / threads");
+      throw ArgumentError(
+          "selective_scan: segments of 0 rows; give them a length, such as L / (threads + 1)");
     // A length beyond all sequences is as good as the largest, and cannot overflow.
     rows = ceil_div(std::min(rows, sequences.rows() + 1), scan_chunk) * scan_chunk;
     const std::size_t S = sequences.count();
