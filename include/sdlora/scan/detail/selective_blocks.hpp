@@ -51,7 +51,7 @@ template <std::size_t Count, class F>
 }
 
 /// Rows of a tile, or states of a row, that go through the elementary functions in step.
-inline constexpr std::size_t scan_rows_in_step = 2, scan_states_in_step = 4;
+inline constexpr std::size_t scan_rows_in_step = 2, scan_states_in_step = 2;
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 

@@ -3,6 +3,7 @@
 #include "../../tensor/simd.hpp"
 #include "../../tensor/workspace.hpp"
 #include "../selective_scan_arguments.hpp"
+#include "exp2_table.hpp"
 #include "selective_blocks.hpp"
 
 #include <algorithm>
@@ -45,10 +46,7 @@ inline constexpr T decay_limit = FloatFormat<T>::end_exponent - T(3);
 template <bool Bounded, class V>
 SDLORA_INLINED inline V decay(V delta, V A2) {
   using T = SimdValue<V>;
-  const V round(FloatFormat<T>::round_to_integer);
-  const V shifted = fused_multiply_add(delta, A2, round);
-  const V r = fused_multiply_add(delta, A2, V(round - shifted));
-  const V result = scale_by_power(exp2_unit(r), shifted);
+  const V result = exp2_of_product(delta, A2);
   if constexpr (Bounded) return result;
   const V x = delta * A2, limit(decay_limit<T>);
   const V below = choose(x < V(-decay_limit<T>), V(T(0)), result);
