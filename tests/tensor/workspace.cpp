@@ -124,6 +124,17 @@ TEST_CASE("workspace: large blocks ask for large pages") {
   CHECK(flags.find(" hg") != std::string::npos);
 }
 
+TEST_CASE("workspace: a large block begins with a large page, whatever its size") {
+  constexpr std::size_t page = std::size_t{2} << 20;
+  Workspace workspace;
+  for (const std::size_t bytes : {page, 3 * page / 2, 5 * page + 64}) {
+    const std::span<char> large = workspace.take<char>(bytes);
+    CHECK(reinterpret_cast<std::uintptr_t>(large.data()) % page == 0);
+  }
+  workspace.reset();
+  CHECK(reinterpret_cast<std::uintptr_t>(workspace.take<char>(1).data()) % page == 0);
+}
+
 TEST_CASE("workspace: the peak, and joining the blocks after it") {
   Workspace workspace;
   for (int i = 0; i < 100; ++i) workspace.take<float>(4096);

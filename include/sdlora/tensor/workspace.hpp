@@ -25,7 +25,10 @@ inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t alignment = 2 * cache_line;
 
 namespace detail {
+inline constexpr std::size_t large_page = std::size_t{1} << 21;
+
 struct AlignedDelete {
+  std::size_t alignment = sdlora::alignment;
   void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{alignment}); }
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
@@ -34,16 +37,17 @@ using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 /// matrices lie on pages of their own, more of them than the processor keeps translations of.
 inline void prefer_large_pages([[maybe_unused]] std::byte* memory, [[maybe_unused]] std::size_t bytes) {
 #if defined(MADV_HUGEPAGE)
-  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
-  const std::uintptr_t begin = (address + page - 1) / page * page, end = (address + bytes) / page * page;
+  const std::uintptr_t begin = (address + large_page - 1) / large_page * large_page,
+                       end = (address + bytes) / large_page * large_page;
   // A hint: where it is refused, all works as before.
   if (begin < end) static_cast<void>(madvise(memory + (begin - address), end - begin, MADV_HUGEPAGE));
 #endif
 }
 
-inline AlignedBytes allocate_aligned(std::size_t bytes) {
-  AlignedBytes memory(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
+inline AlignedBytes allocate_aligned(std::size_t bytes, std::size_t aligned_to = alignment) {
+  AlignedBytes memory(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{aligned_to})),
+                      AlignedDelete{aligned_to});
   prefer_large_pages(memory.get(), bytes);
   return memory;
 }
@@ -86,7 +90,7 @@ class Workspace {
     if (blocks_.empty() || blocks_[current_].used + room > blocks_[current_].size) {
       const std::size_t size =
           std::max<std::size_t>(room, blocks_.empty() ? 1 << 16 : 2 * blocks_.back().size);
-      blocks_.push_back({detail::allocate_aligned(size), size, 0});
+      blocks_.push_back(allocate(size));
       current_ = blocks_.size() - 1;
     }
     Block& block = blocks_[current_];
@@ -129,7 +133,7 @@ class Workspace {
       std::size_t total = 0;
       for (const Block& block : blocks_) total += block.size;
       blocks_.clear();
-      blocks_.push_back({detail::allocate_aligned(total), total, 0});
+      blocks_.push_back(allocate(total));
     }
     if (!blocks_.empty()) blocks_.front().used = 0;
   }
@@ -149,6 +153,13 @@ class Workspace {
     std::size_t size;
     std::size_t used;
   };
+  // Large blocks begin with a large page: one that begins anywhere has none at its ends, a block of 3 MiB
+  // perhaps none at all. Tensors begin anywhere, so that their rows do not share sets of the caches.
+  static Block allocate(std::size_t size) {
+    return {detail::allocate_aligned(size, size < detail::large_page ? alignment : detail::large_page), size,
+            0};
+  }
+
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   std::size_t in_use_ = 0;

@@ -78,6 +78,14 @@ struct BackwardBlock {
       : decay(memory), product(memory + array), B_sum(memory + 2 * array), C_sum(memory + 3 * array) {}
 };
 
+/// What the sums over channels are added to, in rows `stride` apart: the block's sums so far; for its first
+/// vector one row of zeros, again and again, so that nothing is cleared.
+template <class T>
+struct SumsBefore {
+  const T *B, *C;
+  std::size_t stride;
+};
+
 /// Adds up the lanes of `Count` vectors: sums[i] = Σ lanes of vectors[i]. Pairs of vectors are zipped
 /// while a 128-bit lane still has room, which instruction sets with and without lanes do alike; then the
 /// 128-bit lanes are added.
@@ -117,7 +125,7 @@ inline void add_lanes(const T* vectors, T* sums) {
 template <BackwardWork Work, std::size_t States, bool Bounded, class T, std::size_t Ahead>
 inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
                              std::size_t length, const T* A2, const T* h, const T* B, const T* C,
-                             std::size_t N, RowsAhead<Ahead> ahead) {
+                             std::size_t N, const SumsBefore<T> before, RowsAhead<Ahead> ahead) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V state[States];
@@ -146,8 +154,8 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
           state[n] = fma(input, V(B[t * N + n]), product);
           if constexpr (Work.z) y = fma(V(C[t * N + n]), state[n], y);
           if constexpr (Work.C) {
-            T* const sum = block.C_sum + row + n * W;
-            fma(dy, state[n], V::load_aligned(sum)).store_aligned(sum);
+            const V sum = V::load_aligned(before.C + t * before.stride + n * W);
+            fma(dy, state[n], sum).store_aligned(block.C_sum + row + n * W);
           }
         }
       });
@@ -161,7 +169,7 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
 template <BackwardWork Work, std::size_t States, class T>
 inline void reverse_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
                            std::size_t length, const T* A2, T* carry, T* dA, const T* B, const T* C,
-                           std::size_t N) {
+                           std::size_t N, const SumsBefore<T> before) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V g[States], sum_A[States];
@@ -180,8 +188,8 @@ inline void reverse_states(const BackwardTile<T> tile, const BackwardBlock<T> bl
       const V gradient = fma(V(C[t * N + n]), dy, g[n]);
       if constexpr (Work.input_sum()) gB = fma(gradient, V(B[t * N + n]), gB);
       if constexpr (Work.B) {
-        T* const sum = block.B_sum + row + n * W;
-        fma(gradient, input, V::load_aligned(sum)).store_aligned(sum);
+        const V sum = V::load_aligned(before.B + t * before.stride + n * W);
+        fma(gradient, input, sum).store_aligned(block.B_sum + row + n * W);
       }
       if constexpr (Work.product()) {
         const V q = gradient * V::load_aligned(block.product + row + n * W);

@@ -134,8 +134,8 @@ class BackwardTask {
  private:
   void chunk(std::size_t index, bool another, std::size_t first_row, std::size_t rows) {
     const std::size_t states = in_.states();
-    copy_rows(B_, in_.B, first_row, rows);
-    copy_rows(C_, in_.C, first_row, rows);
+    copy_rows<N>(B_, in_.B, first_row, rows);
+    copy_rows<N>(C_, in_.C, first_row, rows);
     for (std::size_t i = 0; i < lines_; ++i) {
       if (!line_[i].active) continue;
       line_[i].bounded = prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row,
@@ -183,8 +183,8 @@ class BackwardTask {
     using Passes = LinePasses<N, scan_reverse_block<T>, T>;
     const std::size_t states = in_.states();
     std::size_t asked = 0;
-    if constexpr (Wanted.B) std::fill_n(block_.B_sum, rows * States * W, T(0));
-    if constexpr (Wanted.C) std::fill_n(block_.C_sum, rows * States * W, T(0));
+    alignas(cache_line) static constexpr T zeros[States * W] = {};
+    SumsBefore<T> before{zeros, zeros, 0};
     for (std::size_t i = 0; i < lines_; ++i) {
       const BackwardLine<T>& line = line_[i];
       if (!line.active) continue;
@@ -197,16 +197,17 @@ class BackwardTask {
           const T* h = Work.states() ? saved + i * states * P + at : nullptr;
           if (line.bounded) {
             recompute_states<Work, States, true>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
-                                                 ahead);
+                                                 before, ahead);
           } else {
             recompute_states<Work, States, false>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
-                                                  ahead);
+                                                  before, ahead);
           }
           if constexpr (Work.reverse()) {
             reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.dA + at,
-                                         B_ + n, C_ + n, states);
+                                         B_ + n, C_ + n, states, before);
           }
         });
+        before = {block_.B_sum, block_.C_sum, States * W};
       }
       asked += rows;
     }

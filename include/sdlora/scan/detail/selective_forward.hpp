@@ -174,9 +174,9 @@ void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out
   const std::size_t first = in.sequences.first(s), length = in.sequences.length(s);
   for (std::size_t begin = 0; begin < length; begin += scan_chunk) {
     const std::size_t rows = std::min(scan_chunk, length - begin);
-    copy_rows(scratch.B, in.B, first + begin, rows);
+    copy_rows<N>(scratch.B, in.B, first + begin, rows);
     if constexpr (Output) {
-      copy_rows(scratch.C, in.C, first + begin, rows);
+      copy_rows<N>(scratch.C, in.C, first + begin, rows);
       if (chunk_states) {
         const std::size_t chunk = plan.chunk_begin[s] + begin / scan_chunk;
         std::copy_n(scratch.h, (last_line - first_line) * line_size,

@@ -166,10 +166,10 @@ void add_deltas(const T* delta, std::size_t length, T* sums) {
 }
 
 /// Copies `length` rows of a (M, N) matrix into a contiguous (length, N) block.
-template <class T>
+template <std::size_t N, class T>
 void copy_rows(T* to, const MatrixView<const T>& from, std::size_t first_row, std::size_t length) {
-  for (std::size_t t = 0; t < length; ++t)
-    std::copy_n(from.row(first_row + t), from.cols, to + t * from.cols);
+  const std::size_t cols = N == dyn ? from.cols : N;
+  for (std::size_t t = 0; t < length; ++t) std::copy_n(from.row(first_row + t), cols, to + t * cols);
 }
 
 }  // namespace SDLORA_SIMD_TAG
