@@ -29,8 +29,9 @@ inline constexpr std::size_t scan_chunk = 24;
 /// The most lines per group, over which the backward pass adds up dB and dC before it adds their lanes:
 /// alone, that costs a line a third of its time.
 inline constexpr std::size_t scan_group = 8;
-/// Groups become smaller rather than leave fewer tasks than this, but keep four lines where those make four
-/// groups, and two always.
+/// Groups become smaller rather than leave fewer tasks than this, or than half of it where they would have four
+/// lines or fewer: what a group costs besides is half a line, and the less of a row it takes, the dearer the
+/// memory. They keep four lines where those make four groups, and two always.
 inline constexpr std::size_t scan_tasks = 16;
 
 /// Channels per line.
@@ -85,7 +86,8 @@ struct ScanPlan {
     ScanPlan plan;
     plan.lines = ceil_div(in.channels(), scan_line<T>);
     const std::size_t least = std::clamp<std::size_t>(plan.lines / 4, 2, 4);
-    plan.group_lines = std::clamp(plan.lines * S / scan_tasks, least, scan_group);
+    const std::size_t share = plan.lines * S / scan_tasks;
+    plan.group_lines = std::clamp(share <= scan_group / 2 ? 2 * share : share, least, scan_group);
     plan.groups = ceil_div(plan.lines, plan.group_lines);
     const std::size_t most = std::max<std::size_t>(1, S);
     plan.parts = apart ? most : std::min(ceil_div(scan_tasks, std::max<std::size_t>(1, plan.groups)), most);
