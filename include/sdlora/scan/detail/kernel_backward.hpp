@@ -31,6 +31,7 @@ struct BackwardKernel {
   using Bit = GradientBit;
   using Wants = KernelGradients<Gate, Mask>;
   using Layout = BackwardLayout<States, Lanes>;
+  using Place = BackwardPlace<Layout>;
   using Positions = BackwardPositions<IO, Layout, Gate, Mask>;
   static constexpr bool wants_BC = Wants::dB || Wants::dC;
 
@@ -81,21 +82,14 @@ struct BackwardKernel {
     const KernelInputs<IO>& in = x.in;
     const int groups = (in.channels + channels - 1) / channels;
     const SegmentOfBlock segment(in, block.index(), groups);
-    const int interval = in.checkpoint_interval;
+    const int interval = in.checkpoint_interval, interval_bits = log2_of(interval);
     const int thread = block.thread();
     const int warp = thread / 32;
     const int lane = thread % 32;
     const int warp_first = segment.group * channels + warp * Layout::warp_channels;
 
-    const int part = lane / places;
-    const int place = lane % places;
-    const int swapped = part % own;
-    const int order = OverChannels::order_of(place);
-    const int copy = copies == 1 ? 0 : (order & (width - 1)) / copy_step;
-    const int vector_order = order & ~(width - 1);
-    const int first_state = part * held;
-    const auto slot_of = [&](int o) { return place + (o ^ swapped) * places; };
-    const auto channel_of = [&](int o) { return warp_first + Layout::channel_of(slot_of(o)); };
+    const Place place(lane, warp_first, OverChannels::order_of);
+    const int copy = copies == 1 ? 0 : (place.order & (width - 1)) / copy_step;
 
     const auto shared = block.shared();
     const auto prepared = shared.from(prepared_at + warp * prepared_floats);
@@ -104,56 +98,13 @@ struct BackwardKernel {
     const auto starts = shared.from(starts_at + thread);
     Positions positions(x, lane, warp_first);
 
-    // Register k holds state k % held of channel k / held, each in the thread's order.
     float a2[States];     // A·log2(e)
     float carry[States];  // a·g of the step after: what the future asks of the state
     float d_a[States];
-    unroll<States>([&](auto k) {
-      const int channel = channel_of(k / held);
-      const int n = first_state + ((k % held) ^ order);
-      const bool inside = channel < in.channels && n < in.states;
-      a2[k] = inside ? in.A[static_cast<Position>(channel) * in.states + n] * log2_e : 0.0F;
-      carry[k] = 0.0F;
-      d_a[k] = 0.0F;
-      if (inside && x.incoming != nullptr) {
-        carry[k] = x.incoming[(segment.slot * in.states + n) * in.channels + channel];
-      } else if (inside && segment.last && x.d_final != nullptr) {
-        carry[k] = x.d_final[(segment.sequence * in.channels + channel) * in.states + n];
-      }
-    });
+    unroll<States>([&](auto k) { d_a[k] = 0.0F; });
+    begin(x, segment, place, a2, carry);
 
-    const CheckpointLayout layout(in.channels, in.states);
     const Position checkpoint_row = CheckpointLayout::first_row(segment.first, segment.sequence, interval);
-    const int interval_bits = log2_of(interval);
-    auto load_state = [&](Position base, float(&h)[States]) {
-      const Position local = base - segment.first;
-      unroll<States>([&](auto k) { h[k] = 0.0F; });
-      unroll<own>([&](auto o) {
-        const int channel = channel_of(o);
-        if (channel >= in.channels) return;
-        if (local > 0) {
-          const float* const row = x.checkpoints + layout.template at<width>(
-                                                       checkpoint_row + (local >> interval_bits), 0, channel);
-          const Position group_step = Position{in.channels} * width;
-          unroll<held / width>([&](auto v) {
-            const int first = first_state + ((v * width) ^ vector_order);
-            if (first < in.states) {
-              float values[width];
-              block.template load_vector<width>(row + first / width * group_step, values);
-              reorder_by_xor(values, order);
-              unroll<width>([&](auto j) { h[o * held + v * width + j] = values[j]; });
-            }
-          });
-        } else if (in.initial != nullptr) {
-          const float* const initial = in.initial + (segment.sequence * in.channels + channel) * in.states;
-          unroll<held>([&](auto j) {
-            const int n = first_state + (j ^ order);
-            if (n < in.states) h[o * held + j] = initial[n];
-          });
-        }
-      });
-    };
-
     const int length = static_cast<int>(segment.end - segment.begin);
     const auto steps_of = [&](int chunk_index) {  // of the chunk, that exist
       const int left = length - chunk_index * chunk;
@@ -197,11 +148,13 @@ struct BackwardKernel {
       };
       if (partials_of >= 0) add_up_partials(buffer ^ 1, partials_of);
       if constexpr (wants_BC && partial_buffers == 1) block.sync();
-      const auto tile = shared.from(tiles_at + buffer * tile_floats + copy * padded_states + first_state);
+      const auto tile =
+          shared.from(tiles_at + buffer * tile_floats + copy * padded_states + place.first_state);
       auto load_row = [&](int t, int which, float(&values)[held]) {
         unroll<held / width>([&](auto v) {
           tile.template load_vector<width>(
-              (t * 2 + which) * copies * padded_states + ((v * width) ^ vector_order), &values[v * width]);
+              (t * 2 + which) * copies * padded_states + ((v * width) ^ place.vector_order()),
+              &values[v * width]);
         });
       };
       // One step of time: h becomes a·h + delta·u·B.
@@ -210,7 +163,7 @@ struct BackwardKernel {
         load_row(t, 0, b);
         unroll<own>([&](auto o) {
           float p[2];
-          prepared.template load_vector<2>((t * Layout::prepared_row + slot_of(o)) * 4, p);
+          prepared.template load_vector<2>((t * Layout::prepared_row + place.slot_of(o)) * 4, p);
           unroll<held>([&](auto j) {
             constexpr int k = decltype(o)::value * held + decltype(j)::value;
             h[k] = block.exp2(p[0] * a2[k]) * h[k] + p[1] * b[j];
@@ -220,7 +173,8 @@ struct BackwardKernel {
 
       // The state at the beginning of the chunk; the last chunk of a range follows a light one.
       if (walk.begins_range(item)) {
-        load_state(segment.begin + item.chunk * chunk, h);
+        load_state(block, x, segment, place, checkpoint_row, interval_bits,
+                   segment.begin + item.chunk * chunk, h);
       } else if (!item.light && !walk.ends_range(item)) {
         unroll<States>([&](auto k) { h[k] = starts.load(((walk.place(item) - 1) * States + k) * threads); });
       }
@@ -238,7 +192,7 @@ struct BackwardKernel {
           advance(t);
         });
 
-        const auto partials = shared.from(partials_in(buffer) + warp * tile_values + first_state);
+        const auto partials = shared.from(partials_in(buffer) + warp * tile_values + place.first_state);
         unroll<chunk>([&](auto reversed) {
           constexpr int t = chunk - 1 - decltype(reversed)::value;
           if constexpr (t == chunk / 2 - 1) load_next();
@@ -251,7 +205,7 @@ struct BackwardKernel {
           [[maybe_unused]] float sum[own][4] = {};  // Σ c·h, Σ g·B, Σ A·log2(e)·g·a·h
           unroll<own>([&](auto o) {
             float p[4];  // delta, delta·u, dy, u
-            prepared.template load_vector<4>((t * Layout::prepared_row + slot_of(o)) * 4, p);
+            prepared.template load_vector<4>((t * Layout::prepared_row + place.slot_of(o)) * 4, p);
             unroll<held>([&](auto j) {
               constexpr int k = decltype(o)::value * held + decltype(j)::value;
               float after = 0.0F;
@@ -274,7 +228,7 @@ struct BackwardKernel {
             });
           });
           // First, so that the products are fused with the first sums.
-          if constexpr (wants_BC) OverChannels::store(block, partials, t, place, order, d_b, d_c);
+          if constexpr (wants_BC) OverChannels::store(block, partials, t, place.place, place.order, d_b, d_c);
           if constexpr (Wants::sums) {
             if constexpr (own == 2)
               unroll<3>([&](auto i) { sum[0][i] += block.shuffle_xor(sum[1][i], places); });
@@ -294,26 +248,86 @@ struct BackwardKernel {
       if (partials_of >= 0) add_up_partials(buffer ^ 1, partials_of);
     }
 
+    finish(x, segment, place, carry, d_a);
+    positions.finish_channels(block, x, segment.slot);
+  }
+
+ private:
+  static constexpr void begin(const Arguments& x, const SegmentOfBlock& segment, const Place& place,
+                              float (&a2)[States], float (&carry)[States]) {
+    const KernelInputs<IO>& in = x.in;
     unroll<States>([&](auto k) {
-      const int channel = channel_of(k / held);
-      const int n = first_state + ((k % held) ^ order);
-      if (channel < in.channels && n < in.states) {
-        if constexpr (Wants::dA) {
-          int a_column = channel;
-          bool keeps_a = true;
-          if constexpr (Wants::has(Bit::A_selected)) {
-            a_column = place_among(x.selected, x.a_columns, channel);
-            keeps_a = a_column < x.a_columns && x.selected[a_column] == channel;
-          }
-          if (keeps_a) x.d_A_partials[(segment.slot * in.states + n) * x.a_columns + a_column] = d_a[k];
-        }
-        if constexpr (Wants::has(Bit::initial)) {
-          if (segment.head)
-            x.d_initial[(segment.sequence * in.channels + channel) * in.states + n] = carry[k];
-        }
+      const int channel = place.channel_of(k / held);
+      const int n = place.state_of(k % held);
+      const bool inside = channel < in.channels && n < in.states;
+      a2[k] = inside ? in.A[static_cast<Position>(channel) * in.states + n] * log2_e : 0.0F;
+      carry[k] = 0.0F;
+      if (inside && x.incoming != nullptr) {
+        carry[k] = x.incoming[(segment.slot * in.states + n) * in.channels + channel];
+      } else if (inside && segment.last && x.d_final != nullptr) {
+        carry[k] = x.d_final[(segment.sequence * in.channels + channel) * in.states + n];
       }
     });
-    positions.finish_channels(block, x, segment.slot);
+  }
+
+  /// The states before row `base`, where a checkpoint was kept or the sequence begins.
+  template <class Block>
+  static constexpr void load_state(const Block& block, const Arguments& x, const SegmentOfBlock& segment,
+                                   const Place& place, Position first_row, int interval_bits, Position base,
+                                   float (&h)[States]) {
+    const KernelInputs<IO>& in = x.in;
+    const CheckpointLayout layout(in.channels, in.states);
+    const Position local = base - segment.first;
+    unroll<States>([&](auto k) { h[k] = 0.0F; });
+    unroll<own>([&](auto o) {
+      const int channel = place.channel_of(o);
+      if (channel >= in.channels) return;
+      if (local > 0) {
+        const float* const kept =
+            x.checkpoints + layout.template at<width>(first_row + (local >> interval_bits), 0, channel);
+        const Position group_step = Position{in.channels} * width;
+        unroll<held / width>([&](auto v) {
+          const int first = place.first_state + ((v * width) ^ place.vector_order());
+          if (first < in.states) {
+            float values[width];
+            block.template load_vector<width>(kept + first / width * group_step, values);
+            reorder_by_xor(values, place.order);
+            unroll<width>([&](auto j) { h[o * held + v * width + j] = values[j]; });
+          }
+        });
+      } else if (in.initial != nullptr) {
+        const float* const initial = in.initial + (segment.sequence * in.channels + channel) * in.states;
+        unroll<held>([&](auto j) {
+          const int n = place.state_of(j);
+          if (n < in.states) h[o * held + j] = initial[n];
+        });
+      }
+    });
+  }
+
+  static constexpr void finish([[maybe_unused]] const Arguments& x,
+                               [[maybe_unused]] const SegmentOfBlock& segment,
+                               [[maybe_unused]] const Place& place,
+                               [[maybe_unused]] const float (&carry)[States],
+                               [[maybe_unused]] const float (&d_a)[States]) {
+    const KernelInputs<IO>& in = x.in;
+    unroll<States>([&](auto k) {
+      const int channel = place.channel_of(k / held);
+      const int n = place.state_of(k % held);
+      if (channel >= in.channels || n >= in.states) return;
+      if constexpr (Wants::dA) {
+        int a_column = channel;
+        bool keeps_a = true;
+        if constexpr (Wants::has(Bit::A_selected)) {
+          a_column = place_among(x.selected, x.a_columns, channel);
+          keeps_a = a_column < x.a_columns && x.selected[a_column] == channel;
+        }
+        if (keeps_a) x.d_A_partials[(segment.slot * in.states + n) * x.a_columns + a_column] = d_a[k];
+      }
+      if constexpr (Wants::has(Bit::initial)) {
+        if (segment.head) x.d_initial[(segment.sequence * in.channels + channel) * in.states + n] = carry[k];
+      }
+    });
   }
 };
 
