@@ -183,18 +183,23 @@ TEST_CASE("scan kernels: a call that does not fit its plan is refused before any
   Call call;
   call.forward();
   call.backward();
-  check_refused<ShapeError>("expected u of (5, 3)", true, [](Call& c) { c.in.u.rows = 4; });
-  check_refused<ShapeError>("expected dt of (5, 3)", true, [](Call& c) { c.in.dt.cols = 2; });
-  check_refused<ShapeError>("2 values apart", true, [](Call& c) { c.in.dt.stride = 2; });
-  check_refused<ShapeError>("expected z of (5, 3)", true, [](Call& c) { c.in.z.rows = 6; });
-  check_refused<ShapeError>("expected B of (5, 4), found none", true, [](Call& c) { c.in.B = {}; });
-  check_refused<ShapeError>("expected C of (5, 4)", true, [](Call& c) { c.in.C.cols = 3; });
+  check_refused<ShapeError>("u is (4, 3) but must be (5, 3)", true, [](Call& c) { c.in.u.rows = 4; });
+  check_refused<ShapeError>("dt is (5, 2) but must be (5, 3)", true, [](Call& c) { c.in.dt.cols = 2; });
+  check_refused<ShapeError>("dt has rows of 3 values at a distance of 2", true,
+                            [](Call& c) { c.in.dt.stride = 2; });
+  check_refused<ShapeError>("z is (6, 3) but must be (5, 3)", true, [](Call& c) { c.in.z.rows = 6; });
+  check_refused<ShapeError>("B is (0, 0) but must be (5, 4), as the plan has it", true,
+                            [](Call& c) { c.in.B = {}; });
+  check_refused<ShapeError>("u has no data", true, [](Call& c) { c.in.u.data = nullptr; });
+  check_refused<ShapeError>("C is (5, 3) but must be (5, 4)", true, [](Call& c) { c.in.C.cols = 3; });
   check_refused<ArgumentError>("A is null", true, [](Call& c) { c.in.A = nullptr; });
   check_refused<ArgumentError>("offsets is null", true, [](Call& c) { c.in.offsets = nullptr; });
   check_refused<ArgumentError>("aligned to 16 bytes", true, [](Call& c) { ++c.out.checkpoints; });
-  check_refused<ShapeError>("expected d_u of (5, 3)", false, [](Call& c) { c.gradients.d_u = {}; });
-  check_refused<ShapeError>("expected d_z of (5, 3)", false, [](Call& c) { c.gradients.d_z.rows = 1; });
-  check_refused<ShapeError>("expected d_B of (5, 4)", false, [](Call& c) { c.gradients.d_B.cols = 1; });
+  check_refused<ShapeError>("d_u is (0, 0) but must be (5, 3)", false, [](Call& c) { c.gradients.d_u = {}; });
+  check_refused<ShapeError>("d_z is (1, 3) but must be (5, 3)", false,
+                            [](Call& c) { c.gradients.d_z.rows = 1; });
+  check_refused<ShapeError>("d_B is (5, 1) but must be (5, 4)", false,
+                            [](Call& c) { c.gradients.d_B.cols = 1; });
   check_refused<ArgumentError>("d_A is null", false, [](Call& c) { c.gradients.d_A = nullptr; });
   check_refused<ArgumentError>("checkpoints is null", false, [](Call& c) { c.out.checkpoints = nullptr; });
   check_refused<ArgumentError>("there is no z", false, [](Call& c) {
@@ -204,7 +209,7 @@ TEST_CASE("scan kernels: a call that does not fit its plan is refused before any
 
   using Bit = KernelScanGradient;
   call.out.out = {};
-  CHECK_THROWS_WITH_AS(call.forward(), doctest::Contains("expected out of (5, 3)"), ShapeError);
+  CHECK_THROWS_WITH_AS(call.forward(), doctest::Contains("out is (0, 0) but must be (5, 3)"), ShapeError);
   for (const int count : {-1, 4}) {
     call.gradients.selected_count = count;
     CHECK_THROWS_WITH_AS(call.backward<Bit::A_selected>(), doctest::Contains("at most 3 selected"),
@@ -216,6 +221,8 @@ TEST_CASE("scan kernels: a call that does not fit its plan is refused before any
   CHECK_THROWS_WITH_AS(call.backward<Bit::D>(), doctest::Contains("d_D is null"), ArgumentError);
   CHECK_THROWS_WITH_AS(call.backward<Bit::dt_bias>(), doctest::Contains("d_dt_bias is null"), ArgumentError);
   CHECK_THROWS_WITH_AS(call.backward<Bit::initial>(), doctest::Contains("d_initial is null"), ArgumentError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::dt>(), doctest::Contains("expected d_dt"), ShapeError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::C>(), doctest::Contains("expected d_C"), ShapeError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::dt>(), doctest::Contains("d_dt is (0, 0) but must be (5, 3)"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(call.backward<Bit::C>(), doctest::Contains("d_C is (0, 0) but must be (5, 4)"),
+                       ShapeError);
 }

@@ -4,6 +4,7 @@
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/sequences.hpp"
+#include "detail/matrix_check.hpp"
 #include "options.hpp"
 
 #include <cstddef>
@@ -74,27 +75,10 @@ struct SelectiveScanGradientOutputs {
 
 namespace detail {
 
-[[noreturn]] inline void selective_scan_mismatch(const char* what, std::size_t rows, std::size_t cols,
-                                                 std::size_t want_rows, std::size_t want_cols,
-                                                 const char* why) {
-  throw ShapeError(std::string("selective_scan: ") + what + " is (" + std::to_string(rows) + ", " +
-                   std::to_string(cols) + ") but must be (" + std::to_string(want_rows) + ", " +
-                   std::to_string(want_cols) + "), " + why);
-}
-
 template <class T>
 void check_scan_matrix(const char* what, const MatrixView<T>& matrix, std::size_t rows, std::size_t cols,
                        const char* why) {
-  if (matrix.rows != rows || matrix.cols != cols) {
-    selective_scan_mismatch(what, matrix.rows, matrix.cols, rows, cols, why);
-  }
-  if (matrix.stride < matrix.cols && matrix.rows > 1) {
-    throw ShapeError(std::string("selective_scan: ") + what + " has rows of " + std::to_string(matrix.cols) +
-                     " values at a distance of " + std::to_string(matrix.stride) + ", so they overlap");
-  }
-  if (matrix.data == nullptr && rows * cols > 0) {
-    throw ShapeError(std::string("selective_scan: ") + what + " has no data; pass a view of its values");
-  }
+  check_matrix("selective_scan", what, matrix, rows, cols, why);
 }
 
 inline constexpr const char* scan_row_rule =

@@ -2,6 +2,7 @@
 
 #include "../../error.hpp"
 #include "../selective_scan_kernels.hpp"
+#include "matrix_check.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,22 +13,12 @@
 
 namespace sdlora::detail {
 
-/// Throws ShapeError unless the matrix is there, (rows, cols).
+/// Throws ShapeError unless the matrix is there, (rows, cols); without rows nothing is read.
 template <class T>
 void check_kernel_matrix(const char* name, const MatrixView<T>& matrix, std::int64_t rows, int cols) {
-  const auto expected_rows = static_cast<std::size_t>(rows);
-  const auto expected_cols = static_cast<std::size_t>(cols);
-  if (expected_rows == 0) return;
-  if (!matrix) {
-    throw ShapeError(std::string("selective scan kernels: expected ") + name + " of (" +
-                     std::to_string(rows) + ", " + std::to_string(cols) + "), found none");
-  }
-  if (matrix.rows != expected_rows || matrix.cols != expected_cols || matrix.stride < matrix.cols) {
-    throw ShapeError(std::string("selective scan kernels: expected ") + name + " of (" +
-                     std::to_string(rows) + ", " + std::to_string(cols) + ") as the plan has it, found (" +
-                     std::to_string(matrix.rows) + ", " + std::to_string(matrix.cols) + ") with rows " +
-                     std::to_string(matrix.stride) + " values apart");
-  }
+  if (rows == 0) return;
+  check_matrix("selective scan kernels", name, matrix, static_cast<std::size_t>(rows),
+               static_cast<std::size_t>(cols), "as the plan has it");
 }
 
 /// Throws ArgumentError where a pointer is null.
