@@ -19,13 +19,10 @@ inline namespace SDLORA_SIMD_TAG {
 /// 1 (no table) where there is none, and for double.
 template <class V>
 inline constexpr std::size_t exp2_steps = 1;
-#if XSIMD_WITH_AVX512F
 template <>
-inline constexpr std::size_t exp2_steps<Simd<float>> = 32;
-#elif XSIMD_WITH_AVX2
-template <>
-inline constexpr std::size_t exp2_steps<Simd<float>> = 8;
-#endif
+inline constexpr std::size_t exp2_steps<Simd<float>> = XSIMD_WITH_AVX512F && sizeof(Simd<float>) == 64 ? 32
+                                                       : XSIMD_WITH_AVX2 && sizeof(Simd<float>) == 32  ? 8
+                                                                                                       : 1;
 template <class V, std::size_t Count>
 inline constexpr std::size_t exp2_steps<Pack<V, Count>> = exp2_steps<V>;
 
@@ -52,14 +49,15 @@ struct Exp2Table {
 template <std::size_t Steps>
 inline constexpr Exp2Table<Steps> exp2_table;
 
-/// The table's value of the low bits of each lane.
+// The table's value of the low bits of each lane; xsimd has no such look-up.
 #if XSIMD_WITH_AVX512F
-SDLORA_INLINED inline SimdBits<Simd<float>> look_up(const Exp2Table<32>& table, SimdBits<Simd<float>> n) {
+SDLORA_INLINED inline __m512i look_up(const Exp2Table<32>& table, __m512i n) {
   return _mm512_permutex2var_epi32(_mm512_load_si512(table.bits.data()), n,
                                    _mm512_load_si512(table.bits.data() + 16));
 }
-#elif XSIMD_WITH_AVX2
-SDLORA_INLINED inline SimdBits<Simd<float>> look_up(const Exp2Table<8>& table, SimdBits<Simd<float>> n) {
+#endif
+#if XSIMD_WITH_AVX2
+SDLORA_INLINED inline __m256i look_up(const Exp2Table<8>& table, __m256i n) {
   return _mm256_permutevar8x32_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(table.bits.data())),
                                      n);
 }
@@ -71,7 +69,8 @@ template <class V>
 SDLORA_INLINED inline V exp2_of_step(V shifted) {
   constexpr int shift = FloatFormat<SimdValue<V>>::mantissa_bits - std::countr_zero(exp2_steps<V>);
   const auto n = std::bit_cast<SimdBits<V>>(shifted);
-  return std::bit_cast<V>(SimdBits<V>(look_up(exp2_table<exp2_steps<V>>, n) + (n << shift)));
+  const SimdBits<V> power = look_up(exp2_table<exp2_steps<V>>, n);
+  return std::bit_cast<V>(SimdBits<V>(power + (n << shift)));
 }
 // Part by part: with all parts in step, 16 registers do not hold what is in hand.
 template <class V, std::size_t Count>

@@ -26,8 +26,7 @@ inline namespace SDLORA_SIMD_TAG {
 /// Rows per chunk: one state is saved, and recomputed from, per chunk. With more, what the backward pass
 /// keeps of a chunk leaves a first-level cache of 48 KiB: 32 rows cost it a fifth, 16 gain nothing.
 inline constexpr std::size_t scan_chunk = 24;
-/// The most lines per group, over which the backward pass adds up dB and dC before it adds their lanes:
-/// alone, that costs a line a third of its time.
+/// The most lines per group, over which the backward pass adds up dB and dC before it adds their lanes.
 inline constexpr std::size_t scan_group = 8;
 /// Groups become smaller rather than leave fewer tasks than this, or than half of it where they would have
 /// four lines or fewer: what a group costs besides is half a line, and the less of a row it takes, the dearer
