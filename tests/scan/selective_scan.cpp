@@ -284,3 +284,27 @@ TEST_CASE("selective_scan_forward: bad shapes throw") {
       sdlora::selective_scan_forward<2>(p.inputs(), {out.data(), 3, 4}, nullptr, nullptr, workspace),
       sdlora::ShapeError);
 }
+
+TEST_CASE("selective scan: the channels of one sequence make this many tasks") {
+  struct Expected {
+    std::size_t channels, tasks;
+  };
+  for (const auto& [channels, tasks] : {Expected{16, 1},
+                                        {64, 2},
+                                        {256, 4},
+                                        {512, 8},
+                                        {768, 8},
+                                        {1024, 8},
+                                        {1264, 10},
+                                        {1280, 16},
+                                        {1536, 16},
+                                        {2048, 16},
+                                        {4096, 32}}) {
+    CAPTURE(channels);
+    const ScanProblem<float> p({1}, channels, 1);
+    Workspace workspace;
+    const auto plan = sdlora::detail::ScanPlan::make(p.inputs(), workspace);
+    CHECK(plan.tasks() == tasks);
+    CHECK(plan.last_line(plan.groups - 1) == plan.lines);
+  }
+}

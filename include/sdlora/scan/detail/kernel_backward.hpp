@@ -228,7 +228,7 @@ struct BackwardKernel {
             });
           });
           // First, so that the products are fused with the first sums.
-          if constexpr (wants_BC) OverChannels::store(block, partials, t, place.place, place.order, d_b, d_c);
+          if constexpr (wants_BC) OverChannels::store(block, partials, t, place.rank, place.order, d_b, d_c);
           if constexpr (Wants::sums) {
             if constexpr (own == 2)
               unroll<3>([&](auto i) { sum[0][i] += block.shuffle_xor(sum[1][i], places); });

@@ -47,22 +47,22 @@ struct BackwardLayout {
 /// there state k % held of its part, each in the thread's order.
 template <class Layout>
 struct BackwardPlace {
-  int part, place;  // which part of the states; which of the threads that hold the same part
-  int swapped;      // its channels are in the order o XOR this
-  int order;        // its states in the order j XOR this
+  int part, rank;  // which part of the states; which of the threads that hold the same part
+  int swapped;     // its channels are in the order o XOR this
+  int order;       // its states in the order j XOR this
   int first_state, warp_first;
 
-  /// Of the thread in `lane` of a warp whose first channel is `first_channel`, with the order of its place.
+  /// Of the thread in `lane` of a warp whose first channel is `first_channel`, with the order of its rank.
   template <class Order>
   constexpr BackwardPlace(int lane, int first_channel, const Order& order_of)
       : part(lane / Layout::places),
-        place(lane % Layout::places),
+        rank(lane % Layout::places),
         swapped(part % Layout::own),
-        order(order_of(place)),
+        order(order_of(rank)),
         first_state(part * Layout::held),
         warp_first(first_channel) {}
 
-  constexpr int slot_of(int o) const { return place + (o ^ swapped) * Layout::places; }
+  constexpr int slot_of(int o) const { return rank + (o ^ swapped) * Layout::places; }
   constexpr int channel_of(int o) const { return warp_first + Layout::channel_of(slot_of(o)); }
   constexpr int state_of(int j) const { return first_state + (j ^ order); }
   /// The order of whole vectors of states.

@@ -29,8 +29,8 @@ inline constexpr std::size_t scan_chunk = 24;
 /// The most lines per group, over which the backward pass adds up dB and dC before it adds their lanes.
 inline constexpr std::size_t scan_group = 8;
 /// Groups become smaller rather than leave fewer tasks than this, or than half of it where they would have
-/// four lines or fewer: what a group costs besides is half a line, and the less of a row it takes, the dearer
-/// the memory. They keep four lines where those make four groups, and two always.
+/// four lines or fewer: then what a group costs besides its lines counts, and that it takes so little of each
+/// row. They keep four lines where those make four groups, and two always.
 inline constexpr std::size_t scan_tasks = 16;
 
 /// Channels per line.
