@@ -193,7 +193,7 @@ trouble() {  # TITLE LOG [COMMAND…]: what of the log is shown
 
 verdict_tests="not run"
 if [[ -z $bench_only ]]; then
-  if timeout 150 "$work/test_cuda" >"$out/tests.log" 2>&1; then
+  if timeout -k 10 150 "$work/test_cuda" >"$out/tests.log" 2>&1; then
     verdict_tests=pass
     say "tests pass"
   else
@@ -212,7 +212,7 @@ if [[ -n $sanitizer && -z $bench_only ]]; then
       continue
     fi
     verdict=clean
-    timeout 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$work/test_cuda" \
+    timeout -k 10 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$work/test_cuda" \
       -tc='*only the gradients*,*same bits*,scan*of device*,*every policy once*' >"$out/$tool.log" 2>&1 ||
       verdict="exit status $?"
     if [[ $verdict == clean ]]; then
@@ -226,7 +226,7 @@ fi
 
 if [[ -n $profile ]]; then
   if command -v ncu >/dev/null; then
-    timeout 120 ncu --clock-control none --kernel-name regex:run_kernel --launch-count 12 \
+    timeout -k 10 120 ncu --clock-control none --kernel-name regex:run_kernel --launch-count 12 \
       --section SpeedOfLight --section Occupancy --section WarpStateStats --section InstructionStats \
       --section LaunchStats "$work/scan_variants_cuda" --benchmark_filter=selective/fused >"$out/profile.log" 2>&1 || true
     say "profiled"
@@ -242,7 +242,7 @@ limit=$((540 - (SECONDS - started)))
 results=$out/gpu-$name.json
 page=$out/gpu-$name.md
 rm -f "$results" "$page" "$work"/gpu_*.gp
-timeout $((limit + 30)) "$work/scan_variants_cuda" --selection="$selection" --time-limit="$limit" \
+timeout -k 10 $((limit + 30)) "$work/scan_variants_cuda" --selection="$selection" --time-limit="$limit" \
   --benchmark_filter="$filter" --benchmark_min_time="$min_time" \
   --benchmark_out="$results" --benchmark_out_format=json >"$out/bench.log" 2>&1 &
 benchmark=$!

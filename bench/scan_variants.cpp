@@ -84,7 +84,7 @@ double column_seconds(const scan_suite::Shape& shape, bool backward) {
   scan_suite::use_threads(shape.threads);
   const auto run = [&] {
     if (backward) {
-      scan_backward(SimdChannels{}, x.a, x.h, x.grad_h, x.grad_a, x.grad_b, {}, x.options());
+      scan_backward(SimdChannels{}, x.a, x.h, x.d_h, x.d_a, x.d_b, {}, x.options());
     } else {
       scan(SimdChannels{}, x.a, x.b, x.h, x.options());
     }

@@ -47,7 +47,8 @@ struct Problem {
   std::size_t L, E, N, stride;
   std::vector<std::size_t> offsets;
   sdlora::Workspace memory, workspace;
-  Floats u, dt, z, B, C, A, blocked_A, D, bias, out, d_out, states, du, d_dt, dz, dB, dC, dA, dD, d_bias;
+  Floats u, dt, z, B, C, A, blocked_A, D, bias, out, d_out, states, d_u, d_dt, d_z, d_B, d_C, d_A, d_D,
+      d_bias;
 
   Problem(std::size_t L_, std::size_t E_, std::size_t N_, std::size_t stride_ = 0)
       : L(L_), E(E_), N(N_), stride(stride_ > 0 ? stride_ : E_), offsets{0, L_} {
@@ -57,13 +58,13 @@ struct Problem {
       for (float& value : values) value = low + (high - low) * static_cast<float>(random() >> 8) * 0x1p-24F;
       return values;
     };
-    for (Floats* values : {&u, &z, &d_out, &out, &du, &d_dt, &dz}) *values = make(L * stride, -1, 1);
+    for (Floats* values : {&u, &z, &d_out, &out, &d_u, &d_dt, &d_z}) *values = make(L * stride, -1, 1);
     dt = make(L * stride, -4, 0);
-    for (Floats* values : {&B, &C, &dB, &dC}) *values = make(L * N, -1, 1);
+    for (Floats* values : {&B, &C, &d_B, &d_C}) *values = make(L * N, -1, 1);
     A = make(E * N, -16, -1);
-    dA = make(E * N, 0, 0);
-    for (Floats* values : {&D, &bias, &dD, &d_bias}) *values = make(E, -1, 1);
-    states = make(sdlora::selective_scan_states_size({offsets}, E, N), 0, 0);
+    d_A = make(E * N, 0, 0);
+    for (Floats* values : {&D, &bias, &d_D, &d_bias}) *values = make(E, -1, 1);
+    states = make(sdlora::selective_scan_checkpoint_size({offsets}, E, N), 0, 0);
     blocked_A = make((E + width - 1) / width * width * N, 0, 0);
     for (std::size_t e = 0; e < E; ++e) {
       for (std::size_t n = 0; n < N; ++n) {
@@ -102,16 +103,16 @@ struct Problem {
 
   sdlora::SelectiveScanGradientOutputs<float> gradients(std::span<const std::size_t> channels) const {
     sdlora::SelectiveScanGradientOutputs<float> to;
-    to.u = wide(du);
+    to.u = wide(d_u);
     to.dt = wide(d_dt);
-    to.z = wide(dz);
-    to.B = {dB.data(), L, N};
-    to.C = {dC.data(), L, N};
-    to.A = dA.data();
+    to.z = wide(d_z);
+    to.B = {d_B.data(), L, N};
+    to.C = {d_C.data(), L, N};
+    to.A = d_A.data();
     to.channels = channels;
-    to.D = dD.data();
+    to.D = d_D.data();
     to.dt_bias = d_bias.data();
-    to.initial_state = dA.data();
+    to.initial_state = d_A.data();
     return to;
   }
 
@@ -183,7 +184,7 @@ void one_shape(std::size_t L, std::size_t E, int rounds) {
   candidates.push_back(
       {"bare loop with the scan's decays", [&] { p.bare<States, bench::BoundedDecay>(0, E); }});
   candidates.push_back({"forward", [&] { p.forward<States>(false); }});
-  candidates.push_back({"forward, saving chunk states", [&] { p.forward<States>(true); }});
+  candidates.push_back({"forward, saving checkpoints", [&] { p.forward<States>(true); }});
   candidates.push_back({"backward, all gradients", [&] { p.backward<States, everything>(); }});
   candidates.push_back({"forward, dynamic N", [&] { p.forward<dyn>(false); }});
   candidates.push_back({"backward, all gradients, dynamic N", [&] { p.backward<dyn, everything>(); }});

@@ -22,7 +22,7 @@ struct Fused {
   std::vector<std::size_t> offsets;
   SelectiveScanInputs<T> in;
   SelectiveScanGradientOutputs<T> gradients;
-  MatrixView<T> out, grad_out;
+  MatrixView<T> out, d_out;
   T* states = nullptr;
 
   explicit Fused(const Shape& s) : shape(s), offsets(s.offsets()) {
@@ -42,8 +42,8 @@ struct Fused {
     in.D = make(1, s.D, -1, 1).data;
     in.dt_bias = make(1, s.D, -1, 1).data;
     out = make(M, s.D, 0, 0);
-    grad_out = make(M, s.D, -1, 1);
-    states = memory.take<T>(selective_scan_states_size(in.sequences, s.D, s.N)).data();
+    d_out = make(M, s.D, -1, 1);
+    states = memory.take<T>(selective_scan_checkpoint_size(in.sequences, s.D, s.N)).data();
     gradients.u = make(M, s.D, 0, 0);
     gradients.dt = make(M, s.D, 0, 0);
     gradients.z = make(M, s.D, 0, 0);
@@ -67,10 +67,10 @@ struct Fused {
   }
   void run_backward(std::size_t segment_rows = 0) {
     if (segment_rows > 0) {
-      selective_scan_backward_segments<N, wanted, T>(in, segment_rows, states, grad_out, nullptr, gradients,
+      selective_scan_backward_segments<N, wanted, T>(in, segment_rows, states, d_out, nullptr, gradients,
                                                      workspace);
     } else {
-      selective_scan_backward<N, wanted, T>(in, states, grad_out, nullptr, gradients, workspace);
+      selective_scan_backward<N, wanted, T>(in, states, d_out, nullptr, gradients, workspace);
     }
   }
 };

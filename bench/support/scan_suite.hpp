@@ -33,7 +33,7 @@ struct Columns {
   Shape shape;
   Workspace memory;
   std::vector<std::size_t> offsets;
-  MatrixView<T> a, b, h, grad_h, grad_a, grad_b;
+  MatrixView<T> a, b, h, d_h, d_a, d_b;
 
   explicit Columns(const Shape& shape_) : shape(shape_), offsets(shape_.offsets()) {
     for (auto* m : {&a, &b, &h}) *m = make();
@@ -43,11 +43,11 @@ struct Columns {
   }
 
   void with_gradients() {
-    if (grad_h) return;
-    for (auto* m : {&grad_h, &grad_a, &grad_b}) *m = make();
-    fill<T>({grad_h.data, shape.elements()}, -1.0, 1.0);
-    std::memset(static_cast<void*>(grad_a.data), 0, shape.elements() * sizeof(T));
-    std::memset(static_cast<void*>(grad_b.data), 0, shape.elements() * sizeof(T));
+    if (d_h) return;
+    for (auto* m : {&d_h, &d_a, &d_b}) *m = make();
+    fill<T>({d_h.data, shape.elements()}, -1.0, 1.0);
+    std::memset(static_cast<void*>(d_a.data), 0, shape.elements() * sizeof(T));
+    std::memset(static_cast<void*>(d_b.data), 0, shape.elements() * sizeof(T));
   }
 
   LinearScanOptions<State<T>> options() const {
@@ -91,7 +91,7 @@ void backward(benchmark::State& state, const Shape& shape) {
   x.with_gradients();
   const auto elements = static_cast<double>(shape.elements());
   measure<T>(state, shape, elements, 5 * elements * sizeof(T),
-             [&] { scan_backward(Policy{}, x.a, x.h, x.grad_h, x.grad_a, x.grad_b, {}, x.options()); });
+             [&] { scan_backward(Policy{}, x.a, x.h, x.d_h, x.d_a, x.d_b, {}, x.options()); });
 }
 
 class Suite {

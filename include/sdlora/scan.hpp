@@ -18,6 +18,7 @@
 #include "scan/segmented.hpp"
 #include "scan/selective_scan.hpp"
 #include "scan/selective_scan_arguments.hpp"
+#include "scan/selective_scan_gradients.hpp"
 #include "scan/selective_scan_kernels.hpp"
 #include "scan/selective_scan_plan.hpp"
 #include "scan/selective_scan_reference.hpp"

@@ -126,23 +126,23 @@ TEST_CASE("lora: gradients with dropout, with and without that of the input") {
   normals.fill(s.store.values(), 1.0);
   const std::size_t rows = 5;
   const Pass pass{.training = true, .step = 9};
-  std::vector<double> x = normals.vector<double>(rows * in), dx(rows * in, 0.0);
-  const auto dy = normals.vector<double>(rows * out);
-  const MatrixView<const double> x_view(x.data(), rows, in), dy_view(dy.data(), rows, out);
+  std::vector<double> x = normals.vector<double>(rows * in), d_x(rows * in, 0.0);
+  const auto d_y = normals.vector<double>(rows * out);
+  const MatrixView<const double> x_view(x.data(), rows, in), d_y_view(d_y.data(), rows, out);
   Workspace workspace;
-  s.linear.backward(x_view, dy_view, MatrixView<double>(dx.data(), rows, in), pass, workspace);
+  s.linear.backward(x_view, d_y_view, MatrixView<double>(d_x.data(), rows, in), pass, workspace);
   const std::vector<double> gradients(s.store.gradients().begin(), s.store.gradients().end());
   s.store.zero_gradients();
-  s.linear.backward(x_view, dy_view, {}, pass, workspace);
+  s.linear.backward(x_view, d_y_view, {}, pass, workspace);
   CHECK(std::equal(gradients.begin(), gradients.end(), s.store.gradients().begin()));
   const auto loss = [&] {
     std::vector<double> y(rows * out, 0.0);
     s.linear.forward(x_view, MatrixView<double>(y.data(), rows, out), pass, workspace);
     double sum = 0.0;
-    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i];
+    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * d_y[i];
     return sum;
   };
-  check_gradient("x", x, dx, loss);
+  check_gradient("x", x, d_x, loss);
   for (const ParameterInfo& entry : s.store.entries()) {
     check_gradient(entry.name, s.store.values(entry),
                    std::span<const double>(gradients).subspan(entry.offset, entry.size()), loss);

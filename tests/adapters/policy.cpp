@@ -68,12 +68,12 @@ TEST_CASE("policy: full outside of its layers is the base") {
   CHECK(f.store.size() == 0);
   CHECK(!linear.active());
   CHECK(linear.weight().data == f.base.data());
-  std::vector<double> target(12, 1.0), x(8, 1.0), dy(6, 1.0);
+  std::vector<double> target(12, 1.0), x(8, 1.0), d_y(6, 1.0);
   linear.add_change(MatrixView<double>(target.data(), 3, 4), 1.0);
   CHECK(target == std::vector<double>(12, 1.0));
   Workspace workspace;
-  linear.backward(MatrixView<const double>(x.data(), 2, 4), MatrixView<const double>(dy.data(), 2, 3), {}, {},
-                  workspace);
+  linear.backward(MatrixView<const double>(x.data(), 2, 4), MatrixView<const double>(d_y.data(), 2, 3), {},
+                  {}, workspace);
 }
 
 TEST_CASE("policy: a state that checkpoints lack begins at zero") {

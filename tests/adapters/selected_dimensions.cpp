@@ -49,8 +49,8 @@ TEST_CASE("selected_dimensions: a projection's chosen columns learn, forward, ba
 
   const std::size_t M = 5;
   std::vector<double> x = normals.vector<double>(M * E);
-  const auto dy = normals.vector<double>(M * N);
-  const MatrixView<const double> x_view(x.data(), M, E), dy_view(dy.data(), M, N);
+  const auto d_y = normals.vector<double>(M * N);
+  const MatrixView<const double> x_view(x.data(), M, E), d_y_view(d_y.data(), M, N);
   Workspace workspace;
   const auto added = [&] {
     std::vector<double> y(M * N, 0.0);
@@ -70,17 +70,17 @@ TEST_CASE("selected_dimensions: a projection's chosen columns learn, forward, ba
     for (const std::size_t e : {0U, 2U, 3U, 5U, 6U}) CHECK(change[n * E + e] == 0.0);
   }
 
-  std::vector<double> dx(M * E, 0.0);
-  linear.backward(x_view, dy_view, MatrixView<double>(dx.data(), M, E), {}, workspace);
+  std::vector<double> d_x(M * E, 0.0);
+  linear.backward(x_view, d_y_view, MatrixView<double>(d_x.data(), M, E), {}, workspace);
   const std::vector<double> gradients(f.store.gradients().begin(), f.store.gradients().end());
   const auto loss = [&] {
     const auto y = added();
     double sum = 0.0;
-    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i];
+    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * d_y[i];
     return sum;
   };
   check_gradient("delta", f.store.values(), gradients, loss);
-  check_gradient("x", x, dx, loss);
+  check_gradient("x", x, d_x, loss);
 }
 
 TEST_CASE("selected_dimensions: chosen states of chosen channels of A_log learn") {

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/common.sh"
 
 units=(main tensor/simd scan/simd_channels scan/simd_states scan/chunked scan/heinsen scan/cumsum_ratio
-  scan/scan_bfloat16 scan/selective_scan scan/selective_scan_backward scan/selective_scan_masks
+  scan/scan_bfloat16 scan/selective_scan scan/selective_scan_backward scan/selective_scan_wanted
   scan/selective_scan_segments scan/exp2_table)
 # In the emulator: what only waits for threads is left out, and half of its time goes to these sweeps.
 threads="*number of threads*"

@@ -12,14 +12,14 @@ cat >"$scratch/kernels.cu" <<'CODE'
 using namespace sdlora;
 template <class IO, int N>
 void use(detail::ScanLauncher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& in,
-         const KernelScanOutputs<IO>& out, const KernelScanGradients<IO>& gradients, float* workspace) {
+         const KernelScanOutputs<IO>& out, const KernelScanGradientOutputs<IO>& gradients, float* workspace) {
   detail::run_scan_forward<IO, N, true>(launcher, plan, in, out, workspace);
-  detail::run_scan_backward<IO, N, true, KernelScanGradient::all>(
+  detail::run_scan_backward<IO, N, true, SelectiveScanGradients::all()>(
       launcher, plan, in, out.checkpoints, MatrixView<const IO>(out.out), nullptr, gradients, workspace);
 }
 #define USE(IO, N)                                                                                         \
   template void use<IO, N>(detail::ScanLauncher&, const KernelScanPlan&, const KernelScanInputs<IO>&,       \
-                           const KernelScanOutputs<IO>&, const KernelScanGradients<IO>&, float*);
+                           const KernelScanOutputs<IO>&, const KernelScanGradientOutputs<IO>&, float*);
 USE(float, 16)
 USE(BFloat16, 16)
 USE(BFloat16, 1)
@@ -58,6 +58,7 @@ allowed() {  # KERNEL.IO[.STATES].ARCHITECTURE → registers, bytes of spill sto
     Aggregate.*) echo "96 0" ;;
     BackwardAggregate.*) echo "96 0" ;;
     PieceCarry.*) echo "80 0" ;;
+    Column.bfloat16.* | PieceApply.bfloat16.*) echo "80 0" ;;  # gradients, with what stores read loaded ahead
     Column.* | Piece*) echo "64 0" ;;
     Carry.*.80) echo "40 0" ;;
     Carry.* | Sum.*) echo "32 0" ;;

@@ -11,7 +11,7 @@ int main() {
   using T = float;
 #endif
   T values[2] = {1, 1}, gradients[2] = {};
-  const MatrixView<T> m(values, 2, 1), grad_b(gradients, 2, 1);
-  scan_backward(SimdChannels{}, m, m, m, {}, grad_b);
+  const MatrixView<T> m(values, 2, 1), d_b(gradients, 2, 1);
+  scan_backward(SimdChannels{}, m, m, m, {}, d_b);
   return gradients[1] == 1 ? 0 : 1;
 }

@@ -75,26 +75,26 @@ TEST_CASE("scan_backward() of device tensors") {
     for (std::size_t i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(normals.next()) / 3;
     return values;
   };
-  Matrix a = draw(rows, columns), h = draw(rows, columns), grad_h = draw(rows, columns),
+  Matrix a = draw(rows, columns), h = draw(rows, columns), d_h = draw(rows, columns),
          initial = draw(count, columns);
-  const auto device_a = to_device(a), device_h = to_device(h), device_grad_h = to_device(grad_h),
+  const auto device_a = to_device(a), device_h = to_device(h), device_d_h = to_device(d_h),
              device_initial = to_device(initial);
   const auto values = [](const Matrix& m) { return std::vector<float>(m.data(), m.data() + m.size()); };
   for (const ScanDirection direction : {ScanDirection::forward, ScanDirection::reverse}) {
-    Matrix grad_a(rows, columns), grad_b(rows, columns), grad_initial(count, columns);
-    scan_backward(Sequential{}, a.matrix(), h.matrix(), grad_h.matrix(), grad_a.matrix(), grad_b.matrix(),
-                  grad_initial.matrix(),
+    Matrix d_a(rows, columns), d_b(rows, columns), d_initial(count, columns);
+    scan_backward(Sequential{}, a.matrix(), h.matrix(), d_h.matrix(), d_a.matrix(), d_b.matrix(),
+                  d_initial.matrix(),
                   {.direction = direction, .initial = initial.matrix(), .sequences = sequences});
     using DeviceMatrix = Tensor<float, Extents<dyn, dyn>, Cuda>;
-    DeviceMatrix device_grad_a(rows, columns), device_grad_b(rows, columns),
-        device_grad_initial(to_device(draw(count, columns)));
+    DeviceMatrix device_d_a(rows, columns), device_d_b(rows, columns),
+        device_d_initial(to_device(draw(count, columns)));
     scan_backward(
-        CudaSplitTime{}, device_a.view(), device_h.view(), device_grad_h.view(), device_grad_a.view(),
-        device_grad_b.view(), {device_grad_initial.data(), count, columns},
+        CudaSplitTime{}, device_a.view(), device_h.view(), device_d_h.view(), device_d_a.view(),
+        device_d_b.view(), {device_d_initial.data(), count, columns},
         {.direction = direction, .initial = {device_initial.data(), count, columns}, .sequences = sequences});
-    CHECK(relative_error(values(to_host(device_grad_a)), values(grad_a)) < 2e-6);
-    CHECK(relative_error(values(to_host(device_grad_b)), values(grad_b)) < 2e-6);
-    CHECK(relative_error(values(to_host(device_grad_initial)), values(grad_initial)) < 2e-6);
+    CHECK(relative_error(values(to_host(device_d_a)), values(d_a)) < 2e-6);
+    CHECK(relative_error(values(to_host(device_d_b)), values(d_b)) < 2e-6);
+    CHECK(relative_error(values(to_host(device_d_initial)), values(d_initial)) < 2e-6);
   }
 }
 

@@ -84,6 +84,8 @@ TEST_CASE("device storage: zero, copies that overlap, moves, memory comes back")
   a = Ints();
   detail::check_cuda(cudaDeviceSynchronize(), "pool");
   CHECK(reserved() == before);
+  release_cuda_memory();
+  CHECK(reserved() < before);
 }
 
 TEST_CASE("device storage: more than there is") {

@@ -149,21 +149,21 @@ TEST_CASE("conv1d: PyTorch's values and gradients") {
     const auto window = turned(reference.read(name + "window"));
     const std::vector<std::size_t> offsets{0, L};
     Padded<double> in(L, E, 1, x), weight(E, K, 2, reference.read(name + "weight")), out(L, E, 0),
-        dout(L, E, 3, reference.read(name + "grad_y")), dx(L, E, 1), dweight(E, K, 1);
-    std::vector<double> last(3 * E), dbias(E, 0.0), dwindow(3 * E, 0.0);
+        d_out(L, E, 3, reference.read(name + "grad_y")), d_x(L, E, 1), d_weight(E, K, 1);
+    std::vector<double> last(3 * E), d_bias(E, 0.0), d_window(3 * E, 0.0);
     Workspace workspace;
     const Conv1dInputs<double> inputs{{offsets}, in.view, weight.view, bias.data(), window.data(), 0};
     conv1d_silu_forward<K>(inputs, out.view, last.data(), workspace);
     CHECK(relative_error(out.values(), reference.read(name + "y")) <= 1e-14);
     CHECK(last == turned(reference.read(name + "last_window")));
-    const auto dlast = turned(reference.read(name + "grad_last_window"));
-    conv1d_silu_backward<K>(inputs, MatrixView<const double>(dout.view), dlast.data(),
-                            Conv1dGradients<double>{dx.view, dweight.view, dbias.data(), dwindow.data()},
+    const auto d_last = turned(reference.read(name + "grad_last_window"));
+    conv1d_silu_backward<K>(inputs, MatrixView<const double>(d_out.view), d_last.data(),
+                            Conv1dGradients<double>{d_x.view, d_weight.view, d_bias.data(), d_window.data()},
                             workspace);
-    CHECK(relative_error(dx.values(), reference.read(name + "grad_x")) <= 1e-13);
-    CHECK(relative_error(dweight.values(), reference.read(name + "grad_weight")) <= 1e-13);
-    CHECK(relative_error(dbias, reference.read(name + "grad_bias")) <= 1e-13);
-    CHECK(relative_error(dwindow, turned(reference.read(name + "grad_window"))) <= 1e-13);
+    CHECK(relative_error(d_x.values(), reference.read(name + "grad_x")) <= 1e-13);
+    CHECK(relative_error(d_weight.values(), reference.read(name + "grad_weight")) <= 1e-13);
+    CHECK(relative_error(d_bias, reference.read(name + "grad_bias")) <= 1e-13);
+    CHECK(relative_error(d_window, turned(reference.read(name + "grad_window"))) <= 1e-13);
   }
 }
 
@@ -171,22 +171,22 @@ TEST_CASE("conv1d: gradients against finite differences, several sequences on on
   Problem<double> p({1, 2, 40, 3}, 9, /*shared_window=*/true);
   const std::size_t E = p.E, M = p.rows();
   Normals normals(1);
-  const auto dout = normals.vector<double>(M * E), dlast = normals.vector<double>(p.sequences() * 3 * E);
-  Padded<double> out(M, E, 0), dx(M, E, 2), dweight(E, K, 0);
-  std::vector<double> last(dlast.size()), dbias(E, 0.0), dwindow(3 * E, 0.0);
+  const auto d_out = normals.vector<double>(M * E), d_last = normals.vector<double>(p.sequences() * 3 * E);
+  Padded<double> out(M, E, 0), d_x(M, E, 2), d_weight(E, K, 0);
+  std::vector<double> last(d_last.size()), d_bias(E, 0.0), d_window(3 * E, 0.0);
   Workspace workspace;
   const auto loss = [&] {
     conv1d_silu_forward<K>(p.inputs(), out.view, last.data(), workspace);
     double sum = 0.0;
-    for (std::size_t i = 0; i < M * E; ++i) sum += out.memory[i] * dout[i];
-    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * dlast[i];
+    for (std::size_t i = 0; i < M * E; ++i) sum += out.memory[i] * d_out[i];
+    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * d_last[i];
     return sum;
   };
-  conv1d_silu_backward<K>(p.inputs(), MatrixView<const double>(dout.data(), M, E), dlast.data(),
-                          Conv1dGradients<double>{dx.view, dweight.view, dbias.data(), dwindow.data()},
+  conv1d_silu_backward<K>(p.inputs(), MatrixView<const double>(d_out.data(), M, E), d_last.data(),
+                          Conv1dGradients<double>{d_x.view, d_weight.view, d_bias.data(), d_window.data()},
                           workspace);
-  check_gradient("window", p.windows, dwindow, loss);
-  check_gradient("bias", p.bias, dbias, loss);
+  check_gradient("window", p.windows, d_window, loss);
+  check_gradient("bias", p.bias, d_bias, loss);
   // The padded arrays: their own values in place, one row after another.
   Problem<double> tight = p;
   tight.x = Padded<double>(M, E, 0, p.x.values());
@@ -194,19 +194,19 @@ TEST_CASE("conv1d: gradients against finite differences, several sequences on on
   const auto tight_loss = [&] {
     conv1d_silu_forward<K>(tight.inputs(), out.view, last.data(), workspace);
     double sum = 0.0;
-    for (std::size_t i = 0; i < M * E; ++i) sum += out.memory[i] * dout[i];
-    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * dlast[i];
+    for (std::size_t i = 0; i < M * E; ++i) sum += out.memory[i] * d_out[i];
+    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * d_last[i];
     return sum;
   };
-  check_gradient("x", tight.x.memory, dx.values(), tight_loss);
-  check_gradient("weight", tight.weight.memory, dweight.values(), tight_loss);
+  check_gradient("x", tight.x.memory, d_x.values(), tight_loss);
+  check_gradient("weight", tight.weight.memory, d_weight.values(), tight_loss);
 }
 
 TEST_CASE("conv1d: gradients that are not asked for are left alone, others add up") {
   Problem<double> p({5, 4}, 6, true);
   Normals normals(2);
-  const auto dout = normals.vector<double>(9 * 6);
-  const MatrixView<const double> upstream(dout.data(), 9, 6);
+  const auto d_out = normals.vector<double>(9 * 6);
+  const MatrixView<const double> upstream(d_out.data(), 9, 6);
   Workspace workspace;
   std::vector<double> once(6, 0.0), twice(6, 1.0);
   conv1d_silu_backward<K>(p.inputs(), upstream, static_cast<const double*>(nullptr),

@@ -81,8 +81,8 @@ void check(std::uint64_t products, double dropout = 0.0, bool second_active = tr
   Layer<Policies...> l(dropout, second_active);
   const Pass pass{.training = true, .step = 5};
   std::vector<double> x = Normals(3).vector<double>(M * inputs);
-  const auto dy = Normals(4).vector<double>(M * all_outputs);
-  const MatrixView<const double> x_view(x.data(), M, inputs), dy_view(dy.data(), M, all_outputs);
+  const auto d_y = Normals(4).vector<double>(M * all_outputs);
+  const MatrixView<const double> x_view(x.data(), M, inputs), d_y_view(d_y.data(), M, all_outputs);
   Padded<double> y(M, all_outputs, 2);
   Workspace workspace;
 
@@ -93,14 +93,15 @@ void check(std::uint64_t products, double dropout = 0.0, bool second_active = tr
   l.layer.forward(x_view, y.view, Pass{}, workspace);  // never dropout in evaluation
   CHECK(relative_error(y.values(), product(x, l.effective())) <= 1e-14);
 
-  std::vector<double> dx(M * inputs, 5.0), added(M * inputs, 5.0);
-  l.layer.backward(x_view, dy_view, MatrixView<double>(dx.data(), M, inputs), Write::Overwrite, pass,
+  std::vector<double> d_x(M * inputs, 5.0), added(M * inputs, 5.0);
+  l.layer.backward(x_view, d_y_view, MatrixView<double>(d_x.data(), M, inputs), Write::Overwrite, pass,
                    workspace);
   const std::vector<double> gradients(l.store.gradients().begin(), l.store.gradients().end());
-  l.layer.backward(x_view, dy_view, MatrixView<double>(added.data(), M, inputs), Write::Add, pass, workspace);
+  l.layer.backward(x_view, d_y_view, MatrixView<double>(added.data(), M, inputs), Write::Add, pass,
+                   workspace);
   for (double& v : added) v -= 5.0;
-  CHECK(relative_error(added, dx) <= 1e-13);
-  l.layer.backward(x_view, dy_view, MatrixView<double>(), Write::Overwrite, pass, workspace);
+  CHECK(relative_error(added, d_x) <= 1e-13);
+  l.layer.backward(x_view, d_y_view, MatrixView<double>(), Write::Overwrite, pass, workspace);
   for (std::size_t i = 0; i < gradients.size(); ++i) {  // three passes added up
     REQUIRE(l.store.gradients()[i] == doctest::Approx(3.0 * gradients[i]).epsilon(1e-12));
   }
@@ -110,11 +111,11 @@ void check(std::uint64_t products, double dropout = 0.0, bool second_active = tr
     l.layer.forward(x_view, y.view, pass, workspace);
     double sum = 0.0;
     for (std::size_t i = 0; i < M; ++i) {
-      for (std::size_t o = 0; o < all_outputs; ++o) sum += y.view(i, o) * dy[i * all_outputs + o];
+      for (std::size_t o = 0; o < all_outputs; ++o) sum += y.view(i, o) * d_y[i * all_outputs + o];
     }
     return sum;
   };
-  check_gradient("x", x, dx, loss);
+  check_gradient("x", x, d_x, loss);
   for (const ParameterInfo& entry : l.store.entries()) {
     check_gradient(entry.name, l.store.values(entry),
                    std::span<const double>(gradients).subspan(entry.offset, entry.size()), loss);

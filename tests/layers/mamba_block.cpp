@@ -19,7 +19,7 @@ constexpr MambaDimensions m = dimensions(Even::config);
 constexpr std::size_t M = 160, d = 64, E = 128, R = 16, N = 16;
 // Sequences of 100 and 60 rows have ⌈100 / 24⌉ + ⌈60 / 24⌉ = 8 chunks, each with one (E, N) state.
 constexpr std::size_t offsets[] = {0, 100, 160};
-constexpr std::size_t chunk_states = 8 * E * N;
+constexpr std::size_t checkpoint_values = 8 * E * N;
 
 /// Bytes that a float block of the placement keeps.
 template <class P>
@@ -33,7 +33,7 @@ std::size_t kept_bytes(bool input_gradient) {
   CHECK(rows(kept.x, d));
   CHECK(rows(kept.xz, 2 * E));
   CHECK(rows(kept.u, E));
-  CHECK(rows(kept.dbc, R + 2 * N));
+  CHECK(rows(kept.x_dbl, R + 2 * N));
   CHECK(rows(kept.dt, E));
   CHECK(rows(kept.y, E));
   return workspace.bytes_in_use();
@@ -41,7 +41,7 @@ std::size_t kept_bytes(bool input_gradient) {
 
 /// What backward through the scan reads: in_proj's output (its x for the convolution, its z for the
 /// gate), the convolution's output u, x_proj's output, dt before its bias, and the chunks' states.
-constexpr std::size_t kept_by_scan = M * 2 * E + M * E + M * (R + 2 * N) + M * E + chunk_states;
+constexpr std::size_t kept_by_scan = M * 2 * E + M * E + M * (R + 2 * N) + M * E + checkpoint_values;
 constexpr std::size_t x = M * d;  // the block's input: norm's input, and in_proj's by way of the norm
 constexpr std::size_t y = M * E;  // out_proj's input
 constexpr std::size_t f = sizeof(float);

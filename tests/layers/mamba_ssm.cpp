@@ -33,16 +33,14 @@ struct Subject {
 
   BlockActivations<double> room(const Sequences& sequences) {
     const std::size_t M = sequences.rows();
-    const auto take = [&](std::size_t cols) {
-      return MatrixView<double>{workspace.take<double>(M * cols).data(), M, cols};
-    };
+    const auto take = [&](std::size_t cols) { return workspace.matrix<double>(M, cols); };
     BlockActivations<double> kept;
     kept.xz = take(2 * E);
     kept.u = take(E);
-    kept.dbc = take(R + 2 * N);
+    kept.x_dbl = take(R + 2 * N);
     kept.dt = take(E);
     kept.y = take(E);
-    kept.states = workspace.take<double>(selective_scan_states_size(sequences, E, N)).data();
+    kept.checkpoints = workspace.take<double>(selective_scan_checkpoint_size(sequences, E, N)).data();
     const RandomStream random(9, 1);
     for (std::size_t i = 0; i < M * 2 * E; ++i) kept.xz.data[i] = random.normal(i);
     return kept;
@@ -65,14 +63,14 @@ TEST_CASE("mamba_ssm: forward is the convolution, the projections and the scan")
   conv.weight = s.weights.conv;
   conv.bias = s.weights.conv_bias.data;
   conv1d_silu_forward<K>(conv, by_hand.u, nullptr, s.workspace);
-  matmul(by_hand.dbc, by_hand.u, transposed(s.weights.x_proj));
-  matmul(by_hand.dt, by_hand.dbc.cols_from(0, R), transposed(s.weights.dt_proj));
+  matmul(by_hand.x_dbl, by_hand.u, transposed(s.weights.x_proj));
+  matmul(by_hand.dt, by_hand.x_dbl.cols_from(0, R), transposed(s.weights.dt_proj));
   SelectiveScanInputs<double> in;
   in.sequences = sequences;
   in.u = by_hand.u;
   in.dt = by_hand.dt;
-  in.B = by_hand.dbc.cols_from(R, N);
-  in.C = by_hand.dbc.cols_from(R + N, N);
+  in.B = by_hand.x_dbl.cols_from(R, N);
+  in.C = by_hand.x_dbl.cols_from(R + N, N);
   in.z = by_hand.xz.cols_from(E, E);
   in.A = std::as_const(s.base).A(1);
   in.D = s.weights.D.data;

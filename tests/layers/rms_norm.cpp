@@ -65,17 +65,17 @@ TEST_CASE("rms_norm: PyTorch's values and gradients") {
     CAPTURE(name);
     const auto weight = reference.read(name + "weight"), x = reference.read(name + "x");
     const std::size_t d = weight.size(), rows = x.size() / d;
-    Padded<double> in(rows, d, 2, x), out(rows, d, 1), dout(rows, d, 5, reference.read(name + "grad_y")),
-        dx(rows, d, 1);
+    Padded<double> in(rows, d, 2, x), out(rows, d, 1), d_out(rows, d, 5, reference.read(name + "grad_y")),
+        d_x(rows, d, 1);
     rms_norm_forward(in.view, weight.data(), epsilon, out.view);
     CHECK(relative_error(out.values(), reference.read(name + "y")) <= 1e-14);
-    std::vector<double> dweight(d, 0.0);
+    std::vector<double> d_weight(d, 0.0);
     Workspace workspace;
-    rms_norm_backward(in.view, weight.data(), epsilon, dout.view, dx.view, dweight.data(), workspace);
+    rms_norm_backward(in.view, weight.data(), epsilon, d_out.view, d_x.view, d_weight.data(), workspace);
     CHECK(workspace.bytes_in_use() == 0);
     // At width 1 the gradient is ε-small: a difference of nearly equal numbers.
-    CHECK(relative_error(dx.values(), reference.read(name + "grad_x")) <= (d == 1 ? 1e-9 : 1e-13));
-    CHECK(relative_error(dweight, reference.read(name + "grad_weight")) <= 1e-13);
+    CHECK(relative_error(d_x.values(), reference.read(name + "grad_x")) <= (d == 1 ? 1e-9 : 1e-13));
+    CHECK(relative_error(d_weight, reference.read(name + "grad_weight")) <= 1e-13);
   }
 }
 
@@ -86,7 +86,7 @@ TEST_CASE("rms_norm: gradients against finite differences, added to what is ther
     Normals normals(d);
     std::vector<double> x = normals.vector<double>(rows * d), weight = normals.vector<double>(d, 1.0, 1.0);
     const std::vector<double> upstream = normals.vector<double>(rows * d);
-    std::vector<double> out(rows * d), dx(rows * d, 10.0), dweight(d, -20.0);
+    std::vector<double> out(rows * d), d_x(rows * d, 10.0), d_weight(d, -20.0);
     const MatrixView<const double> x_view(x.data(), rows, d), g(upstream.data(), rows, d);
     const auto loss = [&] {
       rms_norm_forward(x_view, weight.data(), epsilon, MatrixView<double>(out.data(), rows, d));
@@ -95,17 +95,17 @@ TEST_CASE("rms_norm: gradients against finite differences, added to what is ther
       return sum;
     };
     Workspace workspace;
-    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(dx.data(), rows, d),
-                      dweight.data(), workspace);
-    std::vector<double> dx_alone(rows * d, 10.0), dweight_alone(d, -20.0);
-    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(dx_alone.data(), rows, d),
+    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(d_x.data(), rows, d),
+                      d_weight.data(), workspace);
+    std::vector<double> d_x_alone(rows * d, 10.0), d_weight_alone(d, -20.0);
+    rms_norm_backward(x_view, weight.data(), epsilon, g, MatrixView<double>(d_x_alone.data(), rows, d),
                       nullptr, workspace);
-    rms_norm_backward(x_view, weight.data(), epsilon, g, {}, dweight_alone.data(), workspace);
-    CHECK(dx == dx_alone);
-    CHECK(dweight == dweight_alone);
-    for (double& v : dx) v -= 10.0;
-    for (double& v : dweight) v += 20.0;
-    check_gradient("x", x, dx, loss);
-    check_gradient("weight", weight, dweight, loss);
+    rms_norm_backward(x_view, weight.data(), epsilon, g, {}, d_weight_alone.data(), workspace);
+    CHECK(d_x == d_x_alone);
+    CHECK(d_weight == d_weight_alone);
+    for (double& v : d_x) v -= 10.0;
+    for (double& v : d_weight) v += 20.0;
+    check_gradient("x", x, d_x, loss);
+    check_gradient("weight", weight, d_weight, loss);
   }
 }

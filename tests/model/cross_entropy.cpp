@@ -60,22 +60,22 @@ TEST_CASE("cross_entropy: the definition, for vocabularies around a vector's wid
   }
 }
 
-TEST_CASE("cross_entropy: gradients against finite differences, scaled, dh overwritten and dW added to") {
+TEST_CASE("cross_entropy: gradients against finite differences, scaled, d_h overwritten and d_W added to") {
   const std::size_t n = 9, d = 6, V = 13;
   Normals normals(2);
   auto h = normals.vector<double>(n * d), W = normals.vector<double>(V * d);
   const auto targets = some_targets(n, V);
-  std::vector<double> dh(n * d, 99.0), dW(V * d, 1.0);
+  std::vector<double> d_h(n * d, 99.0), d_W(V * d, 1.0);
   Workspace workspace;
   const MatrixView<const double> h_view(h.data(), n, d), W_view(W.data(), V, d);
-  head_cross_entropy(h_view, W_view, targets, 0.3, MatrixView<double>(dh.data(), n, d),
-                     MatrixView<double>(dW.data(), V, d), workspace);
-  for (double& v : dW) v -= 1.0;
+  head_cross_entropy(h_view, W_view, targets, 0.3, MatrixView<double>(d_h.data(), n, d),
+                     MatrixView<double>(d_W.data(), V, d), workspace);
+  for (double& v : d_W) v -= 1.0;
   const auto loss = [&] {
     return 0.3 * head_cross_entropy(h_view, W_view, targets, 0.0, {}, {}, workspace).sum;
   };
-  check_gradient("h", h, dh, loss);
-  check_gradient("W", W, dW, loss);
+  check_gradient("h", h, d_h, loss);
+  check_gradient("W", W, d_W, loss);
 }
 
 TEST_CASE("cross_entropy: logits are held for a block of rows at a time") {
@@ -93,16 +93,16 @@ TEST_CASE("cross_entropy: logits are held for a block of rows at a time") {
   std::vector<std::int32_t> targets(n, 0);
   targets.back() = 7;
   Workspace workspace;
-  std::vector<float> dh(n, 0.0F);
+  std::vector<float> d_h(n, 0.0F);
   const Loss loss =
       head_cross_entropy(MatrixView<const float>(h.data(), n, d), MatrixView<const float>(W.data(), V, d),
-                         targets, 1.0F, MatrixView<float>(dh.data(), n, d), {}, workspace);
+                         targets, 1.0F, MatrixView<float>(d_h.data(), n, d), {}, workspace);
   const double total = std::log(static_cast<double>(V - 1) + std::exp(3.0));
   CHECK(loss.sum == doctest::Approx(18.0 * total - 3.0).epsilon(1e-5));
   CHECK(workspace.peak_bytes() < 17 * V * sizeof(float));
   const double p = std::exp(3.0 - total);
-  CHECK(dh[16] == doctest::Approx(3.0 * p).epsilon(1e-3));
-  CHECK(dh[17] == doctest::Approx(3.0 * (p - 1.0)).epsilon(1e-3));
+  CHECK(d_h[16] == doctest::Approx(3.0 * p).epsilon(1e-3));
+  CHECK(d_h[17] == doctest::Approx(3.0 * (p - 1.0)).epsilon(1e-3));
 }
 
 TEST_CASE("cross_entropy: large logits overflow nothing, no row is no loss") {
@@ -120,14 +120,14 @@ TEST_CASE("cross_entropy: large logits overflow nothing, no row is no loss") {
 
 TEST_CASE("cross_entropy: the head's gradient is formed with that of its input, not without") {
   const std::vector<float> h{1.0F, 2.0F}, W{1.0F, 2.0F, 3.0F};
-  std::vector<float> dW(3, 0.0F);
+  std::vector<float> d_W(3, 0.0F);
   const std::vector<std::int32_t> targets{0, 1};
   Workspace workspace;
   CHECK_THROWS_WITH_AS(
       head_cross_entropy(MatrixView<const float>(h.data(), 2, 1), MatrixView<const float>(W.data(), 3, 1),
-                         targets, 1.0F, {}, MatrixView<float>(dW.data(), 3, 1), workspace),
-      doctest::Contains("expected dh (2, 1) with dW, found dW alone"), ShapeError);
-  CHECK(dW == std::vector<float>(3, 0.0F));
+                         targets, 1.0F, {}, MatrixView<float>(d_W.data(), 3, 1), workspace),
+      doctest::Contains("expected d_h (2, 1) with d_W, found d_W alone"), ShapeError);
+  CHECK(d_W == std::vector<float>(3, 0.0F));
 }
 
 TEST_CASE("cross_entropy: targets that do not fit") {

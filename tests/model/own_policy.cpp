@@ -40,20 +40,20 @@ struct OutputScale {
         for (std::size_t j = 0; j < y.cols; ++j) y(i, j) += scale_.value(0, j) * product(i, j);
       }
     }
-    // Adds to the gradient of s, and to dx (unless it is empty) what does not come from `weight()`.
-    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, const Pass&,
+    // Adds to the gradient of s, and to d_x (unless it is empty) what does not come from `weight()`.
+    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, const Pass&,
                   Workspace& workspace) const {
       if (!active()) return;
       const Workspace::Scope scope(workspace);
       const MatrixView<T> product = of(x, workspace);
-      for (std::size_t i = 0; i < dy.rows; ++i) {
-        for (std::size_t j = 0; j < dy.cols; ++j) scale_.gradient(0, j) += dy(i, j) * product(i, j);
+      for (std::size_t i = 0; i < d_y.rows; ++i) {
+        for (std::size_t j = 0; j < d_y.cols; ++j) scale_.gradient(0, j) += d_y(i, j) * product(i, j);
       }
-      if (!dx) return;
-      for (std::size_t i = 0; i < dy.rows; ++i) {
-        for (std::size_t j = 0; j < dy.cols; ++j) product(i, j) = dy(i, j) * scale_.value(0, j);
+      if (!d_x) return;
+      for (std::size_t i = 0; i < d_y.rows; ++i) {
+        for (std::size_t j = 0; j < d_y.cols; ++j) product(i, j) = d_y(i, j) * scale_.value(0, j);
       }
-      matmul(dx, product, base_, Write::Add);
+      matmul(d_x, product, base_, Write::Add);
     }
     // target (rows, cols) += sign · what was learned, as weights.
     void add_change(MatrixView<T> target, T sign) const {

@@ -57,11 +57,11 @@ Work head() { return product(targets(), d, V); }
 Work low_rank(std::uint64_t in, std::uint64_t out, std::uint64_t r) {
   return product(rows(), in, r) + product(rows(), r, out);
 }
-/// Its backward: A·x again (rather than kept), dB, the gradient of the low-rank rows, dA; and where it is
-/// needed dx.
-Work low_rank_backward(std::uint64_t in, std::uint64_t out, std::uint64_t r, bool dx) {
+/// Its backward: A·x again (rather than kept), d_B, the gradient of the low-rank rows, d_A; and where it is
+/// needed d_x.
+Work low_rank_backward(std::uint64_t in, std::uint64_t out, std::uint64_t r, bool d_x) {
   return product(rows(), in, r) + product(out, rows(), r) + product(rows(), out, r) + product(r, rows(), in) +
-         (dx ? product(rows(), r, in) : Work{});
+         (d_x ? product(rows(), r, in) : Work{});
 }
 
 template <class P>

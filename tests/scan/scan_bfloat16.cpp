@@ -114,19 +114,18 @@ void check_gradients(Policy policy) {
         CAPTURE(x.length);
         CAPTURE(x.columns);
         const auto options = x.options(ScanKind::inclusive, direction, with_initial);
-        const Wide a = widen(x.a), h = widen(x.b), grad_h = widen(x.a);  // any values will do
-        Wide grad_a(a.size()), grad_b(a.size()), grad_initial(x.initial.size());
-        const MatrixView<float> want(grad_initial.data(), grad_initial.size() / x.columns, x.columns);
-        scan_backward(policy, x.view(a), x.view(h), x.view(grad_h), x.view(grad_a), x.view(grad_b), want,
-                      options);
+        const Wide a = widen(x.a), h = widen(x.b), d_h = widen(x.a);  // any values will do
+        Wide d_a(a.size()), d_b(a.size()), d_initial(x.initial.size());
+        const MatrixView<float> want(d_initial.data(), d_initial.size() / x.columns, x.columns);
+        scan_backward(policy, x.view(a), x.view(h), x.view(d_h), x.view(d_a), x.view(d_b), want, options);
         Narrow got_a(a.size(), BFloat16(0.0F)), got_b(a.size(), BFloat16(0.0F));
         Wide got_initial(x.initial.size());
         const MatrixView<float> got(got_initial.data(), want.rows, want.cols);
         scan_backward(policy, x.view(x.a), x.view(x.b), x.view(x.a), x.view(got_a), x.view(got_b), got,
                       options);
-        CHECK(got_a == narrow(grad_a));
-        CHECK(got_b == narrow(grad_b));
-        CHECK(got_initial == grad_initial);
+        CHECK(got_a == narrow(d_a));
+        CHECK(got_b == narrow(d_b));
+        CHECK(got_initial == d_initial);
         Narrow only_b(a.size(), BFloat16(0.0F));
         scan_backward(policy, x.view(x.a), x.view(x.b), x.view(x.a), {}, x.view(only_b), {}, options);
         CHECK(only_b == got_b);

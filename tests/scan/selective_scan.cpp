@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "selective_scan_problem.hpp"
+#include "random_scan.hpp"
 
 namespace {
 
@@ -21,7 +21,7 @@ constexpr double tolerance = sizeof(T) == 8 ? 2e-13 : 2e-6;
 
 // out and final_state, one after another.
 template <std::size_t N, class T>
-std::vector<T> fused(const ScanProblem<T>& p) {
+std::vector<T> fused(const RandomScan<T>& p) {
   Workspace workspace;
   std::vector<T> result(p.rows() * p.E + p.sequences() * p.E * p.N, T(5));
   sdlora::selective_scan_forward<N>(p.inputs(), {result.data(), p.rows(), p.E},
@@ -31,14 +31,14 @@ std::vector<T> fused(const ScanProblem<T>& p) {
 
 // The same from the reference, in double whatever the problem's type.
 template <class T>
-std::vector<T> reference(const ScanProblem<T>& p) {
+std::vector<T> reference(const RandomScan<T>& p) {
   const auto wide = [](const std::vector<T>& values) {
     return std::vector<double>(values.begin(), values.end());
   };
-  ScanProblem<double> q(p.lengths, p.E, p.N);
+  RandomScan<double> q(p.lengths, p.E, p.N);
   q.gap = p.gap;
   q.u = wide(p.u), q.dt = wide(p.dt), q.B = wide(p.B), q.C = wide(p.C), q.z = wide(p.z), q.A = wide(p.A);
-  q.D = wide(p.D), q.dt_bias = wide(p.dt_bias), q.initial = wide(p.initial);
+  q.D = wide(p.D), q.dt_bias = wide(p.dt_bias), q.initial_state = wide(p.initial_state);
   q.with_z = p.with_z, q.with_D = p.with_D, q.with_bias = p.with_bias, q.with_initial = p.with_initial;
   q.shared_initial = p.shared_initial;
   std::vector<double> result(q.rows() * q.E + q.sequences() * q.E * q.N);
@@ -51,7 +51,7 @@ template <class T, std::size_t... Ns>
 void check_static_states() {
   (([] {
      CAPTURE(Ns);
-     const ScanProblem<T> p({chunk + 5}, 19, Ns);
+     const RandomScan<T> p({chunk + 5}, 19, Ns);
      CHECK(difference(fused<Ns>(p), reference(p)) < tolerance<T>);
      CHECK(fused<Ns>(p) == fused<dyn>(p));
    }()),
@@ -66,7 +66,7 @@ TEST_CASE_TEMPLATE("selective_scan_forward: any number of states", T, EACH_TYPE)
   check_static_states<T, 1, 2, 3, 4, 8, 16, 32, 64>();
   for (const std::size_t N : {5UL, 7UL, 12UL, 17UL, 31UL, 100UL}) {
     CAPTURE(N);
-    const ScanProblem<T> p({chunk + 5}, 19, N);
+    const RandomScan<T> p({chunk + 5}, 19, N);
     CHECK(difference(fused<dyn>(p), reference(p)) < tolerance<T>);
   }
 }
@@ -76,7 +76,7 @@ TEST_CASE_TEMPLATE("selective_scan_forward: any number of channels and rows", T,
     for (const std::size_t L : {1UL, 2UL, 13UL, chunk - 1, chunk, chunk + 1, 2 * chunk, 97UL}) {
       CAPTURE(E);
       CAPTURE(L);
-      const ScanProblem<T> p({L}, E, 16, E + L);
+      const RandomScan<T> p({L}, E, 16, E + L);
       CHECK(difference(fused<16>(p), reference(p)) < tolerance<T>);
     }
   }
@@ -85,7 +85,7 @@ TEST_CASE_TEMPLATE("selective_scan_forward: any number of channels and rows", T,
 TEST_CASE_TEMPLATE("selective_scan_forward: optional inputs", T, EACH_TYPE) {
   for (unsigned mask = 0; mask < 32; ++mask) {
     CAPTURE(mask);
-    ScanProblem<T> p({21, 40}, 35, 8, mask);
+    RandomScan<T> p({21, 40}, 35, 8, mask);
     p.with_z = mask & 1U;
     p.with_D = mask & 2U;
     p.with_bias = mask & 4U;
@@ -96,21 +96,21 @@ TEST_CASE_TEMPLATE("selective_scan_forward: optional inputs", T, EACH_TYPE) {
 }
 
 TEST_CASE_TEMPLATE("selective_scan_forward: packed sequences of unequal length", T, EACH_TYPE) {
-  const ScanProblem<T> p({0, 5, 0, 1, 70, chunk, 3, 0}, 37, 16);
+  const RandomScan<T> p({0, 5, 0, 1, 70, chunk, 3, 0}, 37, 16);
   CHECK(difference(fused<16>(p), reference(p)) < tolerance<T>);
   std::vector<std::size_t> many;
   for (std::size_t i = 0; i < 60; ++i) many.push_back(i * 7 % 11);
-  const ScanProblem<T> q(many, 20, 4);
+  const RandomScan<T> q(many, 20, 4);
   CHECK(difference(fused<4>(q), reference(q)) < tolerance<T>);
-  const ScanProblem<T> none({}, 20, 4);
+  const RandomScan<T> none({}, 20, 4);
   CHECK(fused<4>(none).empty());
-  const ScanProblem<T> no_rows({0, 0}, 20, 4);
+  const RandomScan<T> no_rows({0, 0}, 20, 4);
   CHECK(fused<4>(no_rows) == reference(no_rows));
 }
 
 TEST_CASE_TEMPLATE("selective_scan_forward: a split with carried state equals the whole", T, EACH_TYPE) {
   const std::size_t L = 2 * chunk + 9, E = 23, N = 16;
-  ScanProblem<T> whole({L}, E, N);
+  RandomScan<T> whole({L}, E, N);
   const auto expected = fused<16>(whole);
   for (const std::size_t cut : {0UL, 1UL, 7UL, chunk - 1, chunk, chunk + 1, L - 1, L}) {
     CAPTURE(cut);
@@ -137,7 +137,7 @@ TEST_CASE_TEMPLATE("selective_scan_forward: a split with carried state equals th
 }
 
 TEST_CASE_TEMPLATE("selective_scan_forward: the same bits for any number of threads", T, EACH_TYPE) {
-  const ScanProblem<T> p({130, 0, 77, 300}, 600, 16);
+  const RandomScan<T> p({130, 0, 77, 300}, 600, 16);
   const std::size_t before = sdlora::thread_count();
   sdlora::set_thread_count(1);
   const auto expected = fused<16>(p);
@@ -149,7 +149,7 @@ TEST_CASE_TEMPLATE("selective_scan_forward: the same bits for any number of thre
 }
 
 TEST_CASE_TEMPLATE("selective_scan_forward: extreme steps", T, EACH_TYPE) {
-  ScanProblem<T> p({50}, 33, 16);
+  RandomScan<T> p({50}, 33, 16);
   std::size_t i = 0;
   for (T& value : p.dt) {
     const T extremes[] = {T(-1e4), T(-100), T(-20), T(30), T(1000), T(0)};
@@ -161,10 +161,10 @@ TEST_CASE_TEMPLATE("selective_scan_forward: extreme steps", T, EACH_TYPE) {
 TEST_CASE_TEMPLATE("selective_scan_forward: a step out of bounds changes no bit of its neighbours", T,
                    EACH_TYPE) {
   // Decays out of the range of normal numbers take another path, for all channels of a line.
-  const ScanProblem<T> p({50}, 33, 16);
+  const RandomScan<T> p({50}, 33, 16);
   const auto expected = fused<16>(p);
   for (const std::size_t channel : {0UL, 7UL, 32UL}) {
-    ScanProblem<T> q = p;
+    RandomScan<T> q = p;
     q.dt[5 * (q.E + q.gap) + channel] = T(5000);
     const auto got = fused<16>(q);
     std::size_t different = 0;
@@ -190,13 +190,13 @@ std::vector<T> not_numbers() {
 TEST_CASE_TEMPLATE("selective_scan_forward: what is no number stays so in its channel and changes no other",
                    T, EACH_TYPE) {
   for (const std::size_t channel : {0UL, 7UL, 32UL}) {
-    ScanProblem<T> p({50}, 33, 16);
+    RandomScan<T> p({50}, 33, 16);
     // In the end the first state's decay is out of the range of normal numbers: a bound of A that is no
     // number must not hide that.
     for (std::size_t n = 0; n < p.N; ++n) p.A[channel * (p.N + p.gap) + n] = n == 0 ? T(-3) : T(-0.05);
     p.dt[49 * (p.E + p.gap) + channel] = T(300);
     const auto expected = fused<16>(p);
-    const auto check = [&](const ScanProblem<T>& q, std::size_t from, std::size_t first_state,
+    const auto check = [&](const RandomScan<T>& q, std::size_t from, std::size_t first_state,
                            std::size_t end_state) {
       const auto got = fused<16>(q);
       std::size_t wrong = 0;
@@ -215,11 +215,11 @@ TEST_CASE_TEMPLATE("selective_scan_forward: what is no number stays so in its ch
     };
     for (const T nan : not_numbers<T>()) {
       for (const std::size_t state : {0UL, 7UL, 15UL}) {
-        ScanProblem<T> q = p;
+        RandomScan<T> q = p;
         q.A[channel * (q.N + q.gap) + state] = nan;
         check(q, 0, state, state + 1);
       }
-      ScanProblem<T> q = p;
+      RandomScan<T> q = p;
       q.dt[5 * (q.E + q.gap) + channel] = nan;
       check(q, 5, 0, p.N);
     }
@@ -227,7 +227,7 @@ TEST_CASE_TEMPLATE("selective_scan_forward: what is no number stays so in its ch
 }
 
 TEST_CASE("selective_scan_forward: inputs may share memory") {
-  ScanProblem<float> p({50}, 16, 16);
+  RandomScan<float> p({50}, 16, 16);
   p.dt = p.z = p.u;
   p.C = p.B;
   auto in = p.inputs();
@@ -244,7 +244,7 @@ TEST_CASE("selective_scan_forward: inputs may share memory") {
 }
 
 TEST_CASE("selective_scan_forward: allocates nothing once the workspace has grown") {
-  const ScanProblem<float> p({100}, 64, 16);
+  const RandomScan<float> p({100}, 64, 16);
   Workspace workspace;
   std::vector<float> out(p.rows() * p.E);
   sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, nullptr, nullptr, workspace);
@@ -256,7 +256,7 @@ TEST_CASE("selective_scan_forward: allocates nothing once the workspace has grow
 }
 
 TEST_CASE("selective_scan_forward: bad shapes throw") {
-  const ScanProblem<double> p({4}, 3, 2);
+  const RandomScan<double> p({4}, 3, 2);
   Workspace workspace;
   std::vector<double> out(12);
   const sdlora::MatrixView<double> result{out.data(), 4, 3};
@@ -301,7 +301,7 @@ TEST_CASE("selective scan: the channels of one sequence make this many tasks") {
                                         {2048, 16},
                                         {4096, 32}}) {
     CAPTURE(channels);
-    const ScanProblem<float> p({1}, channels, 1);
+    const RandomScan<float> p({1}, channels, 1);
     Workspace workspace;
     const auto plan = sdlora::detail::ScanPlan::make(p.inputs(), workspace);
     CHECK(plan.tasks() == tasks);

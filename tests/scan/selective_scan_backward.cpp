@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "selective_scan_problem.hpp"
+#include "random_scan.hpp"
 
 namespace {
 
@@ -21,45 +21,45 @@ template <class T>
 constexpr double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-5;
 
 template <std::size_t N, SelectiveScanGradients Wanted, class T>
-ScanGradients<T> fused(const ScanProblem<T>& p, std::vector<std::size_t> channels = {},
-                       bool with_final = true) {
+GradientArrays<T> fused(const RandomScan<T>& p, std::vector<std::size_t> channels = {},
+                        bool with_final = true) {
   Workspace workspace;
   const auto in = p.inputs();
-  std::vector<T> out(p.rows() * p.E), states(sdlora::selective_scan_states_size(in.sequences, p.E, p.N));
+  std::vector<T> out(p.rows() * p.E), states(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
   sdlora::selective_scan_forward<N>(in, {out.data(), p.rows(), p.E}, nullptr, states.data(), workspace);
-  ScanGradients<T> gradients(p, std::move(channels));
+  GradientArrays<T> gradients(p, std::move(channels));
   sdlora::selective_scan_backward<N, Wanted>(in, states.data(), p.matrix(p.d_out, p.rows(), p.E),
-                                             with_final ? p.d_final.data() : nullptr, gradients.outputs(),
-                                             workspace);
+                                             with_final ? p.d_final_state.data() : nullptr,
+                                             gradients.outputs(), workspace);
   CHECK(workspace.bytes_in_use() == 0);
   return gradients;
 }
 
 template <class T>
-ScanGradients<T> reference(const ScanProblem<T>& p, const SelectiveScanGradients& wanted = everything,
-                           std::vector<std::size_t> channels = {}, bool with_final = true) {
-  ScanGradients<T> gradients(p, std::move(channels));
+GradientArrays<T> reference(const RandomScan<T>& p, const SelectiveScanGradients& wanted = everything,
+                            std::vector<std::size_t> channels = {}, bool with_final = true) {
+  GradientArrays<T> gradients(p, std::move(channels));
   sdlora::selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
-                                            with_final ? p.d_final.data() : nullptr, wanted,
+                                            with_final ? p.d_final_state.data() : nullptr, wanted,
                                             gradients.outputs());
   return gradients;
 }
 
 // Each array by itself: their magnitudes differ.
 template <class T>
-double worst(const ScanGradients<T>& got, const ScanGradients<T>& expected) {
+double worst(const GradientArrays<T>& got, const GradientArrays<T>& expected) {
   return std::max({difference(got.u, expected.u), difference(got.dt, expected.dt),
                    difference(got.B, expected.B), difference(got.C, expected.C),
                    difference(got.z, expected.z), difference(got.A, expected.A),
                    difference(got.D, expected.D), difference(got.dt_bias, expected.dt_bias),
-                   difference(got.initial, expected.initial)});
+                   difference(got.initial_state, expected.initial_state)});
 }
 
 template <class T, std::size_t... Ns>
 void check_static_states() {
   (([] {
      CAPTURE(Ns);
-     const ScanProblem<T> p({chunk + 5}, 19, Ns);
+     const RandomScan<T> p({chunk + 5}, 19, Ns);
      const auto got = fused<Ns, everything>(p);
      CHECK(worst(got, reference(p)) < tolerance<T>);
      CHECK(got.flat() == fused<dyn, everything>(p).flat());
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("selective_scan_backward: any number of states", T, EACH_TYPE
   check_static_states<T, 1, 2, 4, 16, 64>();
   for (const std::size_t N : {3UL, 8UL, 12UL, 17UL, 31UL, 100UL}) {
     CAPTURE(N);
-    const ScanProblem<T> p({chunk + 5}, 19, N);
+    const RandomScan<T> p({chunk + 5}, 19, N);
     CHECK(worst(fused<dyn, everything>(p), reference(p)) < tolerance<T>);
   }
 }
@@ -85,7 +85,7 @@ TEST_CASE_TEMPLATE("selective_scan_backward: any number of channels and rows", T
     for (const std::size_t L : {1UL, 2UL, 13UL, chunk - 1, chunk, chunk + 1, 97UL}) {
       CAPTURE(E);
       CAPTURE(L);
-      const ScanProblem<T> p({L}, E, 16, E + L);
+      const RandomScan<T> p({L}, E, 16, E + L);
       CHECK(worst(fused<16, everything>(p), reference(p)) < tolerance<T>);
     }
   }
@@ -93,17 +93,17 @@ TEST_CASE_TEMPLATE("selective_scan_backward: any number of channels and rows", T
 
 TEST_CASE_TEMPLATE("selective_scan_backward: packed sequences of unequal length", T, EACH_TYPE) {
   for (const bool shared : {false, true}) {
-    ScanProblem<T> p({0, 5, 0, 1, 70, chunk, 3, 0}, 37, 16);
+    RandomScan<T> p({0, 5, 0, 1, 70, chunk, 3, 0}, 37, 16);
     p.shared_initial = shared;
     CHECK(worst(fused<16, everything>(p), reference(p)) < tolerance<T>);
     CHECK(worst(fused<16, everything>(p, {}, false), reference(p, everything, {}, false)) < tolerance<T>);
     std::vector<std::size_t> many;
     for (std::size_t i = 0; i < 60; ++i) many.push_back(i * 7 % 11);
-    ScanProblem<T> q(many, 20, 4);
+    RandomScan<T> q(many, 20, 4);
     q.shared_initial = shared;
     CHECK(worst(fused<4, everything>(q), reference(q)) < tolerance<T>);
   }
-  const ScanProblem<T> no_rows({0, 0}, 20, 4);
+  const RandomScan<T> no_rows({0, 0}, 20, 4);
   CHECK(worst(fused<4, everything>(no_rows), reference(no_rows)) == 0);
 }
 
@@ -112,7 +112,7 @@ TEST_CASE_TEMPLATE("selective_scan_backward: optional inputs", T, EACH_TYPE) {
       .u = true, .dt = true, .B = true, .C = true, .A = AGradient::All, .initial_state = true};
   for (unsigned mask = 0; mask < 16; ++mask) {
     CAPTURE(mask);
-    ScanProblem<T> p({21, 40}, 35, 8, mask);
+    RandomScan<T> p({21, 40}, 35, 8, mask);
     p.with_z = mask & 1U;
     p.with_D = mask & 2U;
     p.with_bias = mask & 4U;
@@ -122,7 +122,7 @@ TEST_CASE_TEMPLATE("selective_scan_backward: optional inputs", T, EACH_TYPE) {
 }
 
 TEST_CASE("selective_scan_backward: every gradient by finite differences") {
-  ScanProblem<double> p({chunk + 3, 0, 2}, 9, 3, 3);
+  RandomScan<double> p({chunk + 3, 0, 2}, 9, 3, 3);
   const auto objective = [&] {
     Workspace workspace;
     std::vector<double> out(p.rows() * p.E), last(p.sequences() * p.E * p.N);
@@ -132,7 +132,7 @@ TEST_CASE("selective_scan_backward: every gradient by finite differences") {
     for (std::size_t t = 0; t < p.rows(); ++t) {
       for (std::size_t e = 0; e < p.E; ++e) sum += out[t * p.E + e] * p.d_out[t * (p.E + p.gap) + e];
     }
-    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * p.d_final[i];
+    for (std::size_t i = 0; i < last.size(); ++i) sum += last[i] * p.d_final_state[i];
     return sum;
   };
   const auto gradients = fused<dyn, everything>(p);
@@ -156,7 +156,7 @@ TEST_CASE("selective_scan_backward: every gradient by finite differences") {
   check(p.z, gradients.z, 0);
   check(p.D, gradients.D, 0.25);
   check(p.dt_bias, gradients.dt_bias, 0.25);
-  check(p.initial, gradients.initial, 0.25);
+  check(p.initial_state, gradients.initial_state, 0.25);
   std::vector<double> A_gradient(p.A.size());  // with the gaps that A has
   for (std::size_t e = 0; e < p.E; ++e) {
     for (std::size_t n = 0; n < p.N; ++n) A_gradient[e * (p.N + p.gap) + n] = gradients.A[e * p.N + n] - 0.25;
@@ -165,7 +165,7 @@ TEST_CASE("selective_scan_backward: every gradient by finite differences") {
 }
 
 TEST_CASE_TEMPLATE("selective_scan_backward: the same bits for any number of threads", T, EACH_TYPE) {
-  ScanProblem<T> p({130, 0, 77, 300, 5}, 300, 16);
+  RandomScan<T> p({130, 0, 77, 300, 5}, 300, 16);
   p.shared_initial = true;
   const std::size_t before = sdlora::thread_count();
   sdlora::set_thread_count(1);
@@ -178,7 +178,7 @@ TEST_CASE_TEMPLATE("selective_scan_backward: the same bits for any number of thr
 }
 
 TEST_CASE_TEMPLATE("selective_scan_backward: extreme steps", T, EACH_TYPE) {
-  ScanProblem<T> p({50}, 33, 16);
+  RandomScan<T> p({50}, 33, 16);
   std::size_t i = 0;
   for (T& value : p.dt) {
     const T extremes[] = {T(-1e4), T(-100), T(-20), T(30), T(1000), T(0)};
@@ -188,10 +188,10 @@ TEST_CASE_TEMPLATE("selective_scan_backward: extreme steps", T, EACH_TYPE) {
 }
 
 TEST_CASE("selective_scan_backward: bad shapes throw") {
-  const ScanProblem<double> p({4}, 3, 2);
+  const RandomScan<double> p({4}, 3, 2);
   Workspace workspace;
-  ScanGradients<double> gradients(p);
-  std::vector<double> states(sdlora::selective_scan_states_size(p.inputs().sequences, 3, 2));
+  GradientArrays<double> gradients(p);
+  std::vector<double> states(sdlora::selective_scan_checkpoint_size(p.inputs().sequences, 3, 2));
   const auto d_out = p.matrix(p.d_out, 4, 3);
   const auto run = [&](auto change) {
     auto outputs = gradients.outputs();
@@ -224,7 +224,7 @@ TEST_CASE("selective_scan_backward: bad shapes throw") {
                   sdlora::ShapeError);
   constexpr SelectiveScanGradients selected{.A = AGradient::SelectedChannels};
   for (const std::vector<std::size_t>& channels : {std::vector<std::size_t>{1, 1}, {2, 0}, {0, 3}}) {
-    ScanGradients<double> some(p, channels);
+    GradientArrays<double> some(p, channels);
     CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, selected>(p.inputs(), states.data(), d_out, nullptr,
                                                                     some.outputs(), workspace)),
                     sdlora::ShapeError);

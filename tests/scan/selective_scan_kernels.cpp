@@ -10,6 +10,7 @@
 
 using namespace sdlora;
 using namespace sdlora_test;
+using Gradients = SelectiveScanGradients;
 
 TEST_CASE("scan kernels: every number of states, odd lengths, several sequences") {
   EmulatedDevice device;
@@ -86,14 +87,14 @@ TEST_CASE("scan kernels: empty sequences hand their states through") {
 }
 
 TEST_CASE("scan kernels: A's gradient of selected channels") {
-  using Bit = KernelScanGradient;
   EmulatedDevice device(9);
   const auto check = [&](std::vector<int> selected, int channels, std::int64_t segment) {
-    check_scan_kernels<float, true, 5, Bit::A_selected>(device, {.lengths = {11, 18},
-                                                                 .channels = channels,
-                                                                 .states = 5,
-                                                                 .segment_length = segment,
-                                                                 .selected = std::move(selected)});
+    check_scan_kernels<float, true, 5, Gradients{.A = AGradient::SelectedChannels}>(
+        device, {.lengths = {11, 18},
+                 .channels = channels,
+                 .states = 5,
+                 .segment_length = segment,
+                 .selected = std::move(selected)});
   };
   check({0, 3, 8}, 9, 0);
   check({8}, 9, 8);
@@ -113,7 +114,7 @@ TEST_CASE("scan kernels: their shared memory fits a block of the smallest device
   // with 1 KiB of its own.
   const auto backward = [](auto states, auto lanes, int interval) {
     using Kernel = detail::BackwardKernel<float, decltype(states)::value, decltype(lanes)::value, true,
-                                          KernelScanGradient::all>;
+                                          SelectiveScanGradients::all()>;
     return Kernel::shared_floats_for(interval) * sizeof(float);
   };
   for (int states = 1; states <= 256; states *= 2) {
@@ -140,7 +141,7 @@ struct Call {
   std::vector<std::int64_t> offsets{0, 5};
   KernelScanInputs<float> in;
   KernelScanOutputs<float> out;
-  KernelScanGradients<float> gradients;
+  KernelScanGradientOutputs<float> gradients;
 
   Call() {
     in.u = in.dt = in.z = {wide.data(), M, E};
@@ -149,22 +150,21 @@ struct Call {
     in.offsets = offsets.data();
     out.out = {results.data(), M, E};
     out.checkpoints = checkpoints;
-    gradients.d_u = {results.data() + 16, M, E};
-    gradients.d_z = {results.data() + 32, M, E};
-    gradients.d_B = {results.data() + 48, M, N};
-    gradients.d_A = results.data() + 70;
+    gradients.u = {results.data() + 16, M, E};
+    gradients.z = {results.data() + 32, M, E};
+    gradients.B = {results.data() + 48, M, N};
+    gradients.A = results.data() + 70;
   }
   void forward() {
     EmulatedDevice device;
     detail::run_scan_forward<float, N, true>(device, plan, in, out, nullptr);
   }
-  template <unsigned Mask = KernelScanGradient::u | KernelScanGradient::z | KernelScanGradient::B |
-                            KernelScanGradient::A>
+  template <Gradients Wanted = {.u = true, .B = true, .z = true, .A = AGradient::All}>
   void backward() {
     EmulatedDevice device;
-    REQUIRE(plan.backward_workspace_floats(Mask) <= 256);
-    detail::run_scan_backward<float, N, true, Mask>(device, plan, in, out.checkpoints, {wide.data(), M, E},
-                                                    nullptr, gradients, scratch);
+    REQUIRE(plan.backward_workspace_floats(Wanted) <= 256);
+    detail::run_scan_backward<float, N, true, Wanted>(device, plan, in, out.checkpoints, {wide.data(), M, E},
+                                                      nullptr, gradients, scratch);
   }
 };
 
@@ -188,41 +188,45 @@ TEST_CASE("scan kernels: a call that does not fit its plan is refused before any
   check_refused<ShapeError>("dt has rows of 3 values at a distance of 2", true,
                             [](Call& c) { c.in.dt.stride = 2; });
   check_refused<ShapeError>("z is (6, 3) but must be (5, 3)", true, [](Call& c) { c.in.z.rows = 6; });
-  check_refused<ShapeError>("B is (0, 0) but must be (5, 4), as the plan has it", true,
-                            [](Call& c) { c.in.B = {}; });
+  check_refused<ShapeError>(
+      "B is (0, 0) but must be (5, 4), one row per row of the plan and one column per state", true,
+      [](Call& c) { c.in.B = {}; });
   check_refused<ShapeError>("u has no data", true, [](Call& c) { c.in.u.data = nullptr; });
   check_refused<ShapeError>("C is (5, 3) but must be (5, 4)", true, [](Call& c) { c.in.C.cols = 3; });
   check_refused<ArgumentError>("A is null", true, [](Call& c) { c.in.A = nullptr; });
   check_refused<ArgumentError>("offsets is null", true, [](Call& c) { c.in.offsets = nullptr; });
   check_refused<ArgumentError>("aligned to 16 bytes", true, [](Call& c) { ++c.out.checkpoints; });
-  check_refused<ShapeError>("d_u is (0, 0) but must be (5, 3)", false, [](Call& c) { c.gradients.d_u = {}; });
-  check_refused<ShapeError>("d_z is (1, 3) but must be (5, 3)", false,
-                            [](Call& c) { c.gradients.d_z.rows = 1; });
-  check_refused<ShapeError>("d_B is (5, 1) but must be (5, 4)", false,
-                            [](Call& c) { c.gradients.d_B.cols = 1; });
-  check_refused<ArgumentError>("d_A is null", false, [](Call& c) { c.gradients.d_A = nullptr; });
+  check_refused<ShapeError>("the gradient of u is (0, 0) but must be (5, 3)", false,
+                            [](Call& c) { c.gradients.u = {}; });
+  check_refused<ShapeError>("the gradient of z is (1, 3) but must be (5, 3)", false,
+                            [](Call& c) { c.gradients.z.rows = 1; });
+  check_refused<ShapeError>("the gradient of B is (5, 1) but must be (5, 4)", false,
+                            [](Call& c) { c.gradients.B.cols = 1; });
+  check_refused<ArgumentError>("the gradient of A is null", false, [](Call& c) { c.gradients.A = nullptr; });
   check_refused<ArgumentError>("checkpoints is null", false, [](Call& c) { c.out.checkpoints = nullptr; });
-  check_refused<ArgumentError>("there is no z", false, [](Call& c) {
+  check_refused<ShapeError>("the gradient of z is asked for", false, [](Call& c) {
     c.forward();
     c.in.z = {};
   });
 
-  using Bit = KernelScanGradient;
   call.out.out = {};
   CHECK_THROWS_WITH_AS(call.forward(), doctest::Contains("out is (0, 0) but must be (5, 3)"), ShapeError);
   for (const int count : {-1, 4}) {
     call.gradients.selected_count = count;
-    CHECK_THROWS_WITH_AS(call.backward<Bit::A_selected>(), doctest::Contains("at most 3 selected"),
-                         ArgumentError);
+    CHECK_THROWS_WITH_AS(call.backward<Gradients{.A = AGradient::SelectedChannels}>(),
+                         doctest::Contains("at most 3 selected"), ArgumentError);
   }
   call.gradients.selected_count = 1;
-  CHECK_THROWS_WITH_AS(call.backward<Bit::A_selected>(), doctest::Contains("selected is null"),
+  CHECK_THROWS_WITH_AS(call.backward<Gradients{.A = AGradient::SelectedChannels}>(),
+                       doctest::Contains("selected is null"), ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Gradients{.D = true}>(), doctest::Contains("the gradient of D is null"),
                        ArgumentError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::D>(), doctest::Contains("d_D is null"), ArgumentError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::dt_bias>(), doctest::Contains("d_dt_bias is null"), ArgumentError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::initial>(), doctest::Contains("d_initial is null"), ArgumentError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::dt>(), doctest::Contains("d_dt is (0, 0) but must be (5, 3)"),
-                       ShapeError);
-  CHECK_THROWS_WITH_AS(call.backward<Bit::C>(), doctest::Contains("d_C is (0, 0) but must be (5, 4)"),
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(call.backward<Gradients{.dt_bias = true}>(),
+                       doctest::Contains("the gradient of dt_bias is null"), ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Gradients{.initial_state = true}>(),
+                       doctest::Contains("the gradient of the initial state is null"), ArgumentError);
+  CHECK_THROWS_WITH_AS(call.backward<Gradients{.dt = true}>(),
+                       doctest::Contains("the gradient of dt is (0, 0) but must be (5, 3)"), ShapeError);
+  CHECK_THROWS_WITH_AS(call.backward<Gradients{.C = true}>(),
+                       doctest::Contains("the gradient of C is (0, 0) but must be (5, 4)"), ShapeError);
 }

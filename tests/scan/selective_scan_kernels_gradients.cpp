@@ -8,6 +8,7 @@
 
 using namespace sdlora;
 using namespace sdlora_test;
+using Gradients = SelectiveScanGradients;
 
 TEST_CASE("scan kernels: bfloat16, with and without a gate, without vectors") {
   EmulatedDevice device(2);
@@ -30,19 +31,17 @@ TEST_CASE("scan kernels: bfloat16, rows that can be moved four values at once") 
 }
 
 TEST_CASE("scan kernels: only the gradients asked for") {
-  using Bit = KernelScanGradient;
   EmulatedDevice device(8);
   const ScanCase c{.lengths = {11, 18}, .channels = 9, .states = 16};
-  check_scan_kernels<float, true, 16, Bit::u>(device, c);
-  check_scan_kernels<float, true, 16, Bit::C>(device, c);
-  check_scan_kernels<float, true, 16, Bit::A | Bit::B>(device, c);
-  check_scan_kernels<float, true, 16, Bit::dt | Bit::z | Bit::D>(device, c);
-  check_scan_kernels<float, true, 16, Bit::dt_bias | Bit::initial>(device, c);
+  check_scan_kernels<float, true, 16, Gradients{.u = true}>(device, c);
+  check_scan_kernels<float, true, 16, Gradients{.C = true}>(device, c);
+  check_scan_kernels<float, true, 16, Gradients{.B = true, .A = AGradient::All}>(device, c);
+  check_scan_kernels<float, true, 16, Gradients{.dt = true, .z = true, .D = true}>(device, c);
+  check_scan_kernels<float, true, 16, Gradients{.dt_bias = true, .initial_state = true}>(device, c);
 }
 
 TEST_CASE("scan kernels: bfloat16, A's gradient of selected channels") {
-  using Bit = KernelScanGradient;
   EmulatedDevice device(10);
-  check_scan_kernels<BFloat16, true, 16, Bit::A_selected | Bit::u | Bit::B>(
+  check_scan_kernels<BFloat16, true, 16, Gradients{.u = true, .B = true, .A = AGradient::SelectedChannels}>(
       device, {.lengths = {21}, .channels = 6, .states = 16, .selected = {1, 2, 5}});
 }

@@ -4,25 +4,25 @@
 
 #include <cmath>
 
-#include "selective_scan_problem.hpp"
+#include "random_scan.hpp"
 
 namespace {
 
 // A scalar that depends on every output: its gradient with respect to out and final_state is
-// d_out and d_final of the problem.
-double objective(const ScanProblem<double>& p) {
+// d_out and d_final_state of the problem.
+double objective(const RandomScan<double>& p) {
   std::vector<double> out(p.rows() * p.E), final_state(p.sequences() * p.E * p.N);
   sdlora::selective_scan_reference_forward(p.inputs(), {out.data(), p.rows(), p.E}, final_state.data());
   double sum = 0;
   for (std::size_t t = 0; t < p.rows(); ++t) {
     for (std::size_t e = 0; e < p.E; ++e) sum += out[t * p.E + e] * p.d_out[t * (p.E + p.gap) + e];
   }
-  for (std::size_t i = 0; i < final_state.size(); ++i) sum += final_state[i] * p.d_final[i];
+  for (std::size_t i = 0; i < final_state.size(); ++i) sum += final_state[i] * p.d_final_state[i];
   return sum;
 }
 
 // Every value of `parameter` that is not a gap, against central differences.
-void check_gradient(ScanProblem<double>& p, std::vector<double>& parameter,
+void check_gradient(RandomScan<double>& p, std::vector<double>& parameter,
                     const std::vector<double>& gradient, std::size_t parameter_stride, std::size_t cols,
                     std::size_t gradient_stride) {
   const std::size_t rows = parameter.size() / parameter_stride;
@@ -64,11 +64,12 @@ TEST_CASE("selective_scan_reference: one state by hand") {
 
 TEST_CASE("selective_scan_reference: every gradient by finite differences") {
   for (const bool shared : {false, true}) {
-    ScanProblem<double> p({3, 0, 1, 4}, 3, 2, 5);
+    RandomScan<double> p({3, 0, 1, 4}, 3, 2, 5);
     p.shared_initial = shared;
-    ScanGradients<double> gradients(p, {}, 0.0);
-    sdlora::selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, p.rows(), p.E), p.d_final.data(),
-                                              sdlora::SelectiveScanGradients::all(), gradients.outputs());
+    GradientArrays<double> gradients(p, {}, 0.0);
+    sdlora::selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
+                                              p.d_final_state.data(), sdlora::SelectiveScanGradients::all(),
+                                              gradients.outputs());
     check_gradient(p, p.u, gradients.u, p.E + p.gap, p.E, p.E + p.gap);
     check_gradient(p, p.dt, gradients.dt, p.E + p.gap, p.E, p.E + p.gap);
     check_gradient(p, p.z, gradients.z, p.E + p.gap, p.E, p.E + p.gap);
@@ -79,9 +80,9 @@ TEST_CASE("selective_scan_reference: every gradient by finite differences") {
     check_gradient(p, p.dt_bias, gradients.dt_bias, p.E, p.E, p.E);
     const std::size_t stride = p.E * p.N + 2;
     if (shared) {
-      p.initial.resize(stride);
-      gradients.initial.resize(stride);
+      p.initial_state.resize(stride);
+      gradients.initial_state.resize(stride);
     }
-    check_gradient(p, p.initial, gradients.initial, stride, p.E * p.N, stride);
+    check_gradient(p, p.initial_state, gradients.initial_state, stride, p.E * p.N, stride);
   }
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "selective_scan_problem.hpp"
+#include "random_scan.hpp"
 
 namespace {
 
@@ -20,13 +20,13 @@ constexpr SelectiveScanGradients all = SelectiveScanGradients::all();
 template <class T>
 constexpr double tolerance = sizeof(T) == 8 ? 1e-12 : 2e-5;
 
-// out, final states and chunk states, one after another; segment_rows 0: without segments.
+// out, final states and checkpoints, one after another; segment_rows 0: without segments.
 template <std::size_t N, class T>
-std::vector<T> forward(const ScanProblem<T>& p, std::size_t segment_rows) {
+std::vector<T> forward(const RandomScan<T>& p, std::size_t segment_rows) {
   Workspace workspace;
   const auto in = p.inputs();
   const std::size_t out = p.rows() * p.E, final_states = p.sequences() * p.E * p.N;
-  std::vector<T> result(out + final_states + sdlora::selective_scan_states_size(in.sequences, p.E, p.N));
+  std::vector<T> result(out + final_states + sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
   T* const states = result.data() + out;
   if (segment_rows == 0) {
     sdlora::selective_scan_forward<N>(in, {result.data(), p.rows(), p.E}, states, states + final_states,
@@ -39,26 +39,26 @@ std::vector<T> forward(const ScanProblem<T>& p, std::size_t segment_rows) {
 }
 
 template <std::size_t N, SelectiveScanGradients Wanted = all, class T>
-std::vector<T> backward(const ScanProblem<T>& p, std::size_t segment_rows, bool with_final = true) {
+std::vector<T> backward(const RandomScan<T>& p, std::size_t segment_rows, bool with_final = true) {
   Workspace workspace;
   const auto kept = forward<dyn>(p, 0);
-  const T* chunk_states = kept.data() + p.rows() * p.E + p.sequences() * p.E * p.N;
-  ScanGradients<T> gradients(p);
+  const T* checkpoints = kept.data() + p.rows() * p.E + p.sequences() * p.E * p.N;
+  GradientArrays<T> gradients(p);
   const sdlora::MatrixView<const T> d_out = p.matrix(p.d_out, p.rows(), p.E);
-  const T* d_final = with_final ? p.d_final.data() : nullptr;
+  const T* d_final_state = with_final ? p.d_final_state.data() : nullptr;
   if (segment_rows == 0) {
-    sdlora::selective_scan_backward<N, Wanted>(p.inputs(), chunk_states, d_out, d_final, gradients.outputs(),
-                                               workspace);
+    sdlora::selective_scan_backward<N, Wanted>(p.inputs(), checkpoints, d_out, d_final_state,
+                                               gradients.outputs(), workspace);
   } else {
-    sdlora::selective_scan_backward_segments<N, Wanted>(p.inputs(), segment_rows, chunk_states, d_out,
-                                                        d_final, gradients.outputs(), workspace);
+    sdlora::selective_scan_backward_segments<N, Wanted>(p.inputs(), segment_rows, checkpoints, d_out,
+                                                        d_final_state, gradients.outputs(), workspace);
   }
   return gradients.flat();
 }
 
 template <class T>
-std::vector<ScanProblem<T>> problems() {
-  std::vector<ScanProblem<T>> list;
+std::vector<RandomScan<T>> problems() {
+  std::vector<RandomScan<T>> list;
   for (const std::size_t L : {1UL, chunk - 1, chunk, chunk + 1, 2 * chunk, 4 * chunk + 1, 331UL}) {
     list.emplace_back(std::vector{L}, 5, 4);
   }
@@ -122,7 +122,7 @@ TEST_CASE("selective_scan_segments: some gradients as without segments") {
 
 TEST_CASE_TEMPLATE("selective_scan_segments: a state of zero stays so, however large the decay", T, float,
                    double) {
-  ScanProblem<T> p({4096, 131}, 5, 4);
+  RandomScan<T> p({4096, 131}, 5, 4);
   p.with_initial = false;
   for (T& value : p.A) value = T(5);  // over a segment the decay is infinite
   for (T& value : p.u) value = T(0);
@@ -135,14 +135,14 @@ TEST_CASE_TEMPLATE("selective_scan_segments: a state of zero stays so, however l
 }
 
 TEST_CASE("selective_scan_segments: A > 0, while nothing overflows") {
-  ScanProblem<double> p({331}, 5, 4);
+  RandomScan<double> p({331}, 5, 4);
   for (double& value : p.A) value = value < 1e20 ? 0.01 : value;
   CHECK(difference(forward<4>(p, 3 * chunk), forward<4>(p, 0)) < 1e-12);
   CHECK(difference(backward<dyn>(p, 3 * chunk), backward<dyn>(p, 0)) < 1e-11);
 }
 
 TEST_CASE("selective_scan_segments: the same bits for any number of threads") {
-  const ScanProblem<float> p({2000, 130}, 35, 16);
+  const RandomScan<float> p({2000, 130}, 35, 16);
   const std::size_t before = sdlora::thread_count();
   sdlora::set_thread_count(1);
   const auto states = forward<dyn>(p, 256), gradients = backward<dyn>(p, 256);
@@ -155,7 +155,7 @@ TEST_CASE("selective_scan_segments: the same bits for any number of threads") {
 }
 
 TEST_CASE("selective_scan_segments: any length but none, and what does not fit is refused") {
-  const ScanProblem<double> p({140}, 3, 4);
+  const RandomScan<double> p({140}, 3, 4);
   for (const std::size_t rows : {1UL, chunk - 1, chunk + 1, 140UL, ~0UL}) {
     CHECK(difference(forward<4>(p, rows), forward<4>(p, 0)) < 1e-12);
     CHECK(difference(backward<dyn>(p, rows), backward<dyn>(p, 0)) < 1e-12);

@@ -322,22 +322,22 @@ void check_gradients(Policy policy, std::size_t length, std::size_t columns,
     return doctest::Approx((up - down) / (2 * step)).epsilon(1e-8);
   };
 
-  std::vector<double> h(size), grad_a(size, 99), grad_b(size, 99), grad_initial(p.initial.size(), 99);
+  std::vector<double> h(size), d_a(size, 99), d_b(size, 99), d_initial(p.initial.size(), 99);
   scan(policy, p.view(std::as_const(p.a)), p.view(std::as_const(p.b)), p.view(h), options);
-  scan_backward(policy, p.view(std::as_const(p.a)), p.view(std::as_const(h)), p.view(w), p.view(grad_a),
-                p.view(grad_b), {grad_initial.data(), p.initial.size() / columns, columns}, options);
+  scan_backward(policy, p.view(std::as_const(p.a)), p.view(std::as_const(h)), p.view(w), p.view(d_a),
+                p.view(d_b), {d_initial.data(), p.initial.size() / columns, columns}, options);
   for (std::size_t i = 0; i < size; ++i) {
-    CHECK(grad_b[i] == difference(p.b[i]));
-    CHECK(grad_a[i] == difference(p.a[i]));
+    CHECK(d_b[i] == difference(p.b[i]));
+    CHECK(d_a[i] == difference(p.a[i]));
   }
   if (with_initial) {
-    for (std::size_t i = 0; i < grad_initial.size(); ++i) CHECK(grad_initial[i] == difference(p.initial[i]));
+    for (std::size_t i = 0; i < d_initial.size(); ++i) CHECK(d_initial[i] == difference(p.initial[i]));
   }
   // Only what is asked for, and in place.
   std::vector<double> in_place = w;
   scan_backward(policy, p.view(std::as_const(p.a)), p.view(std::as_const(h)), p.view(std::as_const(in_place)),
                 {}, p.view(in_place), {}, options);
-  CHECK(in_place == grad_b);
+  CHECK(in_place == d_b);
 }
 
 /// The gradients that a policy gives for linear recurrences over columns.
@@ -354,12 +354,12 @@ void check_backward(Policy policy) {
   // Long ones against the sequential gradients.
   const ColumnProblem<double> p(4099, 5, [](std::mt19937& g) { return uniform(g, 0.9, 1.0); }, inputs, {}, 0);
   const ColumnProblem<double> w(4099, 5, inputs, inputs, {}, 0);
-  std::vector<double> expected_a(p.a.size()), expected_b(p.a.size()), grad_a(p.a.size()), grad_b(p.a.size());
+  std::vector<double> expected_a(p.a.size()), expected_b(p.a.size()), d_a(p.a.size()), d_b(p.a.size());
   scan_backward(Sequential{}, p.view(p.a), p.view(p.b), w.view(w.a), p.view(expected_a), p.view(expected_b));
-  scan_backward(policy, p.view(p.a), p.view(p.b), w.view(w.a), p.view(grad_a), p.view(grad_b));
+  scan_backward(policy, p.view(p.a), p.view(p.b), w.view(w.a), p.view(d_a), p.view(d_b));
   double worst = 0;
-  for (std::size_t i = 0; i < grad_a.size(); ++i) {
-    worst = std::max({worst, std::abs(grad_a[i] - expected_a[i]), std::abs(grad_b[i] - expected_b[i])});
+  for (std::size_t i = 0; i < d_a.size(); ++i) {
+    worst = std::max({worst, std::abs(d_a[i] - expected_a[i]), std::abs(d_b[i] - expected_b[i])});
   }
   CHECK(worst < 1e-11);
 }
@@ -421,28 +421,28 @@ void check_positive_gradients(Policy policy) {
 
 /// That its gradients are refused as well, before any is written, for one bad value in the last sequence.
 template <class Policy>
-void check_backward_refusal(Policy policy, float a, float grad_h, const char* text) {
+void check_backward_refusal(Policy policy, float a, float d_h, const char* text) {
   ColumnProblem<float> p(
       18, 300, [](std::mt19937&) { return 0.9; }, [](std::mt19937&) { return 1.0; }, {0, 9, 18}, 0);
   p.a[p.at(14, 299)] = a;
-  p.b[p.at(14, 299)] = grad_h;
+  p.b[p.at(14, 299)] = d_h;
   for (const ScanDirection direction : directions) {
     const std::vector<float> untouched(p.a.size(), -77.0F);
-    std::vector<float> grad_a = untouched, grad_b = untouched, grad_initial(2 * 300, -77.0F);
+    std::vector<float> d_a = untouched, d_b = untouched, d_initial(2 * 300, -77.0F);
     std::string message;
     try {
       scan_backward(policy, p.view(std::as_const(p.a)), p.view(std::as_const(p.a)),
-                    p.view(std::as_const(p.b)), p.view(grad_a), p.view(grad_b), {grad_initial.data(), 2, 300},
+                    p.view(std::as_const(p.b)), p.view(d_a), p.view(d_b), {d_initial.data(), 2, 300},
                     p.options(ScanKind::inclusive, direction, true));
     } catch (const ArgumentError& e) {
       message = e.what();
     }
-    CHECK(message.find("scan_backward: scans against time, with grad_h in the place of b") == 0);
+    CHECK(message.find("scan_backward: scans against time, with d_h in the place of b") == 0);
     CHECK(message.find(text) != std::string::npos);
     CHECK(message.find("column 299") != std::string::npos);
-    CHECK(grad_a == untouched);
-    CHECK(grad_b == untouched);
-    CHECK(std::ranges::count(grad_initial, -77.0F) == 600);
+    CHECK(d_a == untouched);
+    CHECK(d_b == untouched);
+    CHECK(std::ranges::count(d_initial, -77.0F) == 600);
   }
 }
 

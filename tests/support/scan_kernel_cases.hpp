@@ -30,10 +30,10 @@ struct ScanCase {
   int states = 1;
   int interval = 8;
   std::int64_t segment_length = 0;
-  bool with_states = true;         // initial state and a gradient of the final one
+  bool with_states = true;         // initial_state state and a gradient of the final one
   bool with_vectors = true;        // D and dt_bias
   int padding = 3;                 // columns beside each matrix, NaN
-  std::vector<int> selected = {};  // channels, for A_selected
+  std::vector<int> selected = {};  // channels, for AGradient::SelectedChannels
   // Ranges that values are drawn from.
   struct Range {
     double low, high;
@@ -81,19 +81,19 @@ double relative_error(const std::vector<T>& found, const std::vector<double>& ex
 
 /// A matrix whose rows have NaN beside them, and the same values in double.
 template <class IO>
-struct Padded {
+struct PaddedMatrix {
   std::size_t rows, cols, stride;
   std::vector<IO> values;
   std::vector<double> exact;
 
-  Padded(std::size_t rows_, std::size_t cols_, std::size_t padding)
+  PaddedMatrix(std::size_t rows_, std::size_t cols_, std::size_t padding)
       : rows(rows_),
         cols(cols_),
         stride(cols_ + padding),
         values(rows * stride + 1, IO(std::numeric_limits<float>::quiet_NaN())),
         exact(rows * cols) {}
 
-  Padded& fill(Draws& draw, double low, double high) {
+  PaddedMatrix& fill(Draws& draw, double low, double high) {
     for (std::size_t i = 0; i < rows; ++i) {
       for (std::size_t j = 0; j < cols; ++j) {
         const IO value(static_cast<float>(draw(low, high)));
@@ -135,12 +135,15 @@ inline std::vector<float> floats(Draws& draw, std::size_t count, double low, dou
 
 /// Runs forward and backward of one case on the device and compares all results with the definition
 /// in double.
-template <class IO, bool Gate, int FixedStates = 0, unsigned Mask = sdlora::KernelScanGradient::all,
-          class Device>
+template <class IO, bool Gate, int FixedStates = 0,
+          sdlora::SelectiveScanGradients Wanted = sdlora::SelectiveScanGradients::all(), class Device>
 void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 7) {
   using namespace sdlora;
-  using Bit = KernelScanGradient;
-  constexpr unsigned wanted_mask = Gate ? Mask : Mask & ~Bit::z;
+  constexpr SelectiveScanGradients asked = [] {
+    SelectiveScanGradients gradients = Wanted;
+    gradients.z = Wanted.z && Gate;
+    return gradients;
+  }();
   const std::string title =
       describe(c) + (std::is_same_v<IO, float> ? ", float" : ", bfloat16") + (Gate ? ", gate" : "");
   INFO(title);
@@ -155,7 +158,7 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   const auto E = static_cast<std::size_t>(c.channels), N = static_cast<std::size_t>(c.states);
   const auto padding = static_cast<std::size_t>(c.padding);
 
-  Padded<IO> u(M, E, padding), dt(M, E, padding), z(M, E, padding), B(M, N, padding), C(M, N, padding),
+  PaddedMatrix<IO> u(M, E, padding), dt(M, E, padding), z(M, E, padding), B(M, N, padding), C(M, N, padding),
       d_out(M, E, padding), wide(M, E, padding), narrow(M, N, padding);
   u.fill(draw, -1, 1);
   dt.fill(draw, c.dt.low, c.dt.high);
@@ -164,12 +167,12 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   C.fill(draw, -1, 1);
   d_out.fill(draw, -1, 1);
   const auto A = floats(draw, E * N, c.A.low, c.A.high), D = floats(draw, E, -1, 1),
-             bias = floats(draw, E, -1, 1), initial = floats(draw, S * E * N, -1, 1),
-             d_final = floats(draw, S * E * N, -1, 1);
+             bias = floats(draw, E, -1, 1), initial_state = floats(draw, S * E * N, -1, 1),
+             d_final_state = floats(draw, S * E * N, -1, 1);
 
   SelectiveScanInputs<double> exact;
   const auto exact_A = exact_of(A), exact_D = exact_of(D), exact_bias = exact_of(bias),
-             exact_initial = exact_of(initial), exact_d_final = exact_of(d_final);
+             exact_initial_state = exact_of(initial_state), exact_d_final_state = exact_of(d_final_state);
   exact.sequences = Sequences{host_offsets};
   exact.u = u.view();
   exact.dt = dt.view();
@@ -182,33 +185,33 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
     exact.dt_bias = exact_bias.data();
   }
   if (c.with_states) {
-    exact.initial_state = exact_initial.data();
+    exact.initial_state = exact_initial_state.data();
     exact.initial_stride = E * N;
   }
-  std::vector<double> out(M * E), final_state(S * E * N), du(M * E), ddt(M * E), dz(M * E), dB(M * N),
-      dC(M * N), dA(E * N), dD(E), dbias(E), dinitial(S * E * N);
+  std::vector<double> out(M * E), final_state(S * E * N), d_u(M * E), d_dt(M * E), d_z(M * E), d_B(M * N),
+      d_C(M * N), d_A(E * N), d_D(E), d_bias(E), d_initial_state(S * E * N);
   selective_scan_reference_forward(exact, {out.data(), M, E}, final_state.data());
   SelectiveScanGradients wanted = SelectiveScanGradients::all();
   wanted.z = Gate;
   wanted.D = c.with_vectors;
   const std::vector<std::size_t> selected(c.selected.begin(), c.selected.end());
-  if constexpr ((Mask & Bit::A_selected) != 0) {
+  if constexpr (Wanted.A == AGradient::SelectedChannels) {
     wanted.A = AGradient::SelectedChannels;
-    dA.resize(selected.size() * N);
+    d_A.resize(selected.size() * N);
   }
   SelectiveScanGradientOutputs<double> expected;
-  expected.u = {du.data(), M, E};
-  expected.dt = {ddt.data(), M, E};
-  expected.z = {dz.data(), M, E};
-  expected.B = {dB.data(), M, N};
-  expected.C = {dC.data(), M, N};
-  expected.A = dA.data();
+  expected.u = {d_u.data(), M, E};
+  expected.dt = {d_dt.data(), M, E};
+  expected.z = {d_z.data(), M, E};
+  expected.B = {d_B.data(), M, N};
+  expected.C = {d_C.data(), M, N};
+  expected.A = d_A.data();
   expected.channels = selected;
-  expected.D = dD.data();
-  expected.dt_bias = dbias.data();
-  expected.initial_state = dinitial.data();
+  expected.D = d_D.data();
+  expected.dt_bias = d_bias.data();
+  expected.initial_state = d_initial_state.data();
   expected.initial_stride = E * N;
-  selective_scan_reference_backward(exact, d_out.view(), c.with_states ? exact_d_final.data() : nullptr,
+  selective_scan_reference_backward(exact, d_out.view(), c.with_states ? exact_d_final_state.data() : nullptr,
                                     wanted, expected);
 
   using Values = typename Device::template Buffer<IO>;
@@ -216,7 +219,8 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   typename Device::template Buffer<std::int64_t> device_offsets(offsets);
   Values device_u(u.values), device_dt(dt.values), device_z(z.values), device_B(B.values), device_C(C.values),
       device_d_out(d_out.values);
-  Floats device_A(A), device_D(D), device_bias(bias), device_initial(initial), device_d_final(d_final);
+  Floats device_A(A), device_D(D), device_bias(bias), device_initial_state(initial_state),
+      device_d_final_state(d_final_state);
   KernelScanInputs<IO> in;
   in.u = {device_u.data(), M, E, u.stride};
   in.dt = {device_dt.data(), M, E, dt.stride};
@@ -229,7 +233,7 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
     in.D = device_D.data();
     in.dt_bias = device_bias.data();
   }
-  if (c.with_states) in.initial = device_initial.data();
+  if (c.with_states) in.initial_state = device_initial_state.data();
 
   KernelScanShape shape{offsets.back(), static_cast<std::int64_t>(S), 0, c.channels, c.states};
   for (const auto l : c.lengths) shape.longest = std::max(shape.longest, l);
@@ -248,50 +252,52 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   CHECK(relative_error(device_final.read(), final_state) < sum_tolerance);
 
   // Backward.
-  Values device_du(wide.values), device_ddt(wide.values), device_dz(wide.values), device_dB(narrow.values),
-      device_dC(narrow.values);
-  Floats device_dA(poisoned(dA.size())), device_dD(poisoned(E)), device_dbias(poisoned(E)),
-      device_dinitial(poisoned(S * E * N)),
-      backward_workspace(poisoned(plan.backward_workspace_floats(Mask, static_cast<int>(c.selected.size()))));
+  Values device_d_u(wide.values), device_d_dt(wide.values), device_d_z(wide.values),
+      device_d_B(narrow.values), device_d_C(narrow.values);
+  Floats device_d_A(poisoned(d_A.size())), device_d_D(poisoned(E)), device_d_bias(poisoned(E)),
+      device_d_initial_state(poisoned(S * E * N)),
+      backward_workspace(
+          poisoned(plan.backward_workspace_floats(asked, static_cast<int>(c.selected.size()))));
   typename Device::template Buffer<int> device_selected(c.selected);
-  KernelScanGradients<IO> gradients;
-  gradients.d_u = {device_du.data(), M, E, wide.stride};
-  gradients.d_dt = {device_ddt.data(), M, E, wide.stride};
-  gradients.d_z = {device_dz.data(), M, E, wide.stride};
-  gradients.d_B = {device_dB.data(), M, N, narrow.stride};
-  gradients.d_C = {device_dC.data(), M, N, narrow.stride};
-  gradients.d_A = device_dA.data();
-  gradients.d_D = device_dD.data();
-  gradients.d_dt_bias = device_dbias.data();
-  gradients.d_initial = device_dinitial.data();
+  KernelScanGradientOutputs<IO> gradients;
+  gradients.u = {device_d_u.data(), M, E, wide.stride};
+  gradients.dt = {device_d_dt.data(), M, E, wide.stride};
+  gradients.z = {device_d_z.data(), M, E, wide.stride};
+  gradients.B = {device_d_B.data(), M, N, narrow.stride};
+  gradients.C = {device_d_C.data(), M, N, narrow.stride};
+  gradients.A = device_d_A.data();
+  gradients.D = device_d_D.data();
+  gradients.dt_bias = device_d_bias.data();
+  gradients.initial_state = device_d_initial_state.data();
   gradients.selected = device_selected.data();
   gradients.selected_count = static_cast<int>(c.selected.size());
-  detail::run_scan_backward<IO, FixedStates, Gate, wanted_mask>(
+  detail::run_scan_backward<IO, FixedStates, Gate, asked>(
       device, plan, in, checkpoints.data(), {device_d_out.data(), M, E, d_out.stride},
-      c.with_states ? device_d_final.data() : nullptr, gradients, backward_workspace.data());
+      c.with_states ? device_d_final_state.data() : nullptr, gradients, backward_workspace.data());
   const auto untouched = [](const auto& values) {
     return std::all_of(values.begin(), values.end(),
                        [](auto v) { return std::isnan(static_cast<float>(v)); });
   };
-  const auto compare = [&](unsigned bit, const char* name, const auto& found, const std::vector<double>& want,
-                           double limit) {
+  const auto compare = [&](bool is_wanted, const char* name, const auto& found,
+                           const std::vector<double>& want, double limit) {
     const std::string gradient = name;
     INFO(gradient);
-    if (Mask & bit) {
+    if (is_wanted) {
       CHECK(relative_error(found, want) < limit);
     } else {
       CHECK(untouched(found));
     }
   };
-  compare(Bit::u, "du", wide.take(device_du.read()), du, tolerance);
-  compare(Bit::dt, "ddt", wide.take(device_ddt.read()), ddt, tolerance);
-  if (Gate) compare(Bit::z, "dz", wide.take(device_dz.read()), dz, tolerance);
-  compare(Bit::B, "dB", narrow.take(device_dB.read()), dB, tolerance);
-  compare(Bit::C, "dC", narrow.take(device_dC.read()), dC, tolerance);
-  compare(Bit::A | Bit::A_selected, "dA", device_dA.read(), dA, sum_tolerance);
-  if (c.with_vectors) compare(Bit::D, "dD", device_dD.read(), dD, sum_tolerance);
-  compare(Bit::dt_bias, "d dt_bias", device_dbias.read(), dbias, sum_tolerance);
-  compare(Bit::initial, "dh0", device_dinitial.read(), dinitial, sum_tolerance);
+  compare(Wanted.u, "d_u", wide.take(device_d_u.read()), d_u, tolerance);
+  compare(Wanted.dt, "d_dt", wide.take(device_d_dt.read()), d_dt, tolerance);
+  if (Gate) compare(Wanted.z, "d_z", wide.take(device_d_z.read()), d_z, tolerance);
+  compare(Wanted.B, "d_B", narrow.take(device_d_B.read()), d_B, tolerance);
+  compare(Wanted.C, "d_C", narrow.take(device_d_C.read()), d_C, tolerance);
+  compare(Wanted.A != AGradient::None, "d_A", device_d_A.read(), d_A, sum_tolerance);
+  if (c.with_vectors) compare(Wanted.D, "d_D", device_d_D.read(), d_D, sum_tolerance);
+  compare(Wanted.dt_bias, "d_dt_bias", device_d_bias.read(), d_bias, sum_tolerance);
+  compare(Wanted.initial_state, "d_initial_state", device_d_initial_state.read(), d_initial_state,
+          sum_tolerance);
 }
 
 /// 16 states in sequences of unequal length: whole and in segments, states kept at each of `intervals`, rows

@@ -151,42 +151,40 @@ void check_gradient_problem(const ProblemData<Stored>& data, const Run& run) {
       CAPTURE(with_initial);
       const bool time_contiguous = with_initial;
       const auto options = data.options(ScanKind::inclusive, direction, with_initial);
-      auto a = data.a, b = data.b, h = none, grad_h = gradient, grad_a = none, grad_b = none,
-           grad_initial = no_initial;
+      auto a = data.a, b = data.b, h = none, d_h = gradient, d_a = none, d_b = none, d_initial = no_initial;
       scan(Sequential{}, data.view(a), data.view(b), data.view(h), options);
       for (T& state : h) state = data.rounded(state);
-      scan_backward(Sequential{}, data.view(a), data.view(h), data.view(grad_h), data.view(grad_a),
-                    data.view(grad_b), {grad_initial.data(), 1, grad_initial.size()}, options);
+      scan_backward(Sequential{}, data.view(a), data.view(h), data.view(d_h), data.view(d_a), data.view(d_b),
+                    {d_initial.data(), 1, d_initial.size()}, options);
       using Buffer = typename Device::template Buffer<Stored>;
       Buffer device_a(data.stored(a, time_contiguous)), device_h(data.stored(h, time_contiguous)),
-          device_grad_h(data.stored(grad_h, time_contiguous)),
-          device_grad_a(data.stored(none, time_contiguous)),
-          device_grad_b(data.stored(none, time_contiguous));
-      typename Device::template Buffer<T> initial(data.initial), device_grad_initial(no_initial);
+          device_d_h(data.stored(d_h, time_contiguous)), device_d_a(data.stored(none, time_contiguous)),
+          device_d_b(data.stored(none, time_contiguous));
+      typename Device::template Buffer<T> initial(data.initial), device_d_initial(no_initial);
       LinearGradientProblem<Stored> x;
       const std::int64_t last =
           data.lay_out(x, time_contiguous,
                        direction == ScanDirection::forward ? ScanDirection::reverse : ScanDirection::forward);
       x.a = device_a.data() + last;
       x.h = device_h.data() + last;
-      x.grad_h = device_grad_h.data() + last;
-      x.grad_a = device_grad_a.data() + last;
-      x.grad_b = device_grad_b.data() + last;
+      x.d_h = device_d_h.data() + last;
+      x.d_a = device_d_a.data() + last;
+      x.d_b = device_d_b.data() + last;
       if (with_initial) x.initial = initial.data();
-      x.grad_initial = device_grad_initial.data();
+      x.d_initial = device_d_initial.data();
       run(x);
       const auto close = [&](const std::vector<T>& found, const std::vector<T>& expected) {
         return relative_error(found, expected) < problem_tolerance<Stored>;
       };
-      CHECK(close(data.loaded(device_grad_a.read(), time_contiguous), grad_a));
-      CHECK(close(data.loaded(device_grad_b.read(), time_contiguous), grad_b));
-      CHECK(close(device_grad_initial.read(), grad_initial));
+      CHECK(close(data.loaded(device_d_a.read(), time_contiguous), d_a));
+      CHECK(close(data.loaded(device_d_b.read(), time_contiguous), d_b));
+      CHECK(close(device_d_initial.read(), d_initial));
       // Only what is asked for, and in the memory of what comes in.
-      x.grad_a = nullptr;
-      x.grad_initial = nullptr;
-      x.grad_b = device_grad_h.data() + last;
+      x.d_a = nullptr;
+      x.d_initial = nullptr;
+      x.d_b = device_d_h.data() + last;
       run(x);
-      CHECK(close(data.loaded(device_grad_h.read(), time_contiguous), grad_b));
+      CHECK(close(data.loaded(device_d_h.read(), time_contiguous), d_b));
     }
   }
 }

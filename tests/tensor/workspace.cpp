@@ -234,6 +234,20 @@ TEST_CASE("workspace: a reset that gets no memory leaves an empty one") {
 }
 #endif
 
+TEST_CASE("workspace: a matrix is one span, row after row") {
+  Workspace workspace;
+  const MatrixView<float> matrix = workspace.matrix<float>(3, 5);
+  CHECK(matrix.rows == 3);
+  CHECK(matrix.cols == 5);
+  CHECK(matrix.contiguous());
+  CHECK(workspace.bytes_in_use() == alignment);
+  CHECK(workspace.take<float>(1).data() == matrix.data + alignment / sizeof(float));
+  CHECK(workspace.matrix<double>(0, 7).rows == 0);
+  // The number of values overflows, not the extents.
+  CHECK_THROWS_WITH_AS(workspace.matrix<float>(std::size_t{1} << 40, std::size_t{1} << 30),
+                       doctest::Contains("Workspace: extents (1099511627776, 1073741824)"), ShapeError);
+}
+
 TEST_CASE("workspace: counts that no memory holds are refused") {
   Workspace workspace;
   const std::size_t huge = std::numeric_limits<std::size_t>::max();

@@ -14,7 +14,15 @@
 
 namespace gpu_suite {
 
-/// Seconds between two events on the default stream.
+/// Keeps the device busy for so many of its clock's ticks.
+static __global__ void spin_kernel(long long ticks) {
+  const long long begin = clock64();
+  while (clock64() - begin < ticks) {
+  }
+}
+
+/// Seconds between two events on the default stream. The device is kept busy while the host queues what is
+/// measured: else short work would be charged with its launches.
 class Stopwatch {
  public:
   Stopwatch() {
@@ -30,6 +38,8 @@ class Stopwatch {
 
   template <class F>
   double seconds_of(F&& run) {
+    constexpr long long spin_ticks = 100'000;  // about 60 µs
+    spin_kernel<<<1, 1>>>(spin_ticks);
     check_cuda(cudaEventRecord(begin_), "cudaEventRecord");
     run();
     check_cuda(cudaEventRecord(end_), "cudaEventRecord");

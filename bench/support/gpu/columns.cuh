@@ -22,15 +22,15 @@ namespace gpu_suite {
 template <class T>
 struct Columns {
   Shape shape;
-  Memory<T> a, b, h, grad_a, grad_b;
+  Memory<T> a, b, h, d_a, d_b;
 
   Columns(const Shape& shape_, Direction direction)
       : shape(shape_),
         a(size()),
         b(size()),
         h(size()),
-        grad_a(direction == Direction::backward ? size() : 0),
-        grad_b(direction == Direction::backward ? size() : 0) {
+        d_a(direction == Direction::backward ? size() : 0),
+        d_b(direction == Direction::backward ? size() : 0) {
     fill(a, 0.5F, 1, 1);
     fill(b, -1, 1, 2);
     fill(h, -1, 1, 3);
@@ -64,9 +64,9 @@ auto problem_of(const Columns<T>& data) {
   if constexpr (Way == Direction::forward) {
     x.b = data.b.get();
   } else {
-    x.grad_h = data.b.get();
-    x.grad_a = data.grad_a.get();
-    x.grad_b = data.grad_b.get();
+    x.d_h = data.b.get();
+    x.d_a = data.d_a.get();
+    x.d_b = data.d_b.get();
   }
   return x;
 }

@@ -2,6 +2,7 @@
 
 // The selective scan made of scans of given a and b: they are written for every state, scanned, and read.
 
+#include "library_kernels.hpp"
 #include "selective.cuh"
 #include "suite.cuh"
 
@@ -10,38 +11,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <sdlora/scan/cuda/detail/launch.cuh>
 #include <sdlora/scan/cuda/policies.cuh>
 #include <string>
 
 namespace gpu_suite {
-
-/// a and b of all (channel, state) recurrences, one after another, time contiguous.
-template <class IO>
-__global__ void prepare_kernel(KernelScanInputs<IO> x, int E, int N, std::int64_t L, float* a, float* b) {
-  const sdlora::detail::CudaScanBlock block(nullptr);
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= L * E * N) return;
-  const std::int64_t t = i % L, n = i / L % N, e = i / L / N;
-  const auto at = static_cast<std::size_t>(t * E + e);
-  const float delta =
-      sdlora::detail::kernel_softplus(block, static_cast<float>(x.dt.data[at]) + x.dt_bias[e]);
-  a[i] = block.exp2(delta * x.A[e * N + n] * sdlora::detail::log2_e);
-  b[i] = delta * static_cast<float>(x.u.data[at]) * static_cast<float>(x.B.data[t * N + n]);
-}
-
-/// y = Σ_n C·h + D·u, gated, from the states h laid out likewise.
-template <class IO>
-__global__ void finish_kernel(KernelScanInputs<IO> x, int E, int N, std::int64_t L, const float* h, IO* out) {
-  const sdlora::detail::CudaScanBlock block(nullptr);
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= L * E) return;
-  const std::int64_t t = i % L, e = i / L;
-  const auto at = static_cast<std::size_t>(t * E + e);
-  float y = x.D[e] * static_cast<float>(x.u.data[at]);
-  for (int n = 0; n < N; ++n) y += static_cast<float>(x.C.data[t * N + n]) * h[(e * N + n) * L + t];
-  const float z = static_cast<float>(x.z.data[at]);
-  out[at] = block.template narrow<IO>(y * z * sdlora::detail::sigmoid(block, z));
-}
 
 /// The memory of one sequence.
 struct LibraryScan {
@@ -72,18 +46,26 @@ void add_library_scan(Suite& suite, const Shape& shape) {
     x.h = data.h.get();
     const std::size_t bytes = Policy::workspace_bytes(x);
     const Memory<char> workspace(bytes);
-    const KernelScanInputs<BFloat16> in = data.inputs.view();
-    const int E = static_cast<int>(shape.D), N = static_cast<int>(shape.N);
+    using Prepare = PrepareKernel<BFloat16>;
+    using Finish = FinishKernel<BFloat16>;
+    const typename Prepare::Arguments around{.in = data.inputs.view(),
+                                             .length = shape.L,
+                                             .channels = static_cast<int>(shape.D),
+                                             .states = static_cast<int>(shape.N),
+                                             .a = data.a.get(),
+                                             .b = data.b.get(),
+                                             .h = data.h.get(),
+                                             .out = data.out.get()};
+    const std::int64_t blocks = Prepare::Tile::blocks(around);
+    const double N = static_cast<double>(shape.N);
     const double positions = static_cast<double>(shape.L * shape.D);
     // The operands of the fused scan once, and per state a, b and h, each written and read.
     const Work work{.elements = positions * N, .bytes = positions * (8 + 6 * 4 * N), .positions = positions};
     measure(state, work, [&] {
-      prepare_kernel<<<sdlora::detail::blocks_for(shape.elements(), 256), 256>>>(in, E, N, shape.L,
-                                                                                 data.a.get(), data.b.get());
+      sdlora::detail::ScanLauncher launcher(nullptr, "the selective scan made of library scans");
+      launcher.run<Prepare>(blocks, Prepare::shared_floats(around.states), around);
       cuda_scan(Policy{}, nullptr, x, workspace.get(), bytes);
-      finish_kernel<<<sdlora::detail::blocks_for(shape.L * shape.D, 256), 256>>>(
-          in, E, N, shape.L, data.h.get(), data.out.get());
-      check_cuda(cudaGetLastError(), "the selective scan made of library scans");
+      launcher.run<Finish>(blocks, Finish::shared_floats(around.states), around);
     });
   });
 }

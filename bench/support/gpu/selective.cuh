@@ -77,17 +77,17 @@ class FusedScan {
         inputs_(shape),
         d_out_(wide()),
         out_(wide()),
-        du_(wide()),
-        ddt_(wide()),
-        dz_(wide()),
-        dB_(narrow()),
-        dC_(narrow()),
+        d_u_(wide()),
+        d_dt_(wide()),
+        d_z_(wide()),
+        d_B_(narrow()),
+        d_C_(narrow()),
         checkpoints_(plan.checkpoint_floats()),
         forward_workspace_(plan.forward_workspace_floats()),
-        backward_workspace_(plan.backward_workspace_floats(mask)),
-        dA_(inputs_.channels * N),
-        dD_(inputs_.channels),
-        dbias_(inputs_.channels) {
+        backward_workspace_(plan.backward_workspace_floats(wanted)),
+        d_A_(inputs_.channels * N),
+        d_D_(inputs_.channels),
+        d_bias_(inputs_.channels) {
     fill(d_out_, -1, 1, 4);
     forward(true);  // the backward reads its checkpoints
   }
@@ -101,30 +101,34 @@ class FusedScan {
 
   void backward() {
     const std::size_t rows = inputs_.rows, channels = inputs_.channels;
-    KernelScanGradients<IO> gradients;
-    gradients.d_u = {du_.get(), rows, channels};
-    gradients.d_dt = {ddt_.get(), rows, channels};
-    gradients.d_z = {dz_.get(), rows, channels};
-    gradients.d_B = {dB_.get(), rows, N};
-    gradients.d_C = {dC_.get(), rows, N};
-    gradients.d_A = dA_.get();
-    gradients.d_D = dD_.get();
-    gradients.d_dt_bias = dbias_.get();
-    cuda_selective_scan_backward<mask, N>(nullptr, plan_, inputs_.view(), checkpoints_.get(),
-                                          {d_out_.get(), rows, channels}, nullptr, gradients,
-                                          backward_workspace_.get());
+    KernelScanGradientOutputs<IO> gradients;
+    gradients.u = {d_u_.get(), rows, channels};
+    gradients.dt = {d_dt_.get(), rows, channels};
+    gradients.z = {d_z_.get(), rows, channels};
+    gradients.B = {d_B_.get(), rows, N};
+    gradients.C = {d_C_.get(), rows, N};
+    gradients.A = d_A_.get();
+    gradients.D = d_D_.get();
+    gradients.dt_bias = d_bias_.get();
+    cuda_selective_scan_backward<wanted, N>(nullptr, plan_, inputs_.view(), checkpoints_.get(),
+                                            {d_out_.get(), rows, channels}, nullptr, gradients,
+                                            backward_workspace_.get());
   }
 
  private:
-  static constexpr unsigned mask = KernelScanGradient::all & ~KernelScanGradient::initial;
+  static constexpr SelectiveScanGradients wanted = [] {
+    SelectiveScanGradients gradients = SelectiveScanGradients::all();
+    gradients.initial_state = false;
+    return gradients;
+  }();
 
   std::size_t wide() const { return inputs_.rows * inputs_.channels; }
   std::size_t narrow() const { return inputs_.rows * inputs_.states; }
 
   KernelScanPlan plan_;
   SelectiveInputs<IO> inputs_;
-  Memory<IO> d_out_, out_, du_, ddt_, dz_, dB_, dC_;
-  Memory<float> checkpoints_, forward_workspace_, backward_workspace_, dA_, dD_, dbias_;
+  Memory<IO> d_out_, out_, d_u_, d_dt_, d_z_, d_B_, d_C_;
+  Memory<float> checkpoints_, forward_workspace_, backward_workspace_, d_A_, d_D_, d_bias_;
 };
 
 /// What the fused scan must do at the least: the bytes of its operands, each once, and the exponentials of

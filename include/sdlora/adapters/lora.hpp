@@ -60,33 +60,33 @@ struct LoRA {
       if (!active()) return;
       const Workspace::Scope scope(workspace);
       const MatrixView<const T> input = dropped(x, pass, workspace);
-      const MatrixView<T> low{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};  // (M, rank)
+      const MatrixView<T> low = workspace.matrix<T>(x.rows, rows());  // (M, rank)
       matmul(low, input, transposed(a_.value));
       matmul(y, low, transposed(b_.value), Write::Add, scale_);
     }
 
-    /// Adds to the gradients of A and B; and to dx (M, in) unless it is empty.
-    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, const Pass& pass,
+    /// Adds to the gradients of A and B; and to d_x (M, in) unless it is empty.
+    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, const Pass& pass,
                   Workspace& workspace) const {
       if (!active()) return;
       const Workspace::Scope scope(workspace);
       const MatrixView<const T> input = dropped(x, pass, workspace);
-      const MatrixView<T> low{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};
-      const MatrixView<T> dlow{workspace.take<T>(x.rows * rows()).data(), x.rows, rows()};
+      const MatrixView<T> low = workspace.matrix<T>(x.rows, rows());
+      const MatrixView<T> d_dt_low = workspace.matrix<T>(x.rows, rows());
       matmul(low, input, transposed(a_.value));
-      matmul(b_.gradient, transposed(dy), low, Write::Add, scale_);
-      matmul(dlow, dy, b_.value, Write::Overwrite, scale_);
-      matmul(a_.gradient, transposed(dlow), input, Write::Add);
-      if (!dx) return;
+      matmul(b_.gradient, transposed(d_y), low, Write::Add, scale_);
+      matmul(d_dt_low, d_y, b_.value, Write::Overwrite, scale_);
+      matmul(a_.gradient, transposed(d_dt_low), input, Write::Add);
+      if (!d_x) return;
       if (!drops(pass)) {
-        matmul(dx, dlow, a_.value, Write::Add);
+        matmul(d_x, d_dt_low, a_.value, Write::Add);
         return;
       }
-      const MatrixView<T> masked{workspace.take<T>(x.rows * x.cols).data(), x.rows, x.cols};
-      matmul(masked, dlow, a_.value);
+      const MatrixView<T> masked = workspace.matrix<T>(x.rows, x.cols);
+      matmul(masked, d_dt_low, a_.value);
       apply_mask(masked, masked, pass);
-      for (std::size_t i = 0; i < dx.rows; ++i) {
-        for (std::size_t j = 0; j < dx.cols; ++j) dx(i, j) += masked(i, j);
+      for (std::size_t i = 0; i < d_x.rows; ++i) {
+        for (std::size_t j = 0; j < d_x.cols; ++j) d_x(i, j) += masked(i, j);
       }
     }
 
@@ -103,7 +103,7 @@ struct LoRA {
 
     MatrixView<const T> dropped(MatrixView<const T> x, const Pass& pass, Workspace& workspace) const {
       if (!drops(pass)) return x;
-      const MatrixView<T> kept{workspace.take<T>(x.rows * x.cols).data(), x.rows, x.cols};
+      const MatrixView<T> kept = workspace.matrix<T>(x.rows, x.cols);
       apply_mask(x, kept, pass);
       return kept;
     }

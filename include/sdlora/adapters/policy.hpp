@@ -146,9 +146,9 @@ struct Full {
     using Element<T>::Element;
     MatrixView<const T> weight() const { return this->values(); }
     void forward(MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
-    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T>, const Pass&,
+    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T>, const Pass&,
                   Workspace&) const {
-      if (this->active()) matmul(this->gradient(), transposed(dy), x, Write::Add);
+      if (this->active()) matmul(this->gradient(), transposed(d_y), x, Write::Add);
     }
   };
 };
@@ -160,7 +160,7 @@ struct Full {
 /// Its state at a site is a nested template, made from (ParameterStore<T>&, const SitePlace<T>&):
 /// - `Linear<T>` for linear sites: `weight()` is multiplied by the layer; `forward` adds to y what
 ///   comes beside that product; `backward` adds to the gradients of what learns and, unless it is
-///   empty, to dx the part that does not come from `weight()`;
+///   empty, to d_x the part that does not come from `weight()`;
 /// - `Element<T>` for element-wise sites and states: `values()` to use, `gradient()` to add to, both of
 ///   the site's shape where something learns;
 /// - `Rows<T>` for prompts and prefixes: the same and `length()`;

@@ -60,19 +60,18 @@ struct SelectedDimensions {
       matmul(y, gathered(x, workspace), transposed(delta_.value), Write::Add);
     }
 
-    /// Adds to the gradient of the deltas; and to dx's chosen columns unless dx (M, E) is empty.
-    void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, const Pass&,
+    /// Adds to the gradient of the deltas; and to d_x's chosen columns unless d_x (M, E) is empty.
+    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, const Pass&,
                   Workspace& workspace) const {
       if (!active()) return;
       const Workspace::Scope scope(workspace);
       const MatrixView<const T> columns = gathered(x, workspace);  // (M, k)
-      matmul(delta_.gradient, transposed(dy), columns, Write::Add);
-      if (!dx) return;
-      const MatrixView<T> dcolumns{workspace.take<T>(columns.rows * columns.cols).data(), columns.rows,
-                                   columns.cols};
-      matmul(dcolumns, dy, delta_.value);
-      for (std::size_t i = 0; i < dx.rows; ++i) {
-        for (std::size_t k = 0; k < channels_.size(); ++k) dx(i, channels_[k]) += dcolumns(i, k);
+      matmul(delta_.gradient, transposed(d_y), columns, Write::Add);
+      if (!d_x) return;
+      const MatrixView<T> d_columns = workspace.matrix<T>(columns.rows, columns.cols);
+      matmul(d_columns, d_y, delta_.value);
+      for (std::size_t i = 0; i < d_x.rows; ++i) {
+        for (std::size_t k = 0; k < channels_.size(); ++k) d_x(i, channels_[k]) += d_columns(i, k);
       }
     }
 
@@ -87,8 +86,7 @@ struct SelectedDimensions {
 
    private:
     MatrixView<const T> gathered(MatrixView<const T> x, Workspace& workspace) const {
-      const MatrixView<T> columns{workspace.take<T>(x.rows * channels_.size()).data(), x.rows,
-                                  channels_.size()};
+      const MatrixView<T> columns = workspace.matrix<T>(x.rows, channels_.size());
       for (std::size_t i = 0; i < x.rows; ++i) {
         for (std::size_t k = 0; k < channels_.size(); ++k) columns(i, k) = x(i, channels_[k]);
       }

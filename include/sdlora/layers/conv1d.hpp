@@ -135,14 +135,14 @@ void for_conv_rows(const Conv1dRows<K, T>& conv, const Sequences& sequences, con
 template <std::size_t K, class T>
 class Conv1dBackward {
  public:
-  /// From dout (M, E) and, unless null, dfinal_window (S, K − 1, E).
-  Conv1dBackward(const Conv1dInputs<T>& in, MatrixView<const T> dout, const T* dfinal_window,
+  /// From d_out (M, E) and, unless null, d_final_window (S, K − 1, E).
+  Conv1dBackward(const Conv1dInputs<T>& in, MatrixView<const T> d_out, const T* d_final_window,
                  Workspace& workspace)
       : in_(in),
         conv_(in, workspace),
         channels_(in.x.cols),
-        dsums_{workspace.take<T>(in.x.rows * channels_).data(), in.x.rows, channels_},
-        dfinal_window_(dfinal_window) {
+        d_sums_(workspace.matrix<T>(in.x.rows, channels_)),
+        d_final_window_(d_final_window) {
     const auto silu_gradient = [](auto x, auto g) {
       using V = decltype(x);
       const V s = sigmoid(x);
@@ -153,23 +153,23 @@ class Conv1dBackward {
       std::size_t e = 0;
       for (; e + simd_width<T> <= channels_; e += simd_width<T>) {
         silu_gradient(conv_.template before_activation<Simd<T>>(rows, e),
-                      Simd<T>::load_unaligned(dout.row(row) + e))
-            .store_unaligned(dsums_.row(row) + e);
+                      Simd<T>::load_unaligned(d_out.row(row) + e))
+            .store_unaligned(d_sums_.row(row) + e);
       }
       for (; e < channels_; ++e)
-        dsums_(row, e) = silu_gradient(conv_.template before_activation<T>(rows, e), dout(row, e));
+        d_sums_(row, e) = silu_gradient(conv_.template before_activation<T>(rows, e), d_out(row, e));
     });
   }
 
-  /// dx (M, E) = the inputs' gradient.
-  void inputs(MatrixView<T> dx) const {
+  /// d_x (M, E) = the inputs' gradient.
+  void inputs(MatrixView<T> d_x) const {
     for_conv_rows(conv_, in_.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
-      T* o = dx.row(row);
+      T* o = d_x.row(row);
       if (t + K - 1 < in_.sequences.length(s)) {  // every reader exists and the final window is beyond
-        for (std::size_t e = 0; e < channels_; ++e) o[e] = conv_.tap(K - 1)[e] * dsums_(row, e);
+        for (std::size_t e = 0; e < channels_; ++e) o[e] = conv_.tap(K - 1)[e] * d_sums_(row, e);
         for (std::size_t k = 0; k + 1 < K; ++k) {
           const T* tap = conv_.tap(k);
-          const T* d = dsums_.row(row + K - 1 - k);
+          const T* d = d_sums_.row(row + K - 1 - k);
           for (std::size_t e = 0; e < channels_; ++e) o[e] += tap[e] * d[e];
         }
       } else {
@@ -178,18 +178,18 @@ class Conv1dBackward {
     });
   }
 
-  /// dwindow (K − 1, E) += the gradient of the window that all sequences share.
-  void window(T* dwindow) const {
+  /// d_window (K − 1, E) += the gradient of the window that all sequences share.
+  void window(T* d_window) const {
     for (std::size_t s = 0; s < in_.sequences.count(); ++s) {
       for (std::size_t j = 0; j + 1 < K; ++j) {
         const auto t = static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(K - 1);
-        for (std::size_t e = 0; e < channels_; ++e) dwindow[j * channels_ + e] += input(s, t, e);
+        for (std::size_t e = 0; e < channels_; ++e) d_window[j * channels_ + e] += input(s, t, e);
       }
     }
   }
 
-  /// dweight (E, K) and dbias (E), unless empty and null, += the gradients of the taps and the bias.
-  void parameters(MatrixView<T> dweight, T* dbias) const {
+  /// d_weight (E, K) and d_bias (E), unless empty and null, += the gradients of the taps and the bias.
+  void parameters(MatrixView<T> d_weight, T* d_bias) const {
     constexpr std::size_t block = 64;  // channels of one task; each sums over the rows in order
     parallel_for((channels_ + block - 1) / block, [&](std::size_t task) {
       const std::size_t first = task * block;
@@ -197,7 +197,7 @@ class Conv1dBackward {
       std::array<std::array<T, block>, K + 1> sums{};
       for (std::size_t s = 0; s < in_.sequences.count(); ++s) {
         for (std::size_t t = 0; t < in_.sequences.length(s); ++t) {
-          const T* d = dsums_.row(in_.sequences.first(s) + t) + first;
+          const T* d = d_sums_.row(in_.sequences.first(s) + t) + first;
           const auto rows = conv_.inputs(s, t);
           for (std::size_t k = 0; k < K; ++k) {
             const T* x = rows[k] + first;
@@ -207,10 +207,10 @@ class Conv1dBackward {
         }
       }
       for (std::size_t e = 0; e < count; ++e) {
-        if (dweight) {
-          for (std::size_t k = 0; k < K; ++k) dweight(first + e, k) += sums[k][e];
+        if (d_weight) {
+          for (std::size_t k = 0; k < K; ++k) d_weight(first + e, k) += sums[k][e];
         }
-        if (dbias != nullptr) dbias[first + e] += sums[K][e];
+        if (d_bias != nullptr) d_bias[first + e] += sums[K][e];
       }
     });
   }
@@ -224,11 +224,11 @@ class Conv1dBackward {
     for (std::size_t k = 0; k < K; ++k) {
       const std::ptrdiff_t reader = t + static_cast<std::ptrdiff_t>(K - 1 - k);
       if (reader < 0 || reader >= length) continue;
-      sum += conv_.tap(k)[e] * dsums_(in_.sequences.first(s) + static_cast<std::size_t>(reader), e);
+      sum += conv_.tap(k)[e] * d_sums_(in_.sequences.first(s) + static_cast<std::size_t>(reader), e);
     }
     const std::ptrdiff_t place = t - length + static_cast<std::ptrdiff_t>(K - 1);
-    if (dfinal_window_ != nullptr && place >= 0) {
-      sum += dfinal_window_[(s * (K - 1) + static_cast<std::size_t>(place)) * channels_ + e];
+    if (d_final_window_ != nullptr && place >= 0) {
+      sum += d_final_window_[(s * (K - 1) + static_cast<std::size_t>(place)) * channels_ + e];
     }
     return sum;
   }
@@ -236,8 +236,8 @@ class Conv1dBackward {
   const Conv1dInputs<T>& in_;
   Conv1dRows<K, T> conv_;
   std::size_t channels_;
-  MatrixView<T> dsums_;  // (M, E)
-  const T* dfinal_window_;
+  MatrixView<T> d_sums_;  // (M, E)
+  const T* d_final_window_;
 };
 
 }  // namespace SDLORA_SIMD_TAG
@@ -274,15 +274,15 @@ void conv1d_silu_forward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixV
   }
 }
 
-/// Gradients of `conv1d_silu_forward` from dout (M, E) and, unless null, dfinal_window (S, K − 1, E).
+/// Gradients of `conv1d_silu_forward` from d_out (M, E) and, unless null, d_final_window (S, K − 1, E).
 /// Throws ShapeError.
 template <std::size_t K, class T>
-void conv1d_silu_backward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<const T>> dout,
-                          const std::type_identity_t<T>* dfinal_window, const Conv1dGradients<T>& gradients,
+void conv1d_silu_backward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<const T>> d_out,
+                          const std::type_identity_t<T>* d_final_window, const Conv1dGradients<T>& gradients,
                           Workspace& workspace) {
-  detail::require_conv_shapes(in, K, dout.rows, dout.cols);
+  detail::require_conv_shapes(in, K, d_out.rows, d_out.cols);
   const Workspace::Scope scope(workspace);
-  const detail::Conv1dBackward<K, T> backward(in, dout, dfinal_window, workspace);
+  const detail::Conv1dBackward<K, T> backward(in, d_out, d_final_window, workspace);
   if (gradients.x) backward.inputs(gradients.x);
   if (gradients.window != nullptr) backward.window(gradients.window);
   if (gradients.weight || gradients.bias != nullptr) backward.parameters(gradients.weight, gradients.bias);

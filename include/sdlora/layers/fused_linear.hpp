@@ -47,19 +47,19 @@ class FusedLinear {
     });
   }
 
-  /// From x (M, in) and dy (M, out): adds to the gradients of what learns. dx (M, in) is written, or
+  /// From x (M, in) and d_y (M, out): adds to the gradients of what learns. d_x (M, in) is written, or
   /// added to, as `write` says, unless it is empty.
-  void backward(MatrixView<const T> x, MatrixView<const T> dy, MatrixView<T> dx, Write write,
+  void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, Write write,
                 const Pass& pass, Workspace& workspace) const {
-    if (dx) {
+    if (d_x) {
       const Weights weights = gather();
       for (std::size_t i = 0; i < weights.count; ++i) {
-        matmul(dx, dy.cols_from(weights.first[i], weights.views[i].rows), weights.views[i],
+        matmul(d_x, d_y.cols_from(weights.first[i], weights.views[i].rows), weights.views[i],
                i == 0 ? write : Write::Add);
       }
     }
     each([&](const auto& part, std::size_t first, std::size_t count) {
-      part.backward(x, dy.cols_from(first, count), dx, pass, workspace);
+      part.backward(x, d_y.cols_from(first, count), d_x, pass, workspace);
     });
   }
 

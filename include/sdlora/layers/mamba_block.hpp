@@ -53,16 +53,17 @@ class MambaBlock {
     const std::size_t E = m.d_inner;
     const Needs needs(input_gradient);
     const auto take = [&](bool needed, std::size_t cols) {
-      return needed ? MatrixView<T>{workspace.take<T>(M * cols).data(), M, cols} : MatrixView<T>{};
+      return needed ? workspace.matrix<T>(M, cols) : MatrixView<T>{};
     };
     BlockActivations<T> kept;
     kept.x = take(needs.in_proj_input(), m.d_model);
     kept.xz = take(needs.scan, 2 * E);
     kept.u = take(needs.scan, E);
-    kept.dbc = take(needs.scan, m.dt_rank + 2 * N);
+    kept.x_dbl = take(needs.scan, m.dt_rank + 2 * N);
     kept.dt = take(needs.scan, E);
     kept.y = take(learns<site::OutProj>, E);
-    if (needs.scan) kept.states = workspace.take<T>(selective_scan_states_size(sequences, E, N)).data();
+    if (needs.scan)
+      kept.checkpoints = workspace.take<T>(selective_scan_checkpoint_size(sequences, E, N)).data();
     return kept;
   }
 
@@ -75,17 +76,17 @@ class MambaBlock {
     const std::size_t M = x.rows;
     const std::size_t E = m_.d_inner;
     const auto room = [&](MatrixView<T>& view, std::size_t cols) {
-      if (!view) view = {workspace.take<T>(M * cols).data(), M, cols};
+      if (!view) view = workspace.matrix<T>(M, cols);
     };
     if (kept.x) assign<AssignMode::Set>(kept.x, x);
     room(kept.xz, 2 * E);
     room(kept.u, E);
-    room(kept.dbc, m_.dt_rank + 2 * N);
+    room(kept.x_dbl, m_.dt_rank + 2 * N);
     room(kept.dt, E);
     room(kept.y, E);
     {
       const Workspace::Scope normed(workspace);
-      const MatrixView<T> n{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};  // (M, d)
+      const MatrixView<T> n = workspace.matrix<T>(M, m_.d_model);  // (M, d)
       rms_norm_forward(x, norm_.values().data, epsilon(), n);
       in_proj_.forward(n, kept.xz, pass, workspace);
     }
@@ -106,44 +107,44 @@ class MambaBlock {
       std::copy_n(window, sequences.count() * (K - 1) * E, state.window);
       std::copy_n(h, sequences.count() * E * N, state.h);
     }
-    const MatrixView<T> out{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};  // (M, d)
+    const MatrixView<T> out = workspace.matrix<T>(M, m_.d_model);  // (M, d)
     out_proj_.forward(kept.y, out, pass, workspace);
     assign<AssignMode::Add>(x, out);
   }
 
-  /// dx (M, d) holds the gradient of the block's output and, with `InputGradient`, becomes that of
+  /// d_x (M, d) holds the gradient of the block's output and, with `InputGradient`, becomes that of
   /// its input; gradients of what learns are added to the store. For sequences that started at the
   /// learned or zero initial state, with what `forward` put in `kept`.
   template <bool InputGradient>
-  void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> dx,
+  void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> d_x,
                 const Pass& pass, Workspace& workspace) const {
     constexpr Needs needs(InputGradient);
     const Workspace::Scope scope(workspace);
-    const std::size_t M = dx.rows;
+    const std::size_t M = d_x.rows;
     const std::size_t E = m_.d_inner;
-    MatrixView<T> dy{};
-    if constexpr (needs.scan) dy = {workspace.take<T>(M * E).data(), M, E};
-    out_proj_.backward(kept.y, dx, dy, Write::Overwrite, pass, workspace);
+    MatrixView<T> d_y{};
+    if constexpr (needs.scan) d_y = workspace.matrix<T>(M, E);
+    out_proj_.backward(kept.y, d_x, d_y, Write::Overwrite, pass, workspace);
     if constexpr (needs.scan) {
-      const MatrixView<T> dxz{workspace.take<T>(M * 2 * E).data(), M, 2 * E};
+      const MatrixView<T> d_xz = workspace.matrix<T>(M, 2 * E);
       const typename Ssm::Start start = ssm_.learned_start(pass, workspace);
-      typename Ssm::StartGradient dstart{};
+      typename Ssm::StartGradient d_start{};
       if constexpr (Needs::initial_state) {
-        dstart.h = Ssm::zeros(E * N, workspace);
-        if constexpr (learns<site::Prefix>) dstart.window = Ssm::zeros((K - 1) * E, workspace);
+        d_start.h = Ssm::zeros(E * N, workspace);
+        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros((K - 1) * E, workspace);
       }
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
-          sequences, kept, start, dy, nullptr, nullptr, dxz, dstart, pass, workspace);
-      if constexpr (Needs::initial_state) ssm_.learned_start_backward(dstart, pass, workspace);
+          sequences, kept, start, d_y, nullptr, nullptr, d_xz, d_start, pass, workspace);
+      if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
       if constexpr (needs.in_proj_input()) {
-        const MatrixView<T> n{workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};
+        const MatrixView<T> n = workspace.matrix<T>(M, m_.d_model);
         rms_norm_forward(kept.x, norm_.values().data, epsilon(), n);
-        MatrixView<T> dn{};
-        if constexpr (needs.norm_input) dn = {workspace.take<T>(M * m_.d_model).data(), M, m_.d_model};
-        in_proj_.backward(n, dxz, dn, Write::Overwrite, pass, workspace);
+        MatrixView<T> d_n{};
+        if constexpr (needs.norm_input) d_n = workspace.matrix<T>(M, m_.d_model);
+        in_proj_.backward(n, d_xz, d_n, Write::Overwrite, pass, workspace);
         if constexpr (needs.norm_input) {
-          rms_norm_backward(kept.x, norm_.values().data, epsilon(), dn, InputGradient ? dx : MatrixView<T>{},
-                            norm_.gradient().data, workspace);
+          rms_norm_backward(kept.x, norm_.values().data, epsilon(), d_n,
+                            InputGradient ? d_x : MatrixView<T>{}, norm_.gradient().data, workspace);
         }
       }
     }

@@ -20,13 +20,13 @@ namespace sdlora {
 /// that the placement does not need are empty.
 template <class T>
 struct BlockActivations {
-  MatrixView<T> x;      // (M, d), the block's input
-  MatrixView<T> xz;     // (M, 2E), in_proj's output
-  MatrixView<T> u;      // (M, E), the convolution's output
-  MatrixView<T> dbc;    // (M, R + 2N), x_proj's output
-  MatrixView<T> dt;     // (M, E), before bias and softplus
-  MatrixView<T> y;      // (M, E), the gated scan's output
-  T* states = nullptr;  // one (E, N) state per chunk of the scan
+  MatrixView<T> x;           // (M, d), the block's input
+  MatrixView<T> xz;          // (M, 2E), in_proj's output
+  MatrixView<T> u;           // (M, E), the convolution's output
+  MatrixView<T> x_dbl;       // (M, R + 2N), x_proj's output
+  MatrixView<T> dt;          // (M, E), before bias and softplus
+  MatrixView<T> y;           // (M, E), the gated scan's output
+  T* checkpoints = nullptr;  // one (E, N) state per chunk of the scan
 };
 
 /// The state-space part of a Mamba block (Gu and Dao, arXiv 2312.00752, algorithm 2), between in_proj
@@ -121,78 +121,77 @@ class MambaSsm {
                T* final_window, T* final_h, const Pass& pass, Workspace& workspace) const {
     const Workspace::Scope scope(workspace);
     conv1d_silu_forward<K>(conv_inputs(sequences, kept, start), kept.u, final_window, workspace);
-    x_proj_.forward(kept.u, kept.dbc, pass, workspace);
-    dt_proj_.forward(kept.dbc.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
+    x_proj_.forward(kept.u, kept.x_dbl, pass, workspace);
+    dt_proj_.forward(kept.x_dbl.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
     selective_scan_forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y,
-                              final_h, kept.states, workspace);
+                              final_h, kept.checkpoints, workspace);
   }
 
-  /// Backward of `forward`, from dy (M, E) and, unless null, the gradients of what it left. Gradients of
-  /// the activations go to dxz (M, 2E) (of x with `InputGradient`), those of a shared start to dstart.
+  /// Backward of `forward`, from d_y (M, E) and, unless null, the gradients of what it left. Gradients of
+  /// the activations go to d_xz (M, 2E) (of x with `InputGradient`), those of a shared start to d_start.
   template <SelectiveScanGradients Wanted, bool InputGradient, bool Gated>
   void backward(const Sequences& sequences, const BlockActivations<T>& kept, const Start& start,
-                MatrixView<const T> dy, const T* dfinal_window, const T* dfinal_h, MatrixView<T> dxz,
-                const StartGradient& dstart, const Pass& pass, Workspace& workspace) const {
+                MatrixView<const T> d_y, const T* d_final_window, const T* d_final_h, MatrixView<T> d_xz,
+                const StartGradient& d_start, const Pass& pass, Workspace& workspace) const {
     const Workspace::Scope scope(workspace);
     const std::size_t M = sequences.rows();
     const std::size_t E = m_.d_inner;
-    const auto take = [&](std::size_t cols) {
-      return MatrixView<T>{workspace.take<T>(M * cols).data(), M, cols};
-    };
+    const auto take = [&](std::size_t cols) { return workspace.matrix<T>(M, cols); };
 
-    SelectiveScanGradientOutputs<T> out;
-    MatrixView<T> ddbc{};
-    if constexpr (Wanted.u) out.u = take(E);
-    if constexpr (Wanted.dt) out.dt = take(E);
-    if constexpr (Wanted.dt || Wanted.B || Wanted.C) ddbc = take(m_.dt_rank + 2 * N);
-    if constexpr (Wanted.B) out.B = ddbc.cols_from(m_.dt_rank, N);
-    if constexpr (Wanted.C) out.C = ddbc.cols_from(m_.dt_rank + N, N);
-    if constexpr (Wanted.z) out.z = dxz.cols_from(E, E);
+    SelectiveScanGradientOutputs<T> gradients;
+    MatrixView<T> d_x_dbl{};
+    if constexpr (Wanted.u) gradients.u = take(E);
+    if constexpr (Wanted.dt) gradients.dt = take(E);
+    if constexpr (Wanted.dt || Wanted.B || Wanted.C) d_x_dbl = take(m_.dt_rank + 2 * N);
+    if constexpr (Wanted.B) gradients.B = d_x_dbl.cols_from(m_.dt_rank, N);
+    if constexpr (Wanted.C) gradients.C = d_x_dbl.cols_from(m_.dt_rank + N, N);
+    if constexpr (Wanted.z) gradients.z = d_xz.cols_from(E, E);
     const auto vector = [&](const auto& slot) {  // where the site does not learn in this layer, nowhere
       return slot.active() ? slot.gradient().data : zeros(E, workspace);
     };
-    if constexpr (Wanted.D) out.D = vector(d_);
-    if constexpr (Wanted.dt_bias) out.dt_bias = vector(dt_bias_);
-    if constexpr (Wanted.initial_state) out.initial_state = dstart.h;
-    if constexpr (Wanted.A == AGradient::All) out.A = zeros(E * N, workspace);
+    if constexpr (Wanted.D) gradients.D = vector(d_);
+    if constexpr (Wanted.dt_bias) gradients.dt_bias = vector(dt_bias_);
+    if constexpr (Wanted.initial_state) gradients.initial_state = d_start.h;
+    if constexpr (Wanted.A == AGradient::All) gradients.A = zeros(E * N, workspace);
     if constexpr (Wanted.A == AGradient::SelectedChannels) {
-      out.channels = a_log_.channels_chosen();
-      out.A = zeros(out.channels.size() * N, workspace);
+      gradients.channels = a_log_.channels_chosen();
+      gradients.A = zeros(gradients.channels.size() * N, workspace);
     }
     const MatrixView<const T> A = effective_A(workspace);
-    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.states, dy,
-                                       dfinal_h, out, workspace);
+    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.checkpoints, d_y,
+                                       d_final_h, gradients, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
     if constexpr (Wanted.A == AGradient::All) {
       if (a_log_.active()) {
-        for (std::size_t i = 0; i < E * N; ++i) a_log_.gradient().data[i] += A.data[i] * out.A[i];
+        for (std::size_t i = 0; i < E * N; ++i) a_log_.gradient().data[i] += A.data[i] * gradients.A[i];
       }
     }
     if constexpr (Wanted.A == AGradient::SelectedChannels) {
-      for (std::size_t c = 0; c < out.channels.size(); ++c) {
-        for (std::size_t n = 0; n < N; ++n) out.A[c * N + n] *= A(out.channels[c], n);
+      for (std::size_t c = 0; c < gradients.channels.size(); ++c) {
+        for (std::size_t n = 0; n < N; ++n) gradients.A[c * N + n] *= A(gradients.channels[c], n);
       }
-      if (a_log_.active()) a_log_.add_gradient(MatrixView<const T>(out.A, out.channels.size(), N));
+      if (a_log_.active())
+        a_log_.add_gradient(MatrixView<const T>(gradients.A, gradients.channels.size(), N));
     }
 
     if constexpr (Wanted.dt) {
       constexpr bool low = Wanted.u || learns<site::XProjDt>;
-      dt_proj_.backward(kept.dbc.cols_from(0, m_.dt_rank), out.dt,
-                        low ? ddbc.cols_from(0, m_.dt_rank) : MatrixView<T>{}, Write::Overwrite, pass,
+      dt_proj_.backward(kept.x_dbl.cols_from(0, m_.dt_rank), gradients.dt,
+                        low ? d_x_dbl.cols_from(0, m_.dt_rank) : MatrixView<T>{}, Write::Overwrite, pass,
                         workspace);
     }
     if constexpr (Wanted.dt || Wanted.B || Wanted.C) {
-      x_proj_.backward(kept.u, ddbc, out.u, Write::Add, pass, workspace);
+      x_proj_.backward(kept.u, d_x_dbl, gradients.u, Write::Add, pass, workspace);
     }
     if constexpr (Wanted.u) {
-      Conv1dGradients<T> gradients;
-      if constexpr (InputGradient) gradients.x = dxz.cols_from(0, E);
-      gradients.weight = conv_.gradient();
-      gradients.bias = conv_bias_.gradient().data;
-      gradients.window = dstart.window;
-      conv1d_silu_backward<K>(conv_inputs(sequences, kept, start), out.u, dfinal_window, gradients,
-                              workspace);
+      Conv1dGradients<T> conv_gradients;
+      if constexpr (InputGradient) conv_gradients.x = d_xz.cols_from(0, E);
+      conv_gradients.weight = conv_.gradient();
+      conv_gradients.bias = conv_bias_.gradient().data;
+      conv_gradients.window = d_start.window;
+      conv1d_silu_backward<K>(conv_inputs(sequences, kept, start), gradients.u, d_final_window,
+                              conv_gradients, workspace);
     }
   }
 
@@ -216,9 +215,9 @@ class MambaSsm {
   }
 
   /// Backward of `learned_start`, from the gradient of what it gave.
-  void learned_start_backward(const StartGradient& dstart, const Pass& pass, Workspace& workspace) const {
+  void learned_start_backward(const StartGradient& d_start, const Pass& pass, Workspace& workspace) const {
     const Workspace::Scope scope(workspace);
-    StartGradient before = dstart;
+    StartGradient before = d_start;
     if constexpr (learns<site::Prefix>) {
       if (prefix_.active()) {
         Start start;
@@ -230,12 +229,12 @@ class MambaSsm {
         forward(run.sequences(), run.kept, start, /*gated=*/false, nullptr, nullptr, pass, workspace);
         const std::size_t length = prefix_.length();
         const std::size_t E = m_.d_inner;
-        const MatrixView<T> dxz{workspace.take<T>(length * 2 * E).data(), length, 2 * E};
-        const MatrixView<const T> dy{zeros(length * E, workspace), length, E};
+        const MatrixView<T> d_xz = workspace.matrix<T>(length, 2 * E);
+        const MatrixView<const T> d_y{zeros(length * E, workspace), length, E};
         before = {nullptr, zeros(E * N, workspace)};
         backward<MambaNeeds<P>(true).scan_gradients(/*gate=*/false), true, /*Gated=*/false>(
-            run.sequences(), run.kept, start, dy, dstart.window, dstart.h, dxz, before, pass, workspace);
-        assign<AssignMode::Add>(prefix_.gradient(), dxz.cols_from(0, E));
+            run.sequences(), run.kept, start, d_y, d_start.window, d_start.h, d_xz, before, pass, workspace);
+        assign<AssignMode::Add>(prefix_.gradient(), d_xz.cols_from(0, E));
       }
     }
     if constexpr (learns<site::H0>) {
@@ -283,7 +282,7 @@ class MambaSsm {
       return A_;
     } else {
       if (!a_log_.active()) return A_;
-      const MatrixView<T> A{workspace.take<T>(m_.d_inner * N).data(), m_.d_inner, N};
+      const MatrixView<T> A = workspace.matrix<T>(m_.d_inner, N);
       if constexpr (MambaNeeds<P>::a_gradient == AGradient::SelectedChannels) {
         std::copy_n(base_A_log_.data, m_.d_inner * N, A.data);
         a_log_.add_change(A, T(1));
@@ -320,8 +319,8 @@ class MambaSsm {
     in.sequences = sequences;
     in.u = kept.u;
     in.dt = kept.dt;
-    in.B = kept.dbc.cols_from(m_.dt_rank, N);
-    in.C = kept.dbc.cols_from(m_.dt_rank + N, N);
+    in.B = kept.x_dbl.cols_from(m_.dt_rank, N);
+    in.C = kept.x_dbl.cols_from(m_.dt_rank + N, N);
     if (gated) in.z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
     in.A = A;
     in.D = d_.values().data;
@@ -337,19 +336,17 @@ class MambaSsm {
       const std::size_t E = ssm.m_.d_inner;
       const std::size_t length = ssm.prefix_.length();
       offsets[1] = length;
-      const auto take = [&](std::size_t cols) {
-        return MatrixView<T>{workspace.take<T>(length * cols).data(), length, cols};
-      };
+      const auto take = [&](std::size_t cols) { return workspace.matrix<T>(length, cols); };
       kept.xz = take(2 * E);
       for (std::size_t i = 0; i < length; ++i) {
         std::copy_n(ssm.prefix_.values().row(i), E, kept.xz.row(i));
         std::fill_n(kept.xz.row(i) + E, E, T(0));
       }
       kept.u = take(E);
-      kept.dbc = take(ssm.m_.dt_rank + 2 * N);
+      kept.x_dbl = take(ssm.m_.dt_rank + 2 * N);
       kept.dt = take(E);
       kept.y = take(E);
-      kept.states = workspace.take<T>(selective_scan_states_size(sequences(), E, N)).data();
+      kept.checkpoints = workspace.take<T>(selective_scan_checkpoint_size(sequences(), E, N)).data();
     }
     Sequences sequences() const { return {offsets}; }
 

@@ -88,23 +88,23 @@ inline void require_targets(std::span<const std::int32_t> targets, std::size_t r
 inline namespace SDLORA_SIMD_TAG {
 
 /// Cross-entropy of a linear head without bias: logits = h·Wᵀ for the rows that have a target only,
-/// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty dh (n, d) it is
-/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to dW, unless
-/// empty; that goes only with dh. Throws ShapeError, and ArgumentError for a target outside of W's rows.
+/// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty d_h (n, d) it is
+/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to d_W, unless
+/// empty; that goes only with d_h. Throws ShapeError, and ArgumentError for a target outside of W's rows.
 template <class T>
 Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<const T> W,
                         std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
-                        std::type_identity_t<MatrixView<T>> dh, std::type_identity_t<MatrixView<T>> dW,
+                        std::type_identity_t<MatrixView<T>> d_h, std::type_identity_t<MatrixView<T>> d_W,
                         Workspace& workspace) {
   const std::size_t V = W.rows;
   detail::require_targets(targets, h.rows, V);
-  if (dW && !dh) {
-    throw ShapeError("head_cross_entropy: expected dh (" + std::to_string(h.rows) + ", " +
-                     std::to_string(h.cols) + ") with dW, found dW alone; give both or neither");
+  if (d_W && !d_h) {
+    throw ShapeError("head_cross_entropy: expected d_h (" + std::to_string(h.rows) + ", " +
+                     std::to_string(h.cols) + ") with d_W, found d_W alone; give both or neither");
   }
   const Workspace::Scope scope(workspace);
   const std::size_t block = detail::head_rows(V, h.rows);
-  const MatrixView<T> room{workspace.take<T>(block * V).data(), block, V};
+  const MatrixView<T> room = workspace.matrix<T>(block, V);
   T* losses = workspace.take<T>(h.rows).data();
   for (std::size_t first = 0; first < h.rows; first += block) {
     const std::size_t count = std::min(block, h.rows - first);
@@ -115,14 +115,14 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<
         const auto target = static_cast<std::size_t>(targets[first + i]);
         const T total = detail::log_sum_exp(logits.row(i), V);
         losses[first + i] = total - logits(i, target);
-        if (dh) {
+        if (d_h) {
           detail::scaled_exp(logits.row(i), V, total, scale);
           logits(i, target) -= scale;
         }
       }
     });
-    if (dh) matmul(dh.rows_from(first, count), logits, W);
-    if (dW) matmul(dW, transposed(logits), h.rows_from(first, count), Write::Add);
+    if (d_h) matmul(d_h.rows_from(first, count), logits, W);
+    if (d_W) matmul(d_W, transposed(logits), h.rows_from(first, count), Write::Add);
   }
   Loss loss{0.0, h.rows};
   for (std::size_t i = 0; i < h.rows; ++i) loss.sum += static_cast<double>(losses[i]);

@@ -127,16 +127,16 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
                                                    below_learns || l > first_learning_, workspace_);
       blocks_[l].forward(rows.x, rows.sequences, kept_[l], {}, pass, workspace_);
     }
-    const MatrixView<T> dx{workspace_.take<T>(rows.x.rows * rows.x.cols).data(), rows.x.rows, rows.x.cols};
-    const Loss loss = head(batch, rows, static_cast<T>(scale), dx);
+    const MatrixView<T> d_x = workspace_.matrix<T>(rows.x.rows, rows.x.cols);
+    const Loss loss = head(batch, rows, static_cast<T>(scale), d_x);
     for (std::size_t l = n_layer; l-- > first_learning_;) {
       if (below_learns || l > first_learning_) {
-        blocks_[l].template backward<true>(rows.sequences, kept_[l], dx, pass, workspace_);
+        blocks_[l].template backward<true>(rows.sequences, kept_[l], d_x, pass, workspace_);
       } else if constexpr (!below_learns) {
-        blocks_[l].template backward<false>(rows.sequences, kept_[l], dx, pass, workspace_);
+        blocks_[l].template backward<false>(rows.sequences, kept_[l], d_x, pass, workspace_);
       }
     }
-    if constexpr (below_learns) embed_backward(batch, dx);
+    if constexpr (below_learns) embed_backward(batch, d_x);
     workspace_.reset();  // now, so that the next step finds one block that fits
     return loss;
   }
@@ -149,8 +149,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
       blocks_[l].initial_state(sequences, state.layer(l), workspace_);
     if constexpr (prompted) {
       const std::size_t length = prompt_.length();
-      const MatrixView<T> x{workspace_.take<T>(sequences * length * dimensions().d_model).data(),
-                            sequences * length, dimensions().d_model};
+      const MatrixView<T> x = workspace_.matrix<T>(sequences * length, dimensions().d_model);
       std::vector<std::size_t> offsets(sequences + 1);
       for (std::size_t s = 0; s <= sequences; ++s) offsets[s] = s * length;
       for (std::size_t i = 0; i < x.rows; ++i)
@@ -176,7 +175,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
                     std::span<const std::size_t> rows, MatrixView<T> logits) {
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
-    const MatrixView<T> chosen{workspace_.take<T>(rows.size() * x.cols).data(), rows.size(), x.cols};
+    const MatrixView<T> chosen = workspace_.matrix<T>(rows.size(), x.cols);
     for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(x.row(rows[i]), x.cols, chosen.row(i));
     rms_norm_forward(chosen, norm_f_.values().data, epsilon(), chosen);
     matmul(logits, chosen, transposed(embedding_.values()));
@@ -283,7 +282,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
       for (std::size_t s = 0; s <= given.count(); ++s) prompted_offsets_[s] = given.offsets[s] + s * length;
       rows.sequences = {prompted_offsets_};
     }
-    rows.x = {workspace_.take<T>(rows.sequences.rows() * d).data(), rows.sequences.rows(), d};
+    rows.x = workspace_.matrix<T>(rows.sequences.rows(), d);
     for (std::size_t s = 0; s < given.count(); ++s) {
       if constexpr (prompted) {
         for (std::size_t i = 0; i < length; ++i) {
@@ -298,7 +297,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
     return rows;
   }
 
-  void embed_backward(const Batch& batch, MatrixView<const T> dx) {
+  void embed_backward(const Batch& batch, MatrixView<const T> d_x) {
     const std::size_t length = prompt_.length();
     const Sequences given = batch.sequences();
     const auto add_row = [](const T* from, std::size_t count, T* to) {
@@ -308,19 +307,19 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
       const std::size_t first = given.first(s) + s * length;
       if constexpr (prompted) {
         for (std::size_t i = 0; i < length; ++i)
-          add_row(dx.row(first + i), dx.cols, prompt_.gradient().row(i));
+          add_row(d_x.row(first + i), d_x.cols, prompt_.gradient().row(i));
       }
       if constexpr (learns<site::Embedding>) {
         for (std::size_t t = 0; t < given.length(s); ++t) {
           const auto id = static_cast<std::size_t>(batch.ids()[given.first(s) + t]);
-          add_row(dx.row(first + length + t), dx.cols, embedding_.gradient().row(id));
+          add_row(d_x.row(first + length + t), d_x.cols, embedding_.gradient().row(id));
         }
       }
     }
   }
 
-  /// Norm and head over the rows that have targets. A non-empty dx (M, d) gets the gradient.
-  Loss head(const Batch& batch, const Rows& rows, T scale, MatrixView<T> dx) {
+  /// Norm and head over the rows that have targets. A non-empty d_x (M, d) gets the gradient.
+  Loss head(const Batch& batch, const Rows& rows, T scale, MatrixView<T> d_x) {
     const Workspace::Scope scope(workspace_);
     const std::size_t d = dimensions().d_model;
     const std::size_t n = batch.loss_tokens();
@@ -336,20 +335,20 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
       }
     }
     require_ids(targets);
-    const auto take = [&] { return MatrixView<T>{workspace_.take<T>(n * d).data(), n, d}; };
+    const auto take = [&] { return workspace_.matrix<T>(n, d); };
     const MatrixView<T> x = take();
     const MatrixView<T> h = take();
     for (std::size_t i = 0; i < n; ++i) std::copy_n(rows.x.row(chosen[i]), d, x.row(i));
     rms_norm_forward(x, norm_f_.values().data, epsilon(), h);
-    const MatrixView<T> dh = dx ? take() : MatrixView<T>{};
-    const Loss loss = head_cross_entropy(h, embedding_.values(), targets, scale, dh,
-                                         dx ? embedding_.gradient() : MatrixView<T>{}, workspace_);
-    if (dx) {
-      const MatrixView<T> dsum = take();
-      std::fill_n(dsum.data, n * d, T(0));
-      rms_norm_backward(x, norm_f_.values().data, epsilon(), dh, dsum, norm_f_.gradient().data, workspace_);
-      std::fill_n(dx.data, dx.rows * dx.cols, T(0));
-      for (std::size_t i = 0; i < n; ++i) std::copy_n(dsum.row(i), d, dx.row(chosen[i]));
+    const MatrixView<T> d_h = d_x ? take() : MatrixView<T>{};
+    const Loss loss = head_cross_entropy(h, embedding_.values(), targets, scale, d_h,
+                                         d_x ? embedding_.gradient() : MatrixView<T>{}, workspace_);
+    if (d_x) {
+      const MatrixView<T> d_sum = take();
+      std::fill_n(d_sum.data, n * d, T(0));
+      rms_norm_backward(x, norm_f_.values().data, epsilon(), d_h, d_sum, norm_f_.gradient().data, workspace_);
+      std::fill_n(d_x.data, d_x.rows * d_x.cols, T(0));
+      for (std::size_t i = 0; i < n; ++i) std::copy_n(d_sum.row(i), d, d_x.row(chosen[i]));
     }
     return loss;
   }
@@ -363,7 +362,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
                        std::to_string(ids.size()) + " tokens of " + std::to_string(sequences.count()));
     }
     const std::size_t d = dimensions().d_model;
-    const MatrixView<T> x{workspace_.take<T>(ids.size() * d).data(), ids.size(), d};
+    const MatrixView<T> x = workspace_.matrix<T>(ids.size(), d);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       std::copy_n(embedding_.values().row(static_cast<std::size_t>(ids[i])), d, x.row(i));
     }

@@ -63,8 +63,8 @@ struct LinearBlock {
 };
 
 /// What the gradients of a LinearBlock need: pointers to its last step in scan order, and the steps
-/// from one time step to the next, as there. With g_t = grad_h_t + a_{t+1}·g_{t+1}:
-/// grad_b = g, grad_a_t = g_t·h_{t−1}, grad_initial = a_0·g_0.
+/// from one time step to the next, as there. With g_t = d_h_t + a_{t+1}·g_{t+1}:
+/// d_b = g, d_a_t = g_t·h_{t−1}, d_initial = a_0·g_0.
 template <class T, class Stored = T>
 struct LinearGradientBlock {
   using value_type = T;
@@ -72,18 +72,18 @@ struct LinearGradientBlock {
 
   const Stored* a = nullptr;
   const Stored* h = nullptr;
-  const Stored* grad_h = nullptr;
-  Stored* grad_a = nullptr;  // or null: not wanted
-  Stored* grad_b = nullptr;  // may be the memory of grad_h
+  const Stored* d_h = nullptr;
+  Stored* d_a = nullptr;  // or null: not wanted
+  Stored* d_b = nullptr;  // may be the memory of d_h
   std::ptrdiff_t a_step = 0;
   std::ptrdiff_t h_step = 0;
-  std::ptrdiff_t grad_h_step = 0;
-  std::ptrdiff_t grad_a_step = 0;
-  std::ptrdiff_t grad_b_step = 0;
+  std::ptrdiff_t d_h_step = 0;
+  std::ptrdiff_t d_a_step = 0;
+  std::ptrdiff_t d_b_step = 0;
   std::size_t length = 0;
   std::size_t columns = 0;
   const T* initial = nullptr;  // (columns), or null for zero
-  T* grad_initial = nullptr;   // (columns), or null: not wanted
+  T* d_initial = nullptr;      // (columns), or null: not wanted
   bool streaming = false;      // the whole result exceeds the caches; only a hint
 
   /// The block of `count` columns that begins at column `first`.
@@ -91,11 +91,11 @@ struct LinearGradientBlock {
     LinearGradientBlock part = *this;
     part.a += first;
     part.h += first;
-    part.grad_h += first;
-    if (grad_a) part.grad_a += first;
-    part.grad_b += first;
+    part.d_h += first;
+    if (d_a) part.d_a += first;
+    part.d_b += first;
     if (initial) part.initial += first;
-    if (grad_initial) part.grad_initial += first;
+    if (d_initial) part.d_initial += first;
     part.columns = count;
     return part;
   }

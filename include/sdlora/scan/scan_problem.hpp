@@ -12,8 +12,9 @@ namespace sdlora {
 /// What an algorithm for a GPU scans: `columns` sequences of `length` values each under an operator, known by
 /// how a value is loaded and a result stored. `first(c)` is the first value of column c with what leads it,
 /// `step(t, c)` a later one, and `store(t, c, r)` is given their composition up to t. `store_head(c)` writes
-/// what an exclusive scan begins with. `joined_op()` composes values of all columns one after another: a
-/// first value forgets what stands before it. Trivially copyable, so a kernel takes it as an argument.
+/// what an exclusive scan begins with. A problem whose `store` reads may offer `beside(t, c)`, what it reads,
+/// and `store(t, c, r, beside)`. `joined_op()` composes values of all columns one after another: a first
+/// value forgets what stands before it. Trivially copyable, so a kernel takes it as an argument.
 template <class P>
 concept ScanProblem = std::is_trivially_copyable_v<P> && AssociativeOperator<typename P::operator_type> &&
                       requires(const P& x, std::int64_t i, const typename P::value_type& value) {
@@ -94,9 +95,9 @@ struct LinearScanProblem : detail::ColumnPlaces {
 };
 
 /// The gradients of a LinearScanProblem that is inclusive, as a scan against its direction: its step 0 is
-/// that scan's last, where the pointers point, and time_stride has the other sign. With g_t = grad_h_t +
-/// a_{t+1}·g_{t+1}: grad_b = g, grad_a_t = g_t·h_{t−1}, grad_initial = a_0·g_0. grad_b may be the memory of
-/// grad_h.
+/// that scan's last, where the pointers point, and time_stride has the other sign. With g_t = d_h_t +
+/// a_{t+1}·g_{t+1}: d_b = g, d_a_t = g_t·h_{t−1}, d_initial = a_0·g_0. d_b may be the memory of
+/// d_h.
 template <class Stored>
 struct LinearGradientProblem : detail::ColumnPlaces {
   using state_type = recurrence_state_t<Stored>;
@@ -105,34 +106,34 @@ struct LinearGradientProblem : detail::ColumnPlaces {
 
   const Stored* a = nullptr;
   const Stored* h = nullptr;
-  const Stored* grad_h = nullptr;
-  Stored* grad_a = nullptr;  ///< or null: not wanted
-  Stored* grad_b = nullptr;
+  const Stored* d_h = nullptr;
+  Stored* d_a = nullptr;  ///< or null: not wanted
+  Stored* d_b = nullptr;
   const state_type* initial = nullptr;  ///< (columns), or null for zero
-  state_type* grad_initial = nullptr;   ///< (columns), or null: not wanted
+  state_type* d_initial = nullptr;      ///< (columns), or null: not wanted
 
   constexpr operator_type op() const { return {}; }
   constexpr detail::RestartingRecurrence<state_type> joined_op() const { return {}; }
   constexpr value_type first(std::int64_t c) const {
-    return {state_type(0), static_cast<state_type>(grad_h[at(0, c)])};
+    return {state_type(0), static_cast<state_type>(d_h[at(0, c)])};
   }
   constexpr value_type step(std::int64_t t, std::int64_t c) const {
-    return {static_cast<state_type>(a[at(t - 1, c)]), static_cast<state_type>(grad_h[at(t, c)])};
+    return {static_cast<state_type>(a[at(t - 1, c)]), static_cast<state_type>(d_h[at(t, c)])};
+  }
+  /// h_{t−1}: what `store` reads, for algorithms that load it ahead.
+  constexpr state_type beside(std::int64_t t, std::int64_t c) const {
+    if (d_a == nullptr) return state_type(0);
+    if (t + 1 < length) return static_cast<state_type>(h[at(t + 1, c)]);
+    return initial != nullptr ? initial[c] : state_type(0);
+  }
+  constexpr void store(std::int64_t t, std::int64_t c, const value_type& result, state_type before) const {
+    const state_type g = result.b;
+    if (d_a != nullptr) d_a[at(t, c)] = static_cast<Stored>(g * before);
+    if (t + 1 == length && d_initial != nullptr) d_initial[c] = static_cast<state_type>(a[at(t, c)]) * g;
+    d_b[at(t, c)] = static_cast<Stored>(g);
   }
   constexpr void store(std::int64_t t, std::int64_t c, const value_type& result) const {
-    const state_type g = result.b;
-    const bool earliest = t + 1 == length;
-    if (grad_a != nullptr) {
-      state_type before(0);
-      if (!earliest) {
-        before = static_cast<state_type>(h[at(t + 1, c)]);
-      } else if (initial != nullptr) {
-        before = initial[c];
-      }
-      grad_a[at(t, c)] = static_cast<Stored>(g * before);
-    }
-    if (earliest && grad_initial != nullptr) grad_initial[c] = static_cast<state_type>(a[at(t, c)]) * g;
-    grad_b[at(t, c)] = static_cast<Stored>(g);
+    store(t, c, result, beside(t, c));
   }
   constexpr bool has_head() const { return false; }
   constexpr void store_head(std::int64_t) const {}

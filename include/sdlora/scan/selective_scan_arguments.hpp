@@ -4,8 +4,9 @@
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/sequences.hpp"
-#include "detail/matrix_check.hpp"
+#include "detail/scan_shape.hpp"
 #include "options.hpp"
+#include "selective_scan_gradients.hpp"
 
 #include <cstddef>
 #include <span>
@@ -40,25 +41,6 @@ struct SelectiveScanInputs {
   constexpr std::size_t states() const { return A.cols; }
 };
 
-/// Which part of A's gradient is computed.
-enum class AGradient {
-  None,
-  SelectedChannels,  ///< rows of the listed channels only: costs in proportion to the vectors they touch
-  All
-};
-
-/// Which gradients a backward pass computes. What is not asked for is not compiled.
-struct SelectiveScanGradients {
-  bool u = false, dt = false, B = false, C = false, z = false;
-  AGradient A = AGradient::None;
-  bool D = false, dt_bias = false, initial_state = false;
-
-  static constexpr SelectiveScanGradients all() {
-    return {true, true, true, true, true, AGradient::All, true, true, true};
-  }
-  friend constexpr bool operator==(const SelectiveScanGradients&, const SelectiveScanGradients&) = default;
-};
-
 /// Where a backward pass puts its gradients; only those asked for are touched.
 template <class T>
 struct SelectiveScanGradientOutputs {
@@ -76,15 +58,15 @@ struct SelectiveScanGradientOutputs {
 namespace detail {
 
 template <class T>
-void check_scan_matrix(const char* what, const MatrixView<T>& matrix, std::size_t rows, std::size_t cols,
-                       const char* why) {
-  check_matrix("selective_scan", what, matrix, rows, cols, why);
+ScanShape scan_shape(const SelectiveScanInputs<T>& in) {
+  return {"selective_scan",
+          in.sequences.rows(),
+          in.channels(),
+          in.states(),
+          "one row per row of the sequences",
+          "one column per channel of A",
+          "one column per state of A"};
 }
-
-inline constexpr const char* scan_row_rule =
-    "one row per row of the sequences and one column per channel of A";
-inline constexpr const char* scan_state_rule =
-    "one row per row of the sequences and one column per state of A";
 
 /// Throws ShapeError unless all inputs fit together. N is the compile-time number of states, or `dyn`.
 template <std::size_t N, class T>
@@ -95,12 +77,8 @@ void check_selective_scan_inputs(const SelectiveScanInputs<T>& in) {
                      " states but the call is compiled for " + std::to_string(N) + "; use that N, or dyn");
   }
   check_sequences("selective_scan", in.sequences, rows);
-  check_scan_matrix("A", in.A, E, states, "");
-  check_scan_matrix("u", in.u, rows, E, scan_row_rule);
-  check_scan_matrix("dt", in.dt, rows, E, scan_row_rule);
-  if (in.z) check_scan_matrix("z", in.z, rows, E, scan_row_rule);
-  check_scan_matrix("B", in.B, rows, states, scan_state_rule);
-  check_scan_matrix("C", in.C, rows, states, scan_state_rule);
+  check_matrix("selective_scan", "A", in.A, E, states, "its channels", "its states");
+  scan_shape(in).check_inputs(in);
   if (in.initial_state && in.initial_stride != 0 && in.initial_stride < E * states) {
     throw ShapeError("selective_scan: initial states of " + std::to_string(E * states) +
                      " values lie at a distance of " + std::to_string(in.initial_stride) +
@@ -108,45 +86,32 @@ void check_selective_scan_inputs(const SelectiveScanInputs<T>& in) {
   }
 }
 
-[[noreturn]] inline void selective_scan_missing(const char* what) {
-  throw ShapeError(
-      std::string("selective_scan: the gradient of ") + what +
-      " is asked for, but the input or the output for it is absent; pass both, or do not ask for it");
-}
-
 /// Throws ShapeError unless every gradient that is asked for has its input and a fitting output.
 template <class T>
 void check_selective_scan_gradients(const SelectiveScanInputs<T>& in, const MatrixView<const T>& d_out,
                                     const SelectiveScanGradients& wanted,
-                                    const SelectiveScanGradientOutputs<T>& out) {
-  const std::size_t rows = in.sequences.rows(), E = in.channels(), states = in.states();
-  check_scan_matrix("d_out", d_out, rows, E, scan_row_rule);
-  if (wanted.u) check_scan_matrix("the gradient of u", out.u, rows, E, scan_row_rule);
-  if (wanted.dt) check_scan_matrix("the gradient of dt", out.dt, rows, E, scan_row_rule);
-  if (wanted.B) check_scan_matrix("the gradient of B", out.B, rows, states, scan_state_rule);
-  if (wanted.C) check_scan_matrix("the gradient of C", out.C, rows, states, scan_state_rule);
-  if (wanted.z) {
-    if (!in.z && rows * E > 0) selective_scan_missing("z");
-    check_scan_matrix("the gradient of z", out.z, rows, E, scan_row_rule);
-  }
+                                    const SelectiveScanGradientOutputs<T>& gradients) {
+  const std::size_t E = in.channels(), states = in.states();
+  const ScanShape shape = scan_shape(in);
+  shape.check_gradients(in, d_out, wanted, gradients);
   if (wanted.A == AGradient::SelectedChannels) {
-    if (!out.A && !out.channels.empty()) selective_scan_missing("A");
-    for (std::size_t i = 0; i < out.channels.size(); ++i) {
-      if (out.channels[i] >= E || (i > 0 && out.channels[i] <= out.channels[i - 1])) {
+    if (!gradients.A && !gradients.channels.empty()) shape.missing("A");
+    for (std::size_t i = 0; i < gradients.channels.size(); ++i) {
+      if (gradients.channels[i] >= E || (i > 0 && gradients.channels[i] <= gradients.channels[i - 1])) {
         throw ShapeError("selective_scan: selected channels must ascend and be below " + std::to_string(E) +
-                         "; entry " + std::to_string(i) + " is " + std::to_string(out.channels[i]));
+                         "; entry " + std::to_string(i) + " is " + std::to_string(gradients.channels[i]));
       }
     }
   }
   if (E * states == 0) return;
-  if (wanted.A == AGradient::All && !out.A) selective_scan_missing("A");
-  if (wanted.D && (!in.D || !out.D)) selective_scan_missing("D");
-  if (wanted.dt_bias && !out.dt_bias) selective_scan_missing("dt_bias");
+  if (wanted.A == AGradient::All && !gradients.A) shape.missing("A");
+  if (wanted.D && (!in.D || !gradients.D)) shape.missing("D");
+  if (wanted.dt_bias && !gradients.dt_bias) shape.missing("dt_bias");
   if (wanted.initial_state && in.sequences.count() > 0) {
-    if (!out.initial_state) selective_scan_missing("the initial state");
-    if (out.initial_stride != 0 && out.initial_stride < E * states) {
+    if (!gradients.initial_state) shape.missing("the initial state");
+    if (gradients.initial_stride != 0 && gradients.initial_stride < E * states) {
       throw ShapeError("selective_scan: gradients of initial states of " + std::to_string(E * states) +
-                       " values lie at a distance of " + std::to_string(out.initial_stride) +
+                       " values lie at a distance of " + std::to_string(gradients.initial_stride) +
                        "; give a stride of at least their size, or 0 to sum over the sequences");
     }
   }

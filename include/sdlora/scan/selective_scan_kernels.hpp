@@ -19,7 +19,7 @@ struct KernelScanInputs {
   const float* A = nullptr;               ///< (E, N), negative
   const float* D = nullptr;               ///< (E), or null
   const float* dt_bias = nullptr;         ///< (E), or null
-  const float* initial = nullptr;         ///< (S, E, N), or null for zero
+  const float* initial_state = nullptr;   ///< (S, E, N), or null for zero
   const std::int64_t* offsets = nullptr;  ///< (S + 1): sequence s owns rows [offsets[s], offsets[s + 1])
 };
 
@@ -32,20 +32,20 @@ struct KernelScanOutputs {
   float* checkpoints = nullptr;
 };
 
-/// What comes back from a backward; only the members that its mask names are written, overwriting what was
+/// What comes back from a backward; only those asked for are written, overwriting what was
 /// there.
 template <class IO>
-struct KernelScanGradients {
-  MatrixView<IO> d_u;          ///< (M, E)
-  MatrixView<IO> d_dt;         ///< (M, E)
-  MatrixView<IO> d_z;          ///< (M, E)
-  MatrixView<IO> d_B;          ///< (M, N)
-  MatrixView<IO> d_C;          ///< (M, N)
-  float* d_A = nullptr;        ///< (E, N), or (selected_count, N) with the bit A_selected
-  float* d_D = nullptr;        ///< (E)
-  float* d_dt_bias = nullptr;  ///< (E)
-  float* d_initial = nullptr;  ///< (S, E, N)
-  /// With A_selected: ascending channels, in device memory as all else, and how many.
+struct KernelScanGradientOutputs {
+  MatrixView<IO> u;                ///< (M, E)
+  MatrixView<IO> dt;               ///< (M, E)
+  MatrixView<IO> z;                ///< (M, E)
+  MatrixView<IO> B;                ///< (M, N)
+  MatrixView<IO> C;                ///< (M, N)
+  float* A = nullptr;              ///< (E, N), or (selected_count, N) for AGradient::SelectedChannels
+  float* D = nullptr;              ///< (E)
+  float* dt_bias = nullptr;        ///< (E)
+  float* initial_state = nullptr;  ///< (S, E, N)
+  /// For AGradient::SelectedChannels: ascending channels, in device memory as all else, and how many.
   const int* selected = nullptr;
   int selected_count = 0;
 };

@@ -2,7 +2,7 @@
 
 #include "../error.hpp"
 #include "detail/kernel_arguments.hpp"
-#include "detail/kernel_gradients.hpp"
+#include "selective_scan_gradients.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -29,13 +29,6 @@ struct KernelScanOptions {
   /// Time steps that one block walks through; 0 chooses by shape. Shorter than the longest sequence, it
   /// splits time: more blocks, about twice the arithmetic.
   std::int64_t segment_length = 0;
-};
-
-/// Which gradients a backward computes: a type, so that the others cost nothing.
-/// `A_selected`, in the place of `A`, gives A's gradient of listed channels only: memory in proportion to
-/// the list.
-struct KernelScanGradient : detail::GradientBit {
-  static constexpr unsigned all = u | dt | z | B | C | A | D | dt_bias | initial;
 };
 
 /// How a scan of one shape is cut into blocks, and the memory that it needs. Depends on the shape and
@@ -93,18 +86,17 @@ struct KernelScanPlan {
   }
   /// Floats of scratch memory of a forward.
   std::size_t forward_workspace_floats() const { return split() ? carry_floats() + slot_floats() : 0; }
-  /// Floats of scratch memory of a backward with the gradients of `mask`; `selected` channels with
-  /// A_selected.
-  std::size_t backward_workspace_floats(unsigned mask = KernelScanGradient::all, int selected = 0) const {
+  /// Floats of scratch memory of a backward with the gradients `wanted`, A's of `selected` channels where it
+  /// is wanted of selected ones.
+  std::size_t backward_workspace_floats(const SelectiveScanGradients& wanted = SelectiveScanGradients::all(),
+                                        int selected = 0) const {
     std::size_t floats = split() ? carry_floats() + slot_floats() : 0;
-    for (const unsigned bit : {KernelScanGradient::B, KernelScanGradient::C}) {
-      if (mask & bit) floats += partial_floats();
-    }
-    if (mask & KernelScanGradient::A) floats += carry_floats();
-    if (mask & KernelScanGradient::A_selected) floats += a_floats(selected);
-    for (const unsigned bit : {KernelScanGradient::D, KernelScanGradient::dt_bias}) {
-      if (mask & bit) floats += slot_floats();
-    }
+    if (wanted.B) floats += partial_floats();
+    if (wanted.C) floats += partial_floats();
+    if (wanted.A == AGradient::All) floats += a_floats(shape.channels);
+    if (wanted.A == AGradient::SelectedChannels) floats += a_floats(selected);
+    if (wanted.D) floats += slot_floats();
+    if (wanted.dt_bias) floats += slot_floats();
     return floats;
   }
 

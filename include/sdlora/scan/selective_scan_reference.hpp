@@ -37,7 +37,7 @@ void selective_scan_reference_forward(const SelectiveScanInputs<T>& in,
                                       std::type_identity_t<MatrixView<T>> out,
                                       std::type_identity_t<T>* final_state) {
   detail::check_selective_scan_inputs<dyn>(in);
-  detail::check_scan_matrix("out", out, in.sequences.rows(), in.channels(), detail::scan_row_rule);
+  detail::scan_shape(in).check_channels("out", out);
   const std::size_t E = in.channels(), N = in.states();
   std::vector<T> h(N);
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
@@ -65,11 +65,11 @@ void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
                                        std::type_identity_t<MatrixView<const T>> d_out,
                                        const std::type_identity_t<T>* d_final_state,
                                        const SelectiveScanGradients& wanted,
-                                       const SelectiveScanGradientOutputs<T>& out) {
+                                       const SelectiveScanGradientOutputs<T>& gradients) {
   detail::check_selective_scan_inputs<dyn>(in);
-  detail::check_selective_scan_gradients(in, d_out, wanted, out);
+  detail::check_selective_scan_gradients(in, d_out, wanted, gradients);
   const std::size_t M = in.sequences.rows(), E = in.channels(), N = in.states();
-  std::vector<T> dB(M * N), dC(M * N);  // (M, N), summed over channels
+  std::vector<T> d_B(M * N), d_C(M * N);  // (M, N), summed over channels
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
     const std::size_t first = in.sequences.first(s), L = in.sequences.length(s);
     for (std::size_t e = 0; e < E; ++e) {
@@ -84,57 +84,57 @@ void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
         }
       }
 
-      std::vector<T> dh(N), dA(N);  // the gradient with respect to the state after row t
-      if (d_final_state) std::copy_n(d_final_state + (s * E + e) * N, N, dh.begin());
-      T dD = 0, dbias = 0;
+      std::vector<T> d_h(N), d_A(N);  // the gradient with respect to the state after row t
+      if (d_final_state) std::copy_n(d_final_state + (s * E + e) * N, N, d_h.begin());
+      T d_D = 0, d_bias = 0;
       for (std::size_t i = L; i-- > 0;) {
         const std::size_t t = first + i;
         const T u = in.u(t, e), raw = in.dt(t, e) + bias, delta = detail::reference_softplus(raw);
-        T dy = d_out(t, e);
+        T d_y = d_out(t, e);
         if (in.z) {
           const T z = in.z(t, e), sigmoid = detail::reference_sigmoid(z);
           T y = D * u;
           for (std::size_t n = 0; n < N; ++n) y += in.C(t, n) * h[(i + 1) * N + n];
-          if (wanted.z) out.z(t, e) = dy * y * sigmoid * (1 + z * (1 - sigmoid));
-          dy *= z * sigmoid;
+          if (wanted.z) gradients.z(t, e) = d_y * y * sigmoid * (1 + z * (1 - sigmoid));
+          d_y *= z * sigmoid;
         }
-        T du = D * dy, d_delta = 0;
+        T d_u = D * d_y, d_delta = 0;
         for (std::size_t n = 0; n < N; ++n) {
           const T a = std::exp(delta * in.A(e, n)), before = h[i * N + n];
-          dC[t * N + n] += dy * h[(i + 1) * N + n];
-          dh[n] += dy * in.C(t, n);
-          dB[t * N + n] += dh[n] * delta * u;
-          du += dh[n] * delta * in.B(t, n);
-          d_delta += dh[n] * (u * in.B(t, n) + in.A(e, n) * a * before);
-          dA[n] += dh[n] * delta * a * before;
-          dh[n] *= a;
+          d_C[t * N + n] += d_y * h[(i + 1) * N + n];
+          d_h[n] += d_y * in.C(t, n);
+          d_B[t * N + n] += d_h[n] * delta * u;
+          d_u += d_h[n] * delta * in.B(t, n);
+          d_delta += d_h[n] * (u * in.B(t, n) + in.A(e, n) * a * before);
+          d_A[n] += d_h[n] * delta * a * before;
+          d_h[n] *= a;
         }
         const T d_dt = d_delta * detail::reference_sigmoid(raw);
-        if (wanted.u) out.u(t, e) = du;
-        if (wanted.dt) out.dt(t, e) = d_dt;
-        dD += dy * u;
-        dbias += d_dt;
+        if (wanted.u) gradients.u(t, e) = d_u;
+        if (wanted.dt) gradients.dt(t, e) = d_dt;
+        d_D += d_y * u;
+        d_bias += d_dt;
       }
 
-      if (wanted.D) out.D[e] += dD;
-      if (wanted.dt_bias) out.dt_bias[e] += dbias;
+      if (wanted.D) gradients.D[e] += d_D;
+      if (wanted.dt_bias) gradients.dt_bias[e] += d_bias;
       std::size_t row = e;  // of A's gradient
       bool wants_A = wanted.A == AGradient::All;
       if (wanted.A == AGradient::SelectedChannels) {
-        const auto found = std::lower_bound(out.channels.begin(), out.channels.end(), e);
-        wants_A = found != out.channels.end() && *found == e;
-        row = static_cast<std::size_t>(found - out.channels.begin());
+        const auto found = std::lower_bound(gradients.channels.begin(), gradients.channels.end(), e);
+        wants_A = found != gradients.channels.end() && *found == e;
+        row = static_cast<std::size_t>(found - gradients.channels.begin());
       }
       for (std::size_t n = 0; n < N; ++n) {
-        if (wants_A) out.A[row * N + n] += dA[n];
-        if (wanted.initial_state) out.initial_state[s * out.initial_stride + e * N + n] += dh[n];
+        if (wants_A) gradients.A[row * N + n] += d_A[n];
+        if (wanted.initial_state) gradients.initial_state[s * gradients.initial_stride + e * N + n] += d_h[n];
       }
     }
   }
   for (std::size_t t = 0; t < M; ++t) {
     for (std::size_t n = 0; n < N; ++n) {
-      if (wanted.B) out.B(t, n) = dB[t * N + n];
-      if (wanted.C) out.C(t, n) = dC[t * N + n];
+      if (wanted.B) gradients.B(t, n) = d_B[t * N + n];
+      if (wanted.C) gradients.C(t, n) = d_C[t * N + n];
     }
   }
 }

@@ -31,7 +31,7 @@ struct SimdChannels {
     detail::scan_columns(x);
   }
 
-  /// All gradients in one pass over a, h and grad_h.
+  /// All gradients in one pass over a, h and d_h.
   template <class T, class Stored>
   static void columns_backward(const LinearGradientBlock<T, Stored>& x, Workspace& workspace) {
     if (x.streaming && x.columns >= detail::row_columns) {

@@ -26,7 +26,7 @@ struct SimdStates {
     }
   }
 
-  /// All gradients in one pass over a, h and grad_h.
+  /// All gradients in one pass over a, h and d_h.
   template <class T, class Stored>
   static void columns_backward(const LinearGradientBlock<T, Stored>& x, Workspace&) {
     for (std::size_t first = 0; first < x.columns; first += N) {

@@ -135,7 +135,7 @@ void matmul(MatrixView<T> out, std::type_identity_t<MatrixView<const T>> a, Tran
   detail::matmul<false, true>(out, a, b.of, write, scale);
 }
 
-/// The same with a stored transposed, (K, M): a weight's gradient dW = dyᵀ·x.
+/// The same with a stored transposed, (K, M): a weight's gradient d_W = d_yᵀ·x.
 template <class T>
 void matmul(MatrixView<T> out, Transposed<T> a, std::type_identity_t<MatrixView<const T>> b,
             Write write = Write::Overwrite, std::type_identity_t<T> scale = T(1)) {

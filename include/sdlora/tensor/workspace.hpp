@@ -1,6 +1,7 @@
 #pragma once
 
 #include "extents.hpp"
+#include "matrix_view.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -99,6 +100,13 @@ class Workspace {
     in_use_ += bytes;
     peak_ = std::max(peak_, in_use_);
     return {result, count};
+  }
+
+  /// The same for a matrix (rows, cols), its rows one after another.
+  template <class T>
+  MatrixView<T> matrix(std::size_t rows, std::size_t cols) {
+    const std::size_t count = detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "Workspace");
+    return {take<T>(count).data(), rows, cols};
   }
 
   /// Gives back, at its end, what was taken since its beginning. Scopes nest. After a `reset` or a move of

@@ -109,18 +109,18 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
 }
 
 /// Gradients of that scan, inclusive, given ∂loss/∂h: the call of scan_backward.hpp with an algorithm for the
-/// GPU, which is another scan by it, against the direction of the first. grad_a and grad_initial (sequences,
-/// columns) may be absent; all lie in the GPU's memory. grad_b may be the memory of grad_h. Asynchronous, and
+/// GPU, which is another scan by it, against the direction of the first. d_a and d_initial (sequences,
+/// columns) may be absent; all lie in the GPU's memory. d_b may be the memory of d_h. Asynchronous, and
 /// throws, as the scan; ArgumentError for an exclusive one.
 template <CudaScanPolicy Policy, class A, class AExtents, class H, class HExtents, class G, class GExtents,
           class Stored, class BExtents>
   requires std::same_as<std::remove_const_t<A>, Stored> && std::same_as<std::remove_const_t<H>, Stored> &&
            std::same_as<std::remove_const_t<G>, Stored>
 void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
-                   const TensorView<H, HExtents, Cuda>& h, const TensorView<G, GExtents, Cuda>& grad_h,
-                   const std::type_identity_t<detail::CudaMatrix<Stored>>& grad_a,
-                   const TensorView<Stored, BExtents, Cuda>& grad_b,
-                   MatrixView<recurrence_state_t<Stored>> grad_initial = {},
+                   const TensorView<H, HExtents, Cuda>& h, const TensorView<G, GExtents, Cuda>& d_h,
+                   const std::type_identity_t<detail::CudaMatrix<Stored>>& d_a,
+                   const TensorView<Stored, BExtents, Cuda>& d_b,
+                   MatrixView<recurrence_state_t<Stored>> d_initial = {},
                    const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
   static_assert(
       AExtents::rank() == 2 && HExtents::rank() == 2 && GExtents::rank() == 2 && BExtents::rank() == 2,
@@ -128,24 +128,24 @@ void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
   if (options.kind != ScanKind::inclusive) {
     throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
   }
-  const std::size_t rows = grad_b.extent(0);
-  const std::size_t columns = grad_b.extent(1);
+  const std::size_t rows = d_b.extent(0);
+  const std::size_t columns = d_b.extent(1);
   const auto check = [&](const char* name, const auto& m) {
     if (m.extent(0) != rows || m.extent(1) != columns) {
       throw ShapeError(std::string("scan_backward: ") + name +
-                       " must be (L, columns) = " + detail::shape_of(rows, columns) + " as grad_b but is " +
+                       " must be (L, columns) = " + detail::shape_of(rows, columns) + " as d_b but is " +
                        detail::shape_of(m.extent(0), m.extent(1)));
     }
   };
   check("a", a);
   check("h", h);
-  check("grad_h", grad_h);
-  if (grad_a.data() != nullptr) check("grad_a", grad_a);
+  check("d_h", d_h);
+  if (d_a.data() != nullptr) check("d_a", d_a);
   detail::check_sequences("scan_backward", options.sequences, rows);
   const std::size_t one_sequence[2] = {0, rows};
   const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
   detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
-  detail::check_states("scan_backward", "grad_initial", grad_initial, sequences, columns);
+  detail::check_states("scan_backward", "d_initial", d_initial, sequences, columns);
   const bool forward = options.direction == ScanDirection::forward;
   const auto stride = static_cast<std::int64_t>(columns);
   detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
@@ -158,17 +158,16 @@ void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
     x.column_stride = 1;
     x.a = a.data() + first;
     x.h = h.data() + first;
-    x.grad_h = grad_h.data() + first;
-    if (grad_a.data() != nullptr) x.grad_a = grad_a.data() + first;
-    x.grad_b = grad_b.data() + first;
+    x.d_h = d_h.data() + first;
+    if (d_a.data() != nullptr) x.d_a = d_a.data() + first;
+    x.d_b = d_b.data() + first;
     if (options.initial) x.initial = options.initial.row(s);
-    if (grad_initial) x.grad_initial = grad_initial.row(s);
+    if (d_initial) x.d_initial = d_initial.row(s);
     return x;
   });
-  if (!grad_initial) return;
+  if (!d_initial) return;
   for (std::size_t s = 0; s < sequences.count(); ++s) {
-    if (sequences.length(s) == 0)
-      Storage<recurrence_state_t<Stored>, Cuda>::zero(grad_initial.row(s), columns);
+    if (sequences.length(s) == 0) Storage<recurrence_state_t<Stored>, Cuda>::zero(d_initial.row(s), columns);
   }
 }
 

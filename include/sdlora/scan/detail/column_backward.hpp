@@ -14,17 +14,16 @@ void backward_tile(const LinearGradientBlock<T, Stored>& x) {
   g.fill(V(T(0)));
   const Stored* a = x.a;  // of the step after the running one; at first its own row, times a state of zero
   const Stored* h = x.h;  // of the step before the running one
-  const Stored* grad_h = x.grad_h;
-  Stored* grad_a = x.grad_a;
-  Stored* grad_b = x.grad_b;
+  const Stored* d_h = x.d_h;
+  Stored* d_a = x.d_a;
+  Stored* d_b = x.d_b;
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     const auto step = [&](auto before) {
       (
           [&] {
-            g[I] =
-                fused_multiply_add<V>(load_lanes<V>(a + I * lanes), g[I], load_lanes<V>(grad_h + I * lanes));
-            store_lanes<Streaming>(g[I], grad_b + I * lanes);
-            if constexpr (WithA) store_lanes<Streaming>(V(g[I] * before(I * lanes)), grad_a + I * lanes);
+            g[I] = fused_multiply_add<V>(load_lanes<V>(a + I * lanes), g[I], load_lanes<V>(d_h + I * lanes));
+            store_lanes<Streaming>(g[I], d_b + I * lanes);
+            if constexpr (WithA) store_lanes<Streaming>(V(g[I] * before(I * lanes)), d_a + I * lanes);
           }(),
           ...);
     };
@@ -33,9 +32,9 @@ void backward_tile(const LinearGradientBlock<T, Stored>& x) {
     const auto first_step = [&](auto before) {
       (
           [&] {
-            g[I] = load_lanes<V>(grad_h + I * lanes);
-            store_lanes<Streaming>(g[I], grad_b + I * lanes);
-            if constexpr (WithA) store_lanes<Streaming>(V(g[I] * before(I * lanes)), grad_a + I * lanes);
+            g[I] = load_lanes<V>(d_h + I * lanes);
+            store_lanes<Streaming>(g[I], d_b + I * lanes);
+            if constexpr (WithA) store_lanes<Streaming>(V(g[I] * before(I * lanes)), d_a + I * lanes);
           }(),
           ...);
     };
@@ -49,15 +48,15 @@ void backward_tile(const LinearGradientBlock<T, Stored>& x) {
       h -= x.h_step;
       first_step(from_h);
       for (std::size_t t = x.length - 1; t > 0; --t) {
-        grad_h -= x.grad_h_step;
-        grad_b -= x.grad_b_step;
+        d_h -= x.d_h_step;
+        d_b -= x.d_b_step;
         if constexpr (WithA) {
           h -= x.h_step;
-          grad_a -= x.grad_a_step;
+          d_a -= x.d_a_step;
         }
         if constexpr (Streaming) {
           prefetch_row<Count * lanes * sizeof(Stored)>(a, -x.a_step);
-          prefetch_row<Count * lanes * sizeof(Stored)>(grad_h, -x.grad_h_step);
+          prefetch_row<Count * lanes * sizeof(Stored)>(d_h, -x.d_h_step);
           if constexpr (WithA) prefetch_row<Count * lanes * sizeof(Stored)>(h, -x.h_step);
         }
         if (t > 1) {
@@ -68,8 +67,8 @@ void backward_tile(const LinearGradientBlock<T, Stored>& x) {
         a -= x.a_step;
       }
     }
-    if (x.grad_initial)
-      (store_lanes<false>(V(load_lanes<V>(a + I * lanes) * g[I]), x.grad_initial + I * lanes), ...);
+    if (x.d_initial)
+      (store_lanes<false>(V(load_lanes<V>(a + I * lanes) * g[I]), x.d_initial + I * lanes), ...);
   }(std::make_index_sequence<Count>());
   if constexpr (Streaming) finish_streaming();
 }
@@ -84,11 +83,11 @@ void backward_tiles(const LinearGradientBlock<T, Stored>& x) {
 
 template <std::size_t Widest = tile_vectors, class T, class Stored>
 void backward_columns(const LinearGradientBlock<T, Stored>& x) {
-  std::size_t head = x.streaming ? columns_before_line(x.grad_b, x.grad_b_step, x.columns) : x.columns;
+  std::size_t head = x.streaming ? columns_before_line(x.d_b, x.d_b_step, x.columns) : x.columns;
   // Both results stream, or none does.
-  if (x.grad_a && head != columns_before_line(x.grad_a, x.grad_a_step, x.columns)) head = x.columns;
+  if (x.d_a && head != columns_before_line(x.d_a, x.d_a_step, x.columns)) head = x.columns;
   const auto rest = x.columns_from(head, x.columns - head);
-  if (x.grad_a) {
+  if (x.d_a) {
     if (head > 0) backward_tiles<true, false, Widest>(x.columns_from(0, head));
     if (rest.columns > 0) backward_tiles<true, true, Widest>(rest);
   } else {
@@ -104,31 +103,30 @@ void backward_rows(const LinearGradientBlock<T, Stored>& x, T* state) {
   std::fill_n(state, x.columns, T(0));
   const Stored* a = x.a;
   const Stored* h = x.h;
-  const Stored* grad_h = x.grad_h;
-  Stored* grad_a = x.grad_a;
-  Stored* grad_b = x.grad_b;
-  const bool lines = columns_before_line(x.grad_b, x.grad_b_step, x.columns) == 0 &&
-                     (!x.grad_a || columns_before_line(x.grad_a, x.grad_a_step, x.columns) == 0);
+  const Stored* d_h = x.d_h;
+  Stored* d_a = x.d_a;
+  Stored* d_b = x.d_b;
+  const bool lines = columns_before_line(x.d_b, x.d_b_step, x.columns) == 0 &&
+                     (!x.d_a || columns_before_line(x.d_a, x.d_a_step, x.columns) == 0);
   const auto row = [&]<bool WithA, bool Streaming, bool Last>(const auto* before) {
     for_each_vector<T>(x.columns, [&]<class V>(std::size_t j) {
       constexpr bool streams = Streaming && !std::is_same_v<V, T>;
       if constexpr (streams) {
         prefetch_line(a + j, -x.a_step);
-        prefetch_line(grad_h + j, -x.grad_h_step);
+        prefetch_line(d_h + j, -x.d_h_step);
         if constexpr (WithA) prefetch_line(h + j, -x.h_step);
       }
-      V g = load_lanes<V>(grad_h + j);
+      V g = load_lanes<V>(d_h + j);
       if constexpr (!Last) g = fused_multiply_add<V>(load_lanes<V>(a + j), load_lanes<V>(state + j), g);
       store_lanes<false>(g, state + j);
-      store_lanes<streams>(g, grad_b + j);
-      if constexpr (WithA)
-        store_lanes<streams>(before ? V(g * load_lanes<V>(before + j)) : V(T(0)), grad_a + j);
+      store_lanes<streams>(g, d_b + j);
+      if constexpr (WithA) store_lanes<streams>(before ? V(g * load_lanes<V>(before + j)) : V(T(0)), d_a + j);
     });
   };
   const auto step = [&]<bool Last>(const auto* before) {
-    if (x.grad_a && lines) {
+    if (x.d_a && lines) {
       row.template operator()<true, true, Last>(before);
-    } else if (x.grad_a) {
+    } else if (x.d_a) {
       row.template operator()<true, false, Last>(before);
     } else if (lines) {
       row.template operator()<false, true, Last>(before);
@@ -153,12 +151,12 @@ void backward_rows(const LinearGradientBlock<T, Stored>& x, T* state) {
     }
     if (!last) a -= x.a_step;
     if (t == 0) break;
-    grad_h -= x.grad_h_step;
-    grad_b -= x.grad_b_step;
-    if (x.grad_a) grad_a -= x.grad_a_step;
+    d_h -= x.d_h_step;
+    d_b -= x.d_b_step;
+    if (x.d_a) d_a -= x.d_a_step;
   }
-  if (x.grad_initial) {
-    for (std::size_t j = 0; j < x.columns; ++j) x.grad_initial[j] = static_cast<T>(a[j]) * state[j];
+  if (x.d_initial) {
+    for (std::size_t j = 0; j < x.columns; ++j) x.d_initial[j] = static_cast<T>(a[j]) * state[j];
   }
   finish_streaming();
 }

@@ -12,16 +12,16 @@ using Position = std::int64_t;
 /// What all kernels of one selective scan know. Trivially copyable: passed to kernels by value.
 template <class IO>
 struct KernelInputs {
-  MatrixView<const IO> u;             // (M, E)
-  MatrixView<const IO> dt;            // (M, E)
-  MatrixView<const IO> z;             // (M, E), absent without a gate
-  MatrixView<const IO> B;             // (M, N)
-  MatrixView<const IO> C;             // (M, N)
-  const float* A = nullptr;           // (E, N)
-  const float* D = nullptr;           // (E), may be null
-  const float* dt_bias = nullptr;     // (E), may be null
-  const float* initial = nullptr;     // (S, E, N), may be null for zero
-  const Position* offsets = nullptr;  // (S + 1)
+  MatrixView<const IO> u;                // (M, E)
+  MatrixView<const IO> dt;               // (M, E)
+  MatrixView<const IO> z;                // (M, E), absent without a gate
+  MatrixView<const IO> B;                // (M, N)
+  MatrixView<const IO> C;                // (M, N)
+  const float* A = nullptr;              // (E, N)
+  const float* D = nullptr;              // (E), may be null
+  const float* dt_bias = nullptr;        // (E), may be null
+  const float* initial_state = nullptr;  // (S, E, N), may be null for zero
+  const Position* offsets = nullptr;     // (S + 1)
   Position rows = 0;
   Position sequences = 0;
   int channels = 0;
@@ -65,21 +65,21 @@ template <class IO>
 struct BackwardArguments {
   KernelInputs<IO> in;
   const float* checkpoints = nullptr;
-  MatrixView<const IO> d_out;        // (M, E)
-  const float* d_final = nullptr;    // (S, E, N), may be null for zero
-  const float* incoming = nullptr;   // (S·segments, N, E), null when unsplit
-  MatrixView<IO> d_u;                // (M, E)
-  MatrixView<IO> d_dt;               // (M, E)
-  MatrixView<IO> d_z;                // (M, E)
-  float* d_B_partials = nullptr;     // (channel groups, M, N)
-  float* d_C_partials = nullptr;     // (channel groups, M, N)
-  float* d_A_partials = nullptr;     // (S·segments, N, a_columns)
-  float* d_D_partials = nullptr;     // (S·segments, E)
-  float* d_bias_partials = nullptr;  // (S·segments, E)
-  float* d_initial = nullptr;        // (S, E, N)
-  const int* selected = nullptr;     // (a_columns) ascending channels, or null: all
-  int a_columns = 0;                 // channels that A's gradient is wanted of
-  bool channel_vectors = false;      // four neighbouring values of each (M, E) matrix can be moved at once
+  MatrixView<const IO> d_out;            // (M, E)
+  const float* d_final_state = nullptr;  // (S, E, N), may be null for zero
+  const float* incoming = nullptr;       // (S·segments, N, E), null when unsplit
+  MatrixView<IO> d_u;                    // (M, E)
+  MatrixView<IO> d_dt;                   // (M, E)
+  MatrixView<IO> d_z;                    // (M, E)
+  float* d_B_partials = nullptr;         // (channel groups, M, N)
+  float* d_C_partials = nullptr;         // (channel groups, M, N)
+  float* d_A_partials = nullptr;         // (S·segments, N, a_columns)
+  float* d_D_partials = nullptr;         // (S·segments, E)
+  float* d_bias_partials = nullptr;      // (S·segments, E)
+  float* d_initial_state = nullptr;      // (S, E, N)
+  const int* selected = nullptr;         // (a_columns) ascending channels, or null: all
+  int a_columns = 0;                     // channels that A's gradient is wanted of
+  bool channel_vectors = false;  // four neighbouring values of each (M, E) matrix can be moved at once
 };
 
 /// Sums `parts` partial results in their order.

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "backward_work.hpp"
 #include "kernel_arguments.hpp"
 #include "kernel_arithmetic.hpp"
 #include "kernel_backward_layout.hpp"
 #include "kernel_backward_positions.hpp"
 #include "kernel_backward_walk.hpp"
 #include "kernel_channel_sums.hpp"
-#include "kernel_gradients.hpp"
 #include "kernel_tile.hpp"
 
 #include <cstddef>
@@ -21,19 +21,18 @@ namespace sdlora::detail {
 /// States between checkpoints and chunks are found by a forward pass that begins at the checkpoint
 /// (`BackwardWalk`). Steps past the end and channels past the last one carry zeros, which change nothing.
 ///
-/// dB and dC are sums over channels. A thread keeps its states in an order of its own, state j XOR a
+/// d_B and d_C are sums over channels. A thread keeps its states in an order of its own, state j XOR a
 /// number made from its place, so that halving exchanges between threads need no selection: what a
 /// thread sends lies in the upper half of its registers, what it keeps in the lower. Its two channels are in
 /// such an order, too, for the sums over states. Tiles of B and C lie in shared memory once for each order
 /// within a vector.
-template <class IO, int States, int Lanes, bool Gate, unsigned Mask>
+template <class IO, int States, int Lanes, bool Gate, SelectiveScanGradients Wanted>
 struct BackwardKernel {
-  using Bit = GradientBit;
-  using Wants = KernelGradients<Gate, Mask>;
+  static constexpr BackwardWork work{Wanted, Gate};
   using Layout = BackwardLayout<States, Lanes>;
   using Place = BackwardPlace<Layout>;
-  using Positions = BackwardPositions<IO, Layout, Gate, Mask>;
-  static constexpr bool wants_BC = Wants::dB || Wants::dC;
+  using Positions = BackwardPositions<IO, Layout, Gate, Wanted>;
+  static constexpr bool wants_BC = work.B || work.C;
 
   static constexpr int threads = Layout::threads;
   static constexpr int warps = Layout::warps;
@@ -44,7 +43,7 @@ struct BackwardKernel {
   static constexpr int held = Layout::held;
   static constexpr int places = Layout::places;
   static constexpr int width = Layout::width;
-  using OverChannels = ChannelSums<held, places, Wants::dB, Wants::dC>;
+  using OverChannels = ChannelSums<held, places, work.B, work.C>;
   static constexpr int state_levels = OverChannels::state_levels;
   // Levels that exchange within a vector need copies of the tile in the exchanged orders.
   static constexpr int vector_levels = log2_of(held) - log2_of(width);
@@ -59,7 +58,7 @@ struct BackwardKernel {
   // Two where they leave room for other blocks, so that no barrier separates adding up from the next chunk.
   static constexpr int partial_buffers = partial_floats > 8192 ? 1 : 2;
   static constexpr int prepared_floats = chunk * Layout::prepared_row * 4;  // of a warp
-  static constexpr int sums_floats = Wants::sums ? chunk * Layout::sums_row * 4 : 0;
+  static constexpr int sums_floats = work.state_sums() ? chunk * Layout::sums_row * 4 : 0;
   static constexpr int tiles_at = 0;
   static constexpr int prepared_at = tiles_at + 2 * tile_floats;
   static constexpr int sums_at = prepared_at + warps * prepared_floats;
@@ -113,7 +112,7 @@ struct BackwardKernel {
     const Tile mover(thread, in.states, in.state_vectors);
     const auto add_up_partials = [&](int buffer, int chunk_index) {
       if constexpr (wants_BC) {
-        mover.template add_up<warps, Wants::dB, Wants::dC>(
+        mover.template add_up<warps, work.B, work.C>(
             block, shared.from(partials_in(buffer)), steps_of(chunk_index),
             segment.group * in.rows + segment.begin + chunk_index * chunk, x.d_B_partials, x.d_C_partials);
       }
@@ -204,7 +203,7 @@ struct BackwardKernel {
           load_row(t, 1, c);
           [[maybe_unused]] float sum[own][4] = {};  // Σ c·h, Σ g·B, Σ A·log2(e)·g·a·h
           unroll<own>([&](auto o) {
-            float p[4];  // delta, delta·u, dy, u
+            float p[4];  // delta, delta·u, d_y, u
             prepared.template load_vector<4>((t * Layout::prepared_row + place.slot_of(o)) * 4, p);
             unroll<held>([&](auto j) {
               constexpr int k = decltype(o)::value * held + decltype(j)::value;
@@ -215,21 +214,21 @@ struct BackwardKernel {
                 after = h[k];
               }
               const float g = c[j] * p[2] + carry[k];
-              if constexpr (Wants::dz) sum[o][0] += c[j] * after;
-              if constexpr (Wants::dC) d_c[j] = o == 0 ? p[2] * after : d_c[j] + p[2] * after;
-              if constexpr (Wants::dB) d_b[j] = o == 0 ? p[1] * g : d_b[j] + p[1] * g;
-              if constexpr (Wants::product) sum[o][1] += g * b[j];
+              if constexpr (work.z) sum[o][0] += c[j] * after;
+              if constexpr (work.C) d_c[j] = o == 0 ? p[2] * after : d_c[j] + p[2] * after;
+              if constexpr (work.B) d_b[j] = o == 0 ? p[1] * g : d_b[j] + p[1] * g;
+              if constexpr (work.gB()) sum[o][1] += g * b[j];
               carry[k] = block.exp2(p[0] * a2[k]) * g;
-              if constexpr (Wants::decay) {
+              if constexpr (work.gah()) {
                 const float q = carry[k] * before[t][k];
-                if constexpr (Wants::dA) d_a[k] += p[0] * q;
-                if constexpr (Wants::delta) sum[o][2] += a2[k] * q;
+                if constexpr (work.A) d_a[k] += p[0] * q;
+                if constexpr (work.delta) sum[o][2] += a2[k] * q;
               }
             });
           });
           // First, so that the products are fused with the first sums.
           if constexpr (wants_BC) OverChannels::store(block, partials, t, place.rank, place.order, d_b, d_c);
-          if constexpr (Wants::sums) {
+          if constexpr (work.state_sums()) {
             if constexpr (own == 2)
               unroll<3>([&](auto i) { sum[0][i] += block.shuffle_xor(sum[1][i], places); });
             own_sums.template store_vector<4>(t * Layout::sums_row * 4, sum[0]);
@@ -264,8 +263,8 @@ struct BackwardKernel {
       carry[k] = 0.0F;
       if (inside && x.incoming != nullptr) {
         carry[k] = x.incoming[(segment.slot * in.states + n) * in.channels + channel];
-      } else if (inside && segment.last && x.d_final != nullptr) {
-        carry[k] = x.d_final[(segment.sequence * in.channels + channel) * in.states + n];
+      } else if (inside && segment.last && x.d_final_state != nullptr) {
+        carry[k] = x.d_final_state[(segment.sequence * in.channels + channel) * in.states + n];
       }
     });
   }
@@ -295,8 +294,9 @@ struct BackwardKernel {
             unroll<width>([&](auto j) { h[o * held + v * width + j] = values[j]; });
           }
         });
-      } else if (in.initial != nullptr) {
-        const float* const initial = in.initial + (segment.sequence * in.channels + channel) * in.states;
+      } else if (in.initial_state != nullptr) {
+        const float* const initial =
+            in.initial_state + (segment.sequence * in.channels + channel) * in.states;
         unroll<held>([&](auto j) {
           const int n = place.state_of(j);
           if (n < in.states) h[o * held + j] = initial[n];
@@ -315,17 +315,18 @@ struct BackwardKernel {
       const int channel = place.channel_of(k / held);
       const int n = place.state_of(k % held);
       if (channel >= in.channels || n >= in.states) return;
-      if constexpr (Wants::dA) {
+      if constexpr (work.A) {
         int a_column = channel;
         bool keeps_a = true;
-        if constexpr (Wants::has(Bit::A_selected)) {
+        if constexpr (Wanted.A == AGradient::SelectedChannels) {
           a_column = place_among(x.selected, x.a_columns, channel);
           keeps_a = a_column < x.a_columns && x.selected[a_column] == channel;
         }
         if (keeps_a) x.d_A_partials[(segment.slot * in.states + n) * x.a_columns + a_column] = d_a[k];
       }
-      if constexpr (Wants::has(Bit::initial)) {
-        if (segment.head) x.d_initial[(segment.sequence * in.channels + channel) * in.states + n] = carry[k];
+      if constexpr (Wanted.initial_state) {
+        if (segment.head)
+          x.d_initial_state[(segment.sequence * in.channels + channel) * in.states + n] = carry[k];
       }
     });
   }

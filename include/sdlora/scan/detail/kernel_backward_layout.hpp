@@ -8,7 +8,7 @@ namespace sdlora::detail {
 /// channel and a state in each thread and 32 / `Lanes` channels in the warp.
 ///
 /// As keepers of states, `lanes` threads share `own` channels, of which each holds `held` states: with two
-/// channels half of dB's and dC's sums over channels need no exchange. A channel's place among those of the
+/// channels half of d_B's and d_C's sums over channels need no exchange. A channel's place among those of the
 /// warp is its slot.
 ///
 /// As those that prepare positions (step, channel), each takes `vector` neighbouring channels of a step, so

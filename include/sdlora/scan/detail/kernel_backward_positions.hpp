@@ -1,8 +1,8 @@
 #pragma once
 
+#include "backward_work.hpp"
 #include "kernel_arguments.hpp"
 #include "kernel_backward_layout.hpp"
-#include "kernel_gradients.hpp"
 #include "kernel_packed.hpp"
 
 #include <cstddef>
@@ -11,10 +11,9 @@ namespace sdlora::detail {
 
 /// One thread's positions (row, channel) of a backward: what lies in them is loaded and made into what the
 /// walk through the states needs, and afterwards what the walk has left is made into their gradients.
-template <class IO, class Layout, bool Gate, unsigned Mask>
+template <class IO, class Layout, bool Gate, SelectiveScanGradients Wanted>
 class BackwardPositions {
-  using Wants = KernelGradients<Gate, Mask>;
-  using Bit = GradientBit;
+  static constexpr BackwardWork work{Wanted, Gate};
   static constexpr int vector = Layout::vector;
   static constexpr int passes = Layout::passes;
   static constexpr int chunk = Layout::chunk;
@@ -78,7 +77,7 @@ class BackwardPositions {
               const float z = raw.z[i].get(v);
               const float s = sigmoid(block, z);
               const float silu = z * s;
-              if constexpr (Wants::dz) gate_slope_[i][v] = rows[v][2] * (s + silu * (1.0F - s));
+              if constexpr (work.z) gate_slope_[i][v] = rows[v][2] * (s + silu * (1.0F - s));
               rows[v][2] *= silu;
             }
           }
@@ -110,7 +109,7 @@ class BackwardPositions {
           own.template load_vector<4>(
               (i * Layout::step_stride * Layout::prepared_row + v * Layout::columns) * 4, p);
           [[maybe_unused]] float sum[4] = {};
-          if constexpr (Wants::sums) {
+          if constexpr (work.state_sums()) {
             unroll<Layout::sum_parts>([&](auto part) {
               float q[4];
               own_sums.template load_vector<4>((i * Layout::step_stride * Layout::sums_row +
@@ -120,18 +119,18 @@ class BackwardPositions {
               unroll<3>([&](auto k) { sum[k] += q[k]; });
             });
           }
-          if constexpr (Wants::has(Bit::u)) d_u[v] = p[0] * sum[1] + skip_[v] * p[2];
-          if constexpr (Wants::delta) {
+          if constexpr (Wanted.u) d_u[v] = p[0] * sum[1] + skip_[v] * p[2];
+          if constexpr (work.delta) {
             d_dt[v] = (p[3] * sum[1] + sum[2] * ln_2) * slope_[i][v];
             d_bias_[v] += d_dt[v];
           }
-          if constexpr (Wants::dz) d_z[v] = gate_slope_[i][v] * (sum[0] + skip_[v] * p[3]);
-          if constexpr (Wants::has(Bit::D)) d_skip_[v] += p[2] * p[3];
+          if constexpr (work.z) d_z[v] = gate_slope_[i][v] * (sum[0] + skip_[v] * p[3]);
+          if constexpr (Wanted.D) d_skip_[v] += p[2] * p[3];
         });
         [[maybe_unused]] const auto at = static_cast<std::size_t>(row + t);
-        if constexpr (Wants::has(Bit::u)) store_vector(block, x.d_u, at, d_u);
-        if constexpr (Wants::has(Bit::dt)) store_vector(block, x.d_dt, at, d_dt);
-        if constexpr (Wants::dz) store_vector(block, x.d_z, at, d_z);
+        if constexpr (Wanted.u) store_vector(block, x.d_u, at, d_u);
+        if constexpr (Wanted.dt) store_vector(block, x.d_dt, at, d_dt);
+        if constexpr (work.z) store_vector(block, x.d_z, at, d_z);
       }
     });
   }
@@ -139,17 +138,16 @@ class BackwardPositions {
   /// Sums over all steps: what this segment gives to the gradients of D and of dt's bias.
   template <class Block>
   constexpr void finish_channels(const Block& block, const BackwardArguments<IO>& x, Position slot) {
-    if constexpr (Wants::has(Bit::D | Bit::dt_bias)) {
+    if constexpr (Wanted.D || Wanted.dt_bias) {
       unroll<vector>([&](auto v) {
         unroll<log2_of(Layout::step_stride)>([&](auto l) {
-          if constexpr (Wants::has(Bit::D)) d_skip_[v] += block.shuffle_xor(d_skip_[v], Layout::columns << l);
-          if constexpr (Wants::has(Bit::dt_bias))
-            d_bias_[v] += block.shuffle_xor(d_bias_[v], Layout::columns << l);
+          if constexpr (Wanted.D) d_skip_[v] += block.shuffle_xor(d_skip_[v], Layout::columns << l);
+          if constexpr (Wanted.dt_bias) d_bias_[v] += block.shuffle_xor(d_bias_[v], Layout::columns << l);
         });
         if (first_step_ == 0 && v < count_) {
           const Position to = slot * x.in.channels + channel_ + v;
-          if constexpr (Wants::has(Bit::D)) x.d_D_partials[to] = d_skip_[v];
-          if constexpr (Wants::has(Bit::dt_bias)) x.d_bias_partials[to] = d_bias_[v];
+          if constexpr (Wanted.D) x.d_D_partials[to] = d_skip_[v];
+          if constexpr (Wanted.dt_bias) x.d_bias_partials[to] = d_bias_[v];
         }
       });
     }

@@ -4,7 +4,7 @@
 
 namespace sdlora::detail {
 
-/// dB and dC of one time step as sums over the `Places` neighbouring threads of a warp that hold the same
+/// d_B and d_C of one time step as sums over the `Places` neighbouring threads of a warp that hold the same
 /// `States` states. The first levels exchange halves of the states, so that each thread ends with fewer of
 /// them, the other levels whole values.
 template <int States, int Places, bool WantsB, bool WantsC>
@@ -35,7 +35,7 @@ struct ChannelSums {
       });
     });
     if constexpr (merges) {
-      // One value of each is left: neighbours part them, one goes on with dB, the other with dC.
+      // One value of each is left: neighbours part them, one goes on with d_B, the other with d_C.
       const bool takes_c = ((place >> state_levels) & 1) != 0;
       float kept = takes_c ? d_c[0] : d_b[0];
       kept += block.shuffle_xor(takes_c ? d_b[0] : d_c[0], 1 << state_levels);

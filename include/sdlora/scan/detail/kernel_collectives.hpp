@@ -37,8 +37,8 @@ inline constexpr int block_scan_tile = block_scan_threads * block_scan_items;
 /// One tile of `size` steps by one block, each thread neighbouring steps. `block.scan(values, op)` composes
 /// over the tile and all tiles before it.
 template <class V, class Op, class Load, class Store, class Block>
-constexpr void scan_tile(std::int64_t tile, std::int64_t size, int thread, const Op& op, const Load& load,
-                         const Store& store, Block& block) {
+constexpr void compose_tile(std::int64_t tile, std::int64_t size, int thread, const Op& op, const Load& load,
+                            const Store& store, Block& block) {
   const std::int64_t first = tile * block_scan_tile + std::int64_t{thread} * block_scan_items;
   V values[block_scan_items];
   unroll<block_scan_items>(
@@ -56,7 +56,7 @@ constexpr void scan_column_by_block(const Problem& x, std::int64_t c, int thread
   const auto load = [&](std::int64_t t) { return t > 0 ? x.step(t, c) : x.first(c); };
   const auto store = [&](std::int64_t t, const V& result) { x.store(t, c, result); };
   for (std::int64_t tile = 0; tile * block_scan_tile < x.length; ++tile) {
-    scan_tile<V>(tile, x.length, thread, x.op(), load, store, block);
+    compose_tile<V>(tile, x.length, thread, x.op(), load, store, block);
     block.next();
   }
 }
@@ -68,7 +68,7 @@ constexpr void scan_joined_tile(const JoinedSteps<Problem>& steps, std::int64_t 
   using V = typename Problem::value_type;
   const auto load = [&](std::int64_t i) { return steps.load(i); };
   const auto store = [&](std::int64_t i, const V& result) { steps.store(i, result); };
-  scan_tile<V>(tile, steps.size(), thread, steps.x.joined_op(), load, store, block);
+  compose_tile<V>(tile, steps.size(), thread, steps.x.joined_op(), load, store, block);
 }
 
 }  // namespace sdlora::detail

@@ -7,26 +7,47 @@
 
 namespace sdlora::detail {
 
-/// Composes the steps [begin, end) of column c with `state`; `done(t, state)` follows each. The loads of
-/// several steps are under way before the first is needed: stores between them would hold them back, since
-/// the result may be the memory of what is read.
-template <class Steps, class V, class Done>
+/// Composes the steps [begin, end) of column c with `state`; `done(t, state, beside(t))` follows each. The
+/// loads of several steps are under way before the first is needed: stores between them would hold them back,
+/// since the result may be the memory of what is read.
+template <class Steps, class V, class Beside, class Done>
 constexpr void walk_column(const Steps& x, std::int64_t c, std::int64_t begin, std::int64_t end, V& state,
-                           const Done& done) {
+                           const Beside& beside, const Done& done) {
   constexpr int ahead = 8;
   const auto op = x.op();
   std::int64_t t = begin;
   for (; t + ahead <= end; t += ahead) {
     V steps[ahead];
-    unroll<ahead>([&](auto i) { steps[i] = x.step(t + i, c); });
+    decltype(beside(t)) besides[ahead];
+    unroll<ahead>([&](auto i) {
+      steps[i] = x.step(t + i, c);
+      besides[i] = beside(t + i);
+    });
     unroll<ahead>([&](auto i) {
       state = op(state, steps[i]);
-      done(t + i, state);
+      done(t + i, state, besides[i]);
     });
   }
   for (; t < end; ++t) {
     state = op(state, x.step(t, c));
-    done(t, state);
+    done(t, state, beside(t));
+  }
+}
+
+/// What stands in where nothing is loaded beside a step.
+struct Nothing {};
+
+/// The same, and each composition is stored.
+template <ScanProblem Problem, class V>
+constexpr void scan_column(const Problem& x, std::int64_t c, std::int64_t begin, std::int64_t end, V& state) {
+  if constexpr (requires { x.beside(begin, c); }) {
+    walk_column(
+        x, c, begin, end, state, [&](std::int64_t t) { return x.beside(t, c); },
+        [&](std::int64_t t, const V& s, const auto& beside) { x.store(t, c, s, beside); });
+  } else {
+    walk_column(
+        x, c, begin, end, state, [](std::int64_t) { return Nothing{}; },
+        [&](std::int64_t t, const V& s, Nothing) { x.store(t, c, s); });
   }
 }
 
@@ -53,7 +74,7 @@ struct ColumnKernel : ColumnKernelShape {
     if (c >= x.columns) return;
     auto state = x.first(c);
     x.store(0, c, state);
-    walk_column(x, c, 1, x.length, state, [&](std::int64_t t, const auto& s) { x.store(t, c, s); });
+    scan_column(x, c, 1, x.length, state);
   }
 };
 
@@ -100,7 +121,9 @@ struct PieceAggregateKernel : ColumnKernelShape {
     if (i >= arguments.items()) return;
     const auto piece = arguments.piece_of(i);
     auto whole = piece.begin == 0 ? x.first(piece.c) : x.step(piece.begin, piece.c);
-    walk_column(x, piece.c, piece.begin + 1, piece.end, whole, [](auto...) {});
+    walk_column(
+        x, piece.c, piece.begin + 1, piece.end, whole, [](std::int64_t) { return Nothing{}; },
+        [](auto...) {});
     arguments.aggregates[i] = whole;
   }
 };
@@ -125,8 +148,9 @@ struct PieceCarryKernel : ColumnKernelShape {
     const std::int64_t c = item_of(block);
     if (c >= x.columns) return;
     auto state = arguments.aggregates[c];
-    walk_column(Aggregates{arguments}, c, 1, arguments.pieces, state,
-                [&](std::int64_t k, const auto& s) { arguments.aggregates[k * x.columns + c] = s; });
+    walk_column(
+        Aggregates{arguments}, c, 1, arguments.pieces, state, [](std::int64_t) { return Nothing{}; },
+        [&](std::int64_t k, const auto& s, Nothing) { arguments.aggregates[k * x.columns + c] = s; });
   }
 };
 
@@ -145,8 +169,7 @@ struct PieceApplyKernel : ColumnKernelShape {
     auto state =
         piece.begin == 0 ? x.first(c) : x.op()(arguments.aggregates[i - x.columns], x.step(piece.begin, c));
     x.store(piece.begin, c, state);
-    walk_column(x, c, piece.begin + 1, piece.end, state,
-                [&](std::int64_t t, const auto& s) { x.store(t, c, s); });
+    scan_column(x, c, piece.begin + 1, piece.end, state);
   }
 };
 

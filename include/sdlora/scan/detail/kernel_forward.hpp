@@ -55,8 +55,8 @@ struct ForwardKernel {
       if constexpr (!Aggregate) {
         if (inside && x.starts != nullptr) {
           h[j] = x.starts[(segment.slot * in.states + n) * in.channels + channel];
-        } else if (inside && in.initial != nullptr) {
-          h[j] = in.initial[segment.sequence * in.channels * in.states + static_cast<Position>(at)];
+        } else if (inside && in.initial_state != nullptr) {
+          h[j] = in.initial_state[segment.sequence * in.channels * in.states + static_cast<Position>(at)];
         }
       }
     });

@@ -56,7 +56,7 @@ KernelInputs<IO> kernel_inputs(const KernelScanPlan& plan, const KernelScanInput
   in.A = x.A;
   in.D = x.D;
   in.dt_bias = x.dt_bias;
-  in.initial = x.initial;
+  in.initial_state = x.initial_state;
   in.offsets = x.offsets;
   in.rows = plan.shape.rows;
   in.sequences = plan.shape.sequences;
@@ -98,7 +98,7 @@ void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const Kern
       aggregate.delta_sums = workspace + plan.carry_floats();
       launcher.template run<Aggregate>(blocks_of<Aggregate>(plan), Aggregate::shared_floats, aggregate);
       const CarryArguments carry{
-          x.A,           x.initial,           aggregate.carries, aggregate.delta_sums, plan.shape.sequences,
+          x.A,           x.initial_state,     aggregate.carries, aggregate.delta_sums, plan.shape.sequences,
           plan.segments, plan.shape.channels, plan.shape.states};
       launcher.template run<CarryKernel<false>>(
           CarryKernel<false>::blocks(plan.shape.sequences, plan.shape.channels, plan.shape.states), 0, carry);
@@ -110,13 +110,12 @@ void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const Kern
 }
 
 /// The kernels of a backward, in order.
-template <class IO, int FixedStates, bool Gate, unsigned Mask, class Launcher>
+template <class IO, int FixedStates, bool Gate, SelectiveScanGradients Wanted, class Launcher>
 void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
-                       const float* checkpoints, MatrixView<const IO> d_out, const float* d_final,
-                       const KernelScanGradients<IO>& gradients, float* workspace) {
+                       const float* checkpoints, MatrixView<const IO> d_out, const float* d_final_state,
+                       const KernelScanGradientOutputs<IO>& gradients, float* workspace) {
   if (plan.shape.sequences == 0) return;
-  check_scan_backward<Mask>(plan, x, checkpoints, d_out, gradients, workspace);
-  using Bit = KernelScanGradient;
+  check_scan_backward<Wanted>(plan, x, checkpoints, d_out, gradients, workspace);
   const KernelScanShape& shape = plan.shape;
   const auto take = [&](std::size_t floats) {
     float* const taken = workspace;
@@ -127,27 +126,26 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
   backward.in = kernel_inputs(plan, x);
   backward.checkpoints = checkpoints;
   backward.d_out = d_out;
-  backward.d_final = d_final;
-  backward.d_u = gradients.d_u;
-  backward.d_dt = gradients.d_dt;
-  backward.d_z = gradients.d_z;
-  backward.d_initial = gradients.d_initial;
+  backward.d_final_state = d_final_state;
+  backward.d_u = gradients.u;
+  backward.d_dt = gradients.dt;
+  backward.d_z = gradients.z;
+  backward.d_initial_state = gradients.initial_state;
   backward.channel_vectors = shape.channels % 4 == 0 && aligned_to_four(x.u) && aligned_to_four(x.dt) &&
-                             aligned_to_four(x.z) && aligned_to_four(d_out) &&
-                             aligned_to_four(gradients.d_u) && aligned_to_four(gradients.d_dt) &&
-                             aligned_to_four(gradients.d_z);
-  if constexpr ((Mask & Bit::B) != 0) backward.d_B_partials = take(plan.partial_floats());
-  if constexpr ((Mask & Bit::C) != 0) backward.d_C_partials = take(plan.partial_floats());
+                             aligned_to_four(x.z) && aligned_to_four(d_out) && aligned_to_four(gradients.u) &&
+                             aligned_to_four(gradients.dt) && aligned_to_four(gradients.z);
+  if constexpr (Wanted.B) backward.d_B_partials = take(plan.partial_floats());
+  if constexpr (Wanted.C) backward.d_C_partials = take(plan.partial_floats());
   backward.in.state_vectors = backward.in.state_vectors && aligned_to_four(backward.d_B_partials) &&
                               aligned_to_four(backward.d_C_partials);
-  constexpr bool selects = (Mask & Bit::A_selected) != 0;
+  constexpr bool selects = Wanted.A == AGradient::SelectedChannels;
   backward.a_columns = selects ? gradients.selected_count : shape.channels;
-  if constexpr ((Mask & (Bit::A | Bit::A_selected)) != 0) {
+  if constexpr (Wanted.A != AGradient::None) {
     backward.d_A_partials = take(plan.a_floats(backward.a_columns));
   }
   if constexpr (selects) backward.selected = gradients.selected;
-  if constexpr ((Mask & Bit::D) != 0) backward.d_D_partials = take(plan.slot_floats());
-  if constexpr ((Mask & Bit::dt_bias) != 0) backward.d_bias_partials = take(plan.slot_floats());
+  if constexpr (Wanted.D) backward.d_D_partials = take(plan.slot_floats());
+  if constexpr (Wanted.dt_bias) backward.d_bias_partials = take(plan.slot_floats());
   if (plan.split()) {
     AggregateArguments<IO> aggregate;
     aggregate.in = backward.in;
@@ -159,14 +157,14 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
       launcher.template run<Aggregate>(blocks_of<Aggregate>(plan), Aggregate::shared_floats, aggregate);
     });
     const CarryArguments carry{
-        x.A,           d_final,        aggregate.carries, aggregate.delta_sums, shape.sequences,
+        x.A,           d_final_state,  aggregate.carries, aggregate.delta_sums, shape.sequences,
         plan.segments, shape.channels, shape.states};
     launcher.template run<CarryKernel<true>>(
         CarryKernel<true>::blocks(shape.sequences, shape.channels, shape.states), 0, carry);
     backward.incoming = aggregate.carries;
   }
   with_states<8, FixedStates>(shape.states, [&](auto states, auto lanes) {
-    using Backward = BackwardKernel<IO, decltype(states)::value, decltype(lanes)::value, Gate, Mask>;
+    using Backward = BackwardKernel<IO, decltype(states)::value, decltype(lanes)::value, Gate, Wanted>;
     launcher.template run<Backward>(blocks_of<Backward>(plan),
                                     Backward::shared_floats_for(plan.checkpoint_interval), backward);
   });
@@ -178,22 +176,22 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
   };
   const Position groups = plan.backward_groups();
   const auto slots = static_cast<Position>(plan.slots());
-  if constexpr ((Mask & Bit::B) != 0) {
-    sum(backward.d_B_partials, gradients.d_B.data, groups, shape.rows, shape.states,
-        static_cast<Position>(gradients.d_B.stride), false);
+  if constexpr (Wanted.B) {
+    sum(backward.d_B_partials, gradients.B.data, groups, shape.rows, shape.states,
+        static_cast<Position>(gradients.B.stride), false);
   }
-  if constexpr ((Mask & Bit::C) != 0) {
-    sum(backward.d_C_partials, gradients.d_C.data, groups, shape.rows, shape.states,
-        static_cast<Position>(gradients.d_C.stride), false);
+  if constexpr (Wanted.C) {
+    sum(backward.d_C_partials, gradients.C.data, groups, shape.rows, shape.states,
+        static_cast<Position>(gradients.C.stride), false);
   }
-  if constexpr ((Mask & (Bit::A | Bit::A_selected)) != 0) {
-    sum(backward.d_A_partials, gradients.d_A, slots, backward.a_columns, shape.states, shape.states, true);
+  if constexpr (Wanted.A != AGradient::None) {
+    sum(backward.d_A_partials, gradients.A, slots, backward.a_columns, shape.states, shape.states, true);
   }
-  if constexpr ((Mask & Bit::D) != 0) {
-    sum(backward.d_D_partials, gradients.d_D, slots, 1, shape.channels, shape.channels, false);
+  if constexpr (Wanted.D) {
+    sum(backward.d_D_partials, gradients.D, slots, 1, shape.channels, shape.channels, false);
   }
-  if constexpr ((Mask & Bit::dt_bias) != 0) {
-    sum(backward.d_bias_partials, gradients.d_dt_bias, slots, 1, shape.channels, shape.channels, false);
+  if constexpr (Wanted.dt_bias) {
+    sum(backward.d_bias_partials, gradients.dt_bias, slots, 1, shape.channels, shape.channels, false);
   }
 }
 

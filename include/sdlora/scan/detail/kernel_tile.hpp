@@ -8,7 +8,7 @@
 
 namespace sdlora::detail {
 
-/// B and C of `Steps` time steps on their way to shared memory, and dB and dC on their way back, as one
+/// B and C of `Steps` time steps on their way to shared memory, and d_B and d_C on their way back, as one
 /// thread of the block sees them: it moves `vector` neighbouring states of a step, `rounds` times. Both are
 /// (step, B or C, state).
 template <class IO, int Threads, int Steps, int PaddedStates>
@@ -33,7 +33,7 @@ class KernelTile {
     Packed<IO, vector> value[rounds];
   };
 
-  /// `vectors`: four values of a row of B, C, dB and dC can be read and written at once.
+  /// `vectors`: four values of a row of B, C, d_B and d_C can be read and written at once.
   constexpr KernelTile(int thread, int states, bool vectors)
       : thread_(thread), first_step_(thread / columns), states_(states), vectors_(vectors) {}
 

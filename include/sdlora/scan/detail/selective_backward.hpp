@@ -1,41 +1,12 @@
 #pragma once
 
+#include "backward_work.hpp"
 #include "selective_blocks.hpp"
 #include "selective_parameters.hpp"
 #include "selective_rows.hpp"
 
 namespace sdlora::detail {
 inline namespace SDLORA_SIMD_TAG {
-
-/// What a backward pass has to compute in order to give the gradients that are wanted.
-struct BackwardWork {
-  bool u, dt_sum, z, B, C, A, D, initial;
-
-  constexpr explicit BackwardWork(const SelectiveScanGradients& wanted)
-      : u(wanted.u),
-        dt_sum(wanted.dt || wanted.dt_bias),
-        z(wanted.z),
-        B(wanted.B),
-        C(wanted.C),
-        A(wanted.A != AGradient::None),
-        D(wanted.D),
-        initial(wanted.initial_state) {}
-
-  constexpr BackwardWork without_A() const {
-    BackwardWork result = *this;
-    result.A = false;
-    return result;
-  }
-  /// The gradient with respect to the state, g.
-  constexpr bool reverse() const { return u || dt_sum || B || A || initial; }
-  /// g·a·h before the row.
-  constexpr bool product() const { return dt_sum || A; }
-  /// The states themselves.
-  constexpr bool states() const { return z || C || product(); }
-  /// Σ_n g·B.
-  constexpr bool input_sum() const { return u || dt_sum; }
-  constexpr bool any() const { return reverse() || z || C || D; }
-};
 
 /// The most states that the backward pass handles at once. With them, what one vector keeps of a chunk and
 /// the sums over channels (four arrays of scan_chunk rows) stay in the first-level cache: keeping more and
@@ -47,14 +18,14 @@ inline constexpr std::size_t scan_reverse_block = std::max<std::size_t>(1, 256 /
 template <class T>
 struct BackwardTile {
   T *delta, *input, *u;  // Δ; Δ·u; u
-  T *dy, *dt_slope;      // the gradient before the gate; Δ's derivative by dt
+  T *d_y, *dt_slope;     // the gradient before the gate; Δ's derivative by dt
   T *z_slope, *y;        // d_out·silu'(z); D·u + Σ C·h
   T *gB, *qA;            // Σ g·B; Σ g·a·h·A·log2(e)
 
   static constexpr std::size_t size = 9 * scan_chunk * scan_line<T>;
   BackwardTile() = default;
   explicit BackwardTile(T* memory) {
-    T** const arrays[] = {&delta, &input, &u, &dy, &dt_slope, &z_slope, &y, &gB, &qA};
+    T** const arrays[] = {&delta, &input, &u, &d_y, &dt_slope, &z_slope, &y, &gB, &qA};
     for (T** array : arrays) {
       *array = memory;
       memory += size / 9;
@@ -63,10 +34,10 @@ struct BackwardTile {
 };
 
 /// What a task keeps of a chunk for one block of states, arrays (scan_chunk, States, vector): of the vector
-/// in hand, a and a·h before the row; over all lines so far, Σ g·Δ·u (for dB) and Σ dy·h (for dC).
+/// in hand, a and a·h before the row; over all lines so far, Σ g·Δ·u (for d_B) and Σ d_y·h (for d_C).
 template <class T>
 struct BackwardBlock {
-  T *decay, *product, *B_sum, *C_sum;
+  T *decay, *ah, *B_sum, *C_sum;
 
   // Apart by no multiple of 4 KiB: a load would wait for a store to the same place in another page.
   static constexpr std::size_t array =
@@ -75,7 +46,7 @@ struct BackwardBlock {
   static constexpr std::size_t size = 4 * array;
   BackwardBlock() = default;
   explicit BackwardBlock(T* memory)
-      : decay(memory), product(memory + array), B_sum(memory + 2 * array), C_sum(memory + 3 * array) {}
+      : decay(memory), ah(memory + array), B_sum(memory + 2 * array), C_sum(memory + 3 * array) {}
 };
 
 /// What the sums over channels are added to, in rows `stride` apart: the block's sums so far; for its first
@@ -136,7 +107,7 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
     ahead.fetch();
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
-    const V dy = V::load_aligned(tile.dy + t * P + v);
+    const V d_y = V::load_aligned(tile.d_y + t * P + v);
     V y = V::load_aligned(tile.y + t * P + v);
     const std::size_t row = t * States * W;
     constexpr std::size_t step = std::min(States, scan_states_in_step);
@@ -147,15 +118,15 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
           Step::each([&](std::size_t j) SDLORA_INLINED { return V::load_aligned(A2 + (i * step + j) * P); }));
       unrolled<step>([&](std::size_t j) SDLORA_INLINED {
         const std::size_t n = i * step + j;
-        if constexpr (Work.reverse()) a.part[j].store_aligned(block.decay + row + n * W);
+        if constexpr (Work.g()) a.part[j].store_aligned(block.decay + row + n * W);
         if constexpr (Work.states()) {
-          const V product = a.part[j] * state[n];
-          if constexpr (Work.product()) product.store_aligned(block.product + row + n * W);
-          state[n] = fma(input, V(B[t * N + n]), product);
+          const V ah = a.part[j] * state[n];
+          if constexpr (Work.gah()) ah.store_aligned(block.ah + row + n * W);
+          state[n] = fma(input, V(B[t * N + n]), ah);
           if constexpr (Work.z) y = fma(V(C[t * N + n]), state[n], y);
           if constexpr (Work.C) {
             const V sum = V::load_aligned(before.C + t * before.stride + n * W);
-            fma(dy, state[n], sum).store_aligned(block.C_sum + row + n * W);
+            fma(d_y, state[n], sum).store_aligned(block.C_sum + row + n * W);
           }
         }
       });
@@ -165,45 +136,45 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
 }
 
 /// Runs the adjoint recurrence over the rows that recompute_states kept, last row first. `carry` is a·g of
-/// the row behind, `dA` a sum over rows, both (N, line).
+/// the row behind, `d_A` a sum over rows, both (N, line).
 template <BackwardWork Work, std::size_t States, class T>
 inline void reverse_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
-                           std::size_t length, const T* A2, T* carry, T* dA, const T* B, const T* C,
+                           std::size_t length, const T* A2, T* carry, T* d_A, const T* B, const T* C,
                            std::size_t N, const SumsBefore<T> before) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>;
   V g[States], sum_A[States];
   unrolled<States>([&](std::size_t n) SDLORA_INLINED {
     g[n] = V::load_aligned(carry + n * P);
-    if constexpr (Work.A) sum_A[n] = V::load_aligned(dA + n * P);
+    if constexpr (Work.A) sum_A[n] = V::load_aligned(d_A + n * P);
   });
   for (std::size_t t = length; t-- > 0;) {
     const V delta = V::load_aligned(tile.delta + t * P + v);
     const V input = V::load_aligned(tile.input + t * P + v);
-    const V dy = V::load_aligned(tile.dy + t * P + v);
+    const V d_y = V::load_aligned(tile.d_y + t * P + v);
     V gB = V::load_aligned(tile.gB + t * P + v);
     V qA = V::load_aligned(tile.qA + t * P + v);
     const std::size_t row = t * States * W;
     unrolled<States>([&](std::size_t n) SDLORA_INLINED {
-      const V gradient = fma(V(C[t * N + n]), dy, g[n]);
-      if constexpr (Work.input_sum()) gB = fma(gradient, V(B[t * N + n]), gB);
+      const V gradient = fma(V(C[t * N + n]), d_y, g[n]);
+      if constexpr (Work.gB()) gB = fma(gradient, V(B[t * N + n]), gB);
       if constexpr (Work.B) {
         const V sum = V::load_aligned(before.B + t * before.stride + n * W);
         fma(gradient, input, sum).store_aligned(block.B_sum + row + n * W);
       }
-      if constexpr (Work.product()) {
-        const V q = gradient * V::load_aligned(block.product + row + n * W);
+      if constexpr (Work.gah()) {
+        const V q = gradient * V::load_aligned(block.ah + row + n * W);
         if constexpr (Work.A) sum_A[n] = fma(delta, q, sum_A[n]);
-        if constexpr (Work.dt_sum) qA = fma(V::load_aligned(A2 + n * P), q, qA);
+        if constexpr (Work.delta) qA = fma(V::load_aligned(A2 + n * P), q, qA);
       }
       g[n] = gradient * V::load_aligned(block.decay + row + n * W);
     });
-    if constexpr (Work.input_sum()) gB.store_aligned(tile.gB + t * P + v);
-    if constexpr (Work.dt_sum) qA.store_aligned(tile.qA + t * P + v);
+    if constexpr (Work.gB()) gB.store_aligned(tile.gB + t * P + v);
+    if constexpr (Work.delta) qA.store_aligned(tile.qA + t * P + v);
   }
   unrolled<States>([&](std::size_t n) SDLORA_INLINED {
     g[n].store_aligned(carry + n * P);
-    if constexpr (Work.A) sum_A[n].store_aligned(dA + n * P);
+    if constexpr (Work.A) sum_A[n].store_aligned(d_A + n * P);
   });
 }
 
@@ -244,28 +215,28 @@ bool prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
         V(T(0)).store_aligned(tile.gB + at);
         V(T(0)).store_aligned(tile.qA + at);
       });
-      if constexpr (Work.dt_sum) {
+      if constexpr (Work.delta) {
         const Rows slope = choose(raw < zero, e, one) / (one + e);
         unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
           slope.part[i].store_aligned(tile.dt_slope + row(i) * P + v);
         });
       }
-      Rows dy = Rows::each([&](std::size_t i)
-                               SDLORA_INLINED { return V::load_unaligned(d_out_rows.row(row(i)) + v); });
+      Rows d_y = Rows::each([&](std::size_t i)
+                                SDLORA_INLINED { return V::load_unaligned(d_out_rows.row(row(i)) + v); });
       if (gated) {
         const Rows z = Rows::each([&](std::size_t i)
                                       SDLORA_INLINED { return V::load_unaligned(z_rows.row(row(i)) + v); });
         const Rows s = sigmoid_generic(z);
         if constexpr (Work.z) {
-          const Rows slope = dy * s * fused_multiply_add(z, one - s, one);
+          const Rows slope = d_y * s * fused_multiply_add(z, one - s, one);
           unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
             slope.part[i].store_aligned(tile.z_slope + row(i) * P + v);
           });
         }
-        dy = dy * (z * s);
+        d_y = d_y * (z * s);
       }
-      unrolled<scan_rows_in_step>([&](std::size_t i)
-                                      SDLORA_INLINED { dy.part[i].store_aligned(tile.dy + row(i) * P + v); });
+      unrolled<scan_rows_in_step>(
+          [&](std::size_t i) SDLORA_INLINED { d_y.part[i].store_aligned(tile.d_y + row(i) * P + v); });
     }
     bounded = bounded && within_decay_limit(largest, parameters.A2_bound.data() + channel + v);
   }
@@ -274,26 +245,28 @@ bool prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
 
 /// The gradients of one chunk of one line that end there: u, dt and z; and the sums for D and dt_bias.
 template <SelectiveScanGradients Wanted, class T>
-void finish_backward_line(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
+void finish_backward_line(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& gradients,
                           const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
-                          std::size_t length, const BackwardTile<T> tile, T* dD, T* d_bias, T* staging) {
+                          std::size_t length, const BackwardTile<T> tile, T* d_D, T* d_bias, T* staging) {
   using V = Simd<T>;
   constexpr std::size_t P = scan_line<T>, W = simd_width<T>, part = scan_chunk * P;
   const std::size_t channel = line * P, count = std::min(P, in.channels() - channel);
   const MatrixView<T> none(nullptr, 0, 0, 0);
-  const LineRowsOut<T> du(Wanted.u ? out.u : none, first_row, length, channel, count, staging);
-  const LineRowsOut<T> d_dt(Wanted.dt ? out.dt : none, first_row, length, channel, count, staging + part);
-  const LineRowsOut<T> dz(Wanted.z ? out.z : none, first_row, length, channel, count, staging + 2 * part);
+  const LineRowsOut<T> d_u(Wanted.u ? gradients.u : none, first_row, length, channel, count, staging);
+  const LineRowsOut<T> d_dt(Wanted.dt ? gradients.dt : none, first_row, length, channel, count,
+                            staging + part);
+  const LineRowsOut<T> d_z(Wanted.z ? gradients.z : none, first_row, length, channel, count,
+                           staging + 2 * part);
   const V ln2(T(0.693147180559945309417232121458176568L));
   for (std::size_t v = 0; v < P; v += W) {
     const V D = V::load_aligned(parameters.D.data() + channel + v);
-    V sum_D = V::load_aligned(dD + v), sum_bias = V::load_aligned(d_bias + v);
+    V sum_D = V::load_aligned(d_D + v), sum_bias = V::load_aligned(d_bias + v);
     for (std::size_t t = 0; t < length; ++t) {
       const std::size_t at = t * P + v;
-      const V u = V::load_aligned(tile.u + at), dy = V::load_aligned(tile.dy + at);
+      const V u = V::load_aligned(tile.u + at), d_y = V::load_aligned(tile.d_y + at);
       if constexpr (Wanted.u) {
-        const V value = fma(V::load_aligned(tile.delta + at), V::load_aligned(tile.gB + at), V(D * dy));
-        value.store_unaligned(du.row(t) + v);
+        const V value = fma(V::load_aligned(tile.delta + at), V::load_aligned(tile.gB + at), V(D * d_y));
+        value.store_unaligned(d_u.row(t) + v);
       }
       if constexpr (Wanted.dt || Wanted.dt_bias) {
         const V d_delta = fma(u, V::load_aligned(tile.gB + at), V(ln2 * V::load_aligned(tile.qA + at)));
@@ -302,16 +275,16 @@ void finish_backward_line(const SelectiveScanInputs<T>& in, const SelectiveScanG
         if constexpr (Wanted.dt_bias) sum_bias = fma(d_delta, slope, sum_bias);
       }
       if constexpr (Wanted.z) {
-        V(V::load_aligned(tile.z_slope + at) * V::load_aligned(tile.y + at)).store_unaligned(dz.row(t) + v);
+        V(V::load_aligned(tile.z_slope + at) * V::load_aligned(tile.y + at)).store_unaligned(d_z.row(t) + v);
       }
-      if constexpr (Wanted.D) sum_D = fma(dy, u, sum_D);
+      if constexpr (Wanted.D) sum_D = fma(d_y, u, sum_D);
     }
-    if constexpr (Wanted.D) sum_D.store_aligned(dD + v);
+    if constexpr (Wanted.D) sum_D.store_aligned(d_D + v);
     if constexpr (Wanted.dt_bias) sum_bias.store_aligned(d_bias + v);
   }
-  if constexpr (Wanted.u) du.finish();
+  if constexpr (Wanted.u) d_u.finish();
   if constexpr (Wanted.dt) d_dt.finish();
-  if constexpr (Wanted.z) dz.finish();
+  if constexpr (Wanted.z) d_z.finish();
 }
 
 }  // namespace SDLORA_SIMD_TAG

@@ -6,11 +6,11 @@ namespace sdlora::detail {
 inline namespace SDLORA_SIMD_TAG {
 
 /// Partial sums that tasks leave behind, added up afterwards in a fixed order. Per group, over its
-/// channels: dB and dC, (groups, M, N). Per part, over its sequences: dA and the gradient of a shared
-/// initial state, (parts, lines, N, line), dD and d_bias, (parts, lines, line).
+/// channels: d_B and d_C, (groups, M, N). Per part, over its sequences: d_A and the gradient of a shared
+/// initial state, (parts, lines, N, line), d_D and d_bias, (parts, lines, line).
 template <class T>
 struct BackwardPartials {
-  std::span<T> B, C, A, initial, D, dt_bias;
+  std::span<T> B, C, A, initial_state, D, dt_bias;
 
   BackwardPartials(const SelectiveScanGradients& wanted, const ScanPlan& plan, std::size_t rows,
                    std::size_t states, bool shared_initial, Workspace& workspace) {
@@ -18,7 +18,7 @@ struct BackwardPartials {
     if (wanted.B) B = workspace.take<T>(plan.groups * rows * states);
     if (wanted.C) C = workspace.take<T>(plan.groups * rows * states);
     if (wanted.A != AGradient::None) A = workspace.take<T>(channels * states);
-    if (wanted.initial_state && shared_initial) initial = workspace.take<T>(channels * states);
+    if (wanted.initial_state && shared_initial) initial_state = workspace.take<T>(channels * states);
     D = workspace.take<T>(channels);
     dt_bias = workspace.take<T>(channels);
   }
@@ -26,11 +26,11 @@ struct BackwardPartials {
 
 /// Throws ShapeError where gradients depend on the states and none were saved.
 template <SelectiveScanGradients Wanted, class T>
-void check_chunk_states(const SelectiveScanInputs<T>& in, const T* chunk_states) {
+void check_checkpoints(const SelectiveScanInputs<T>& in, const T* checkpoints) {
   if constexpr (BackwardWork(Wanted).states()) {
-    if (chunk_states == nullptr && in.sequences.rows() * in.channels() * in.states() > 0) {
+    if (checkpoints == nullptr && in.sequences.rows() * in.channels() * in.states() > 0) {
       throw ShapeError(
-          "selective_scan: the gradients asked for depend on the states; pass the chunk states that the "
+          "selective_scan: the gradients asked for depend on the states; pass the checkpoints that the "
           "forward pass saved");
     }
   }
@@ -41,9 +41,9 @@ template <class T>
 struct BackwardLine {
   BackwardTile<T> tile;
   T* carry;               // (N, line)
-  T *dA, *dD, *d_bias;    // in the partial sums
+  T *d_A, *d_D, *d_bias;  // in the partial sums
   bool bounded;           // whether its decays are
-  bool active, selected;  // whether anything is wanted of it; whether its dA is
+  bool active, selected;  // whether anything is wanted of it; whether its d_A is
 };
 
 /// Whether a line holds one of the ascending channels.
@@ -66,15 +66,15 @@ class BackwardTask {
            2 * ceil_div(scan_chunk * states, P) * P + BackwardBlock<T>::size;
   }
 
-  BackwardTask(const SelectiveScanInputs<T>& in, const T* chunk_states, const MatrixView<const T>& d_out,
-               const T* d_final, const SelectiveScanGradientOutputs<T>& out,
+  BackwardTask(const SelectiveScanInputs<T>& in, const T* checkpoints, const MatrixView<const T>& d_out,
+               const T* d_final_state, const SelectiveScanGradientOutputs<T>& gradients,
                const ScanParameters<T>& parameters, const ScanPlan& plan, const BackwardPartials<T>& partials,
                std::size_t task, typename ScanScratch<T>::Slot& scratch, T* delta_sums = nullptr)
       : in_(in),
-        chunk_states_(chunk_states),
+        checkpoints_(checkpoints),
         d_out_(d_out),
-        d_final_(d_final),
-        out_(out),
+        d_final_state_(d_final_state),
+        gradients_(gradients),
         parameters_(parameters),
         plan_(plan),
         partials_(partials),
@@ -88,22 +88,22 @@ class BackwardTask {
       const std::size_t line = part_ * plan.lines + first_line_ + i;
       const BackwardTile<T> tile(scratch.take(BackwardTile<T>::size));
       T* carry = scratch.take(states * P);
-      T* dA = partials.A.empty() ? scratch.take(states * P) : partials.A.data() + line * states * P;
-      const bool selected = !selects || line_selected<T>(out.channels, first_line_ + i);
+      T* d_A = partials.A.empty() ? scratch.take(states * P) : partials.A.data() + line * states * P;
+      const bool selected = !selects || line_selected<T>(gradients.channels, first_line_ + i);
       line_[i] = {tile,
                   carry,
-                  dA,
+                  d_A,
                   partials.D.data() + line * P,
                   partials.dt_bias.data() + line * P,
                   false,
                   selected || work.without_A().any(),
                   work.A && selected};
       if (delta_sums) std::fill_n(delta_sums + (first_line_ + i) * P, P, T(0));
-      std::fill_n(dA, states * P, T(0));
-      std::fill_n(line_[i].dD, P, T(0));
+      std::fill_n(d_A, states * P, T(0));
+      std::fill_n(line_[i].d_D, P, T(0));
       std::fill_n(line_[i].d_bias, P, T(0));
-      if (!partials.initial.empty())
-        std::fill_n(partials.initial.data() + line * states * P, states * P, T(0));
+      if (!partials.initial_state.empty())
+        std::fill_n(partials.initial_state.data() + line * states * P, states * P, T(0));
       if (!line_[i].active) continue;
       if (active_end_ == 0) active_begin_ = i;
       active_end_ = i + 1;
@@ -117,9 +117,9 @@ class BackwardTask {
   void run() {
     for (std::size_t s = plan_.part_begin[part_]; s < plan_.part_begin[part_ + 1]; ++s) {
       const std::size_t length = in_.sequences.length(s), E = in_.channels(), states = in_.states();
-      const T* d_final = d_final_ ? d_final_ + s * E * states : nullptr;
+      const T* last = d_final_state_ ? d_final_state_ + s * E * states : nullptr;
       for (std::size_t i = 0; i < lines_; ++i) {
-        load_states(line_[i].carry, d_final, states, (first_line_ + i) * P, E, states);
+        load_states(line_[i].carry, last, states, (first_line_ + i) * P, E, states);
       }
       for (std::size_t c = ceil_div(length, scan_chunk); c-- > 0;) {
         chunk(plan_.chunk_begin[s] + c, c > 0, in_.sequences.first(s) + c * scan_chunk,
@@ -142,18 +142,18 @@ class BackwardTask {
                                                      rows, line_[i].tile, staging_);
       if (delta_sums_) add_deltas(line_[i].tile.delta, rows, delta_sums_ + (first_line_ + i) * P);
     }
-    if constexpr (work.reverse() || work.states()) {
-      const T* saved =
-          work.states() ? chunk_states_ + (index * plan_.lines + first_line_) * states * P : nullptr;
+    if constexpr (work.g() || work.states()) {
+      const T* checkpoint =
+          work.states() ? checkpoints_ + (index * plan_.lines + first_line_) * states * P : nullptr;
       const RowsAhead<8> soon = needed_soon(index, another, first_row);
       for_state_blocks<N, scan_reverse_block<T>>(states, [&](auto block, std::size_t n) {
-        this->template states_block<block()>(n, first_row, rows, saved, soon);
+        this->template states_block<block()>(n, first_row, rows, checkpoint, soon);
       });
     }
     for (std::size_t i = 0; i < lines_; ++i) {
       if (!line_[i].active) continue;
-      finish_backward_line<Wanted>(in_, out_, parameters_, first_line_ + i, first_row, rows, line_[i].tile,
-                                   line_[i].dD, line_[i].d_bias, staging_);
+      finish_backward_line<Wanted>(in_, gradients_, parameters_, first_line_ + i, first_row, rows,
+                                   line_[i].tile, line_[i].d_D, line_[i].d_bias, staging_);
     }
   }
 
@@ -161,9 +161,9 @@ class BackwardTask {
   RowsAhead<8> needed_soon(std::size_t index, bool another, std::size_t first_row) const {
     const std::size_t line = first_line_ + active_begin_, lines = active_end_ - active_begin_;
     RowsAhead<8> result(lines);
-    if constexpr (Wanted.u) result.add(out_.u, first_row, line * P);
-    if constexpr (Wanted.dt) result.add(out_.dt, first_row, line * P);
-    if constexpr (Wanted.z) result.add(out_.z, first_row, line * P);
+    if constexpr (Wanted.u) result.add(gradients_.u, first_row, line * P);
+    if constexpr (Wanted.dt) result.add(gradients_.dt, first_row, line * P);
+    if constexpr (Wanted.z) result.add(gradients_.z, first_row, line * P);
     const std::size_t before = another ? first_row - scan_chunk : first_row;
     result.add(in_.u, before, line * P);
     result.add(in_.dt, before, line * P);
@@ -171,14 +171,14 @@ class BackwardTask {
     if (in_.z) result.add(in_.z, before, line * P);
     if constexpr (work.states()) {
       const std::size_t chunk = another ? index - 1 : index;
-      result.add(chunk_states_ + (chunk * plan_.lines + line) * in_.states() * P, lines * P);
+      result.add(checkpoints_ + (chunk * plan_.lines + line) * in_.states() * P, lines * P);
     }
     return result;
   }
 
   // States [n, n + States) of all lines of the group.
   template <std::size_t States>
-  void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* saved,
+  void states_block(std::size_t n, std::size_t first_row, std::size_t rows, const T* checkpoint,
                     const RowsAhead<8>& soon) {
     using Passes = LinePasses<N, scan_reverse_block<T>, T>;
     const std::size_t states = in_.states();
@@ -194,7 +194,7 @@ class BackwardTask {
             soon.template share<Passes::share(8)>(Passes::index(n, v), Passes::count(states), asked);
         const T* A2 = parameters_.A2.data() + (first_line_ + i) * states * P + at;
         with_work(line, [&]<BackwardWork Work>() {
-          const T* h = Work.states() ? saved + i * states * P + at : nullptr;
+          const T* h = Work.states() ? checkpoint + i * states * P + at : nullptr;
           if (line.bounded) {
             recompute_states<Work, States, true>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
                                                  before, ahead);
@@ -202,8 +202,8 @@ class BackwardTask {
             recompute_states<Work, States, false>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
                                                   before, ahead);
           }
-          if constexpr (Work.reverse()) {
-            reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.dA + at,
+          if constexpr (Work.g()) {
+            reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.d_A + at,
                                          B_ + n, C_ + n, states, before);
           }
         });
@@ -236,22 +236,22 @@ class BackwardTask {
 
   void add_initial(std::size_t s, std::size_t i) {
     const std::size_t states = in_.states(), first = (first_line_ + i) * P;
-    if (!partials_.initial.empty()) {
-      T* sum = partials_.initial.data() + (part_ * plan_.lines + first_line_ + i) * states * P;
+    if (!partials_.initial_state.empty()) {
+      T* sum = partials_.initial_state.data() + (part_ * plan_.lines + first_line_ + i) * states * P;
       for (std::size_t j = 0; j < states * P; ++j) sum[j] += line_[i].carry[j];
       return;
     }
-    T* target = out_.initial_state + s * out_.initial_stride;
+    T* target = gradients_.initial_state + s * gradients_.initial_stride;
     for (std::size_t j = 0; j < P && first + j < in_.channels(); ++j) {
       for (std::size_t n = 0; n < states; ++n) target[(first + j) * states + n] += line_[i].carry[n * P + j];
     }
   }
 
   const SelectiveScanInputs<T>& in_;
-  const T* chunk_states_;
+  const T* checkpoints_;
   const MatrixView<const T>& d_out_;
-  const T* d_final_;
-  const SelectiveScanGradientOutputs<T>& out_;
+  const T* d_final_state_;
+  const SelectiveScanGradientOutputs<T>& gradients_;
   const ScanParameters<T>& parameters_;
   const ScanPlan& plan_;
   const BackwardPartials<T>& partials_;
@@ -263,7 +263,7 @@ class BackwardTask {
   BackwardBlock<T> block_;
 };
 
-/// Adds the groups' sums into dB or dC, (M, N), for rows [begin, end).
+/// Adds the groups' sums into d_B or d_C, (M, N), for rows [begin, end).
 template <class T>
 void reduce_groups(const MatrixView<T>& target, std::span<const T> sums, std::size_t groups,
                    std::size_t begin, std::size_t end) {
@@ -289,7 +289,7 @@ void reduce_groups(const MatrixView<T>& target, std::span<const T> sums, std::si
 
 /// Adds the parts' sums of one line into the gradients of the parameters.
 template <SelectiveScanGradients Wanted, class T>
-void reduce_parts(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
+void reduce_parts(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& gradients,
                   const BackwardPartials<T>& partials, const ScanPlan& plan, std::size_t line) {
   constexpr std::size_t P = scan_line<T>;
   const std::size_t states = in.states();
@@ -298,19 +298,19 @@ void reduce_parts(const SelectiveScanInputs<T>& in, const SelectiveScanGradientO
     std::size_t row = e;
     bool wants_A = Wanted.A == AGradient::All;
     if constexpr (Wanted.A == AGradient::SelectedChannels) {
-      const auto found = std::lower_bound(out.channels.begin(), out.channels.end(), e);
-      wants_A = found != out.channels.end() && *found == e;
-      row = static_cast<std::size_t>(found - out.channels.begin());
+      const auto found = std::lower_bound(gradients.channels.begin(), gradients.channels.end(), e);
+      wants_A = found != gradients.channels.end() && *found == e;
+      row = static_cast<std::size_t>(found - gradients.channels.begin());
     }
     for (std::size_t part = 0; part < plan.parts; ++part) {
       const std::size_t at = part * plan.lines + line;
       for (std::size_t n = 0; n < states; ++n) {
-        if (wants_A) out.A[row * states + n] += partials.A[(at * states + n) * P + j];
-        if (!partials.initial.empty())
-          out.initial_state[e * states + n] += partials.initial[(at * states + n) * P + j];
+        if (wants_A) gradients.A[row * states + n] += partials.A[(at * states + n) * P + j];
+        if (!partials.initial_state.empty())
+          gradients.initial_state[e * states + n] += partials.initial_state[(at * states + n) * P + j];
       }
-      if constexpr (Wanted.D) out.D[e] += partials.D[at * P + j];
-      if constexpr (Wanted.dt_bias) out.dt_bias[e] += partials.dt_bias[at * P + j];
+      if constexpr (Wanted.D) gradients.D[e] += partials.D[at * P + j];
+      if constexpr (Wanted.dt_bias) gradients.dt_bias[e] += partials.dt_bias[at * P + j];
     }
   }
 }
@@ -323,7 +323,7 @@ std::size_t backward_work(const SelectiveScanInputs<T>& in) {
 
 /// Adds all partial sums: over groups, a block of rows a task, and over parts, a line a task.
 template <SelectiveScanGradients Wanted, class T>
-void reduce_partials(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& out,
+void reduce_partials(const SelectiveScanInputs<T>& in, const SelectiveScanGradientOutputs<T>& gradients,
                      const BackwardPartials<T>& partials, const ScanPlan& plan) {
   constexpr std::size_t block = 64;
   constexpr bool sums_rows = Wanted.B || Wanted.C;
@@ -331,12 +331,12 @@ void reduce_partials(const SelectiveScanInputs<T>& in, const SelectiveScanGradie
   const std::size_t values = scan_line<T> * plan.lines * plan.parts * in.states();
   run_scan_tasks(plan.lines + blocks, sums_rows ? backward_work(in) : values, [&](std::size_t i) {
     if (i < plan.lines) {
-      reduce_parts<Wanted>(in, out, partials, plan, i);
+      reduce_parts<Wanted>(in, gradients, partials, plan, i);
       return;
     }
     const std::size_t begin = (i - plan.lines) * block, end = std::min(rows, begin + block);
-    if constexpr (Wanted.B) reduce_groups<T>(out.B, partials.B, plan.groups, begin, end);
-    if constexpr (Wanted.C) reduce_groups<T>(out.C, partials.C, plan.groups, begin, end);
+    if constexpr (Wanted.B) reduce_groups<T>(gradients.B, partials.B, plan.groups, begin, end);
+    if constexpr (Wanted.C) reduce_groups<T>(gradients.C, partials.C, plan.groups, begin, end);
   });
 }
 

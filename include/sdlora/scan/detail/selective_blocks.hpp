@@ -26,7 +26,7 @@ inline namespace SDLORA_SIMD_TAG {
 /// Rows per chunk: one state is saved, and recomputed from, per chunk. With more, what the backward pass
 /// keeps of a chunk leaves a first-level cache of 48 KiB: 32 rows cost it a fifth, 16 gain nothing.
 inline constexpr std::size_t scan_chunk = 24;
-/// The most lines per group, over which the backward pass adds up dB and dC before it adds their lanes.
+/// The most lines per group, over which the backward pass adds up d_B and d_C before it adds their lanes.
 inline constexpr std::size_t scan_group = 8;
 /// Groups become smaller rather than leave fewer tasks than this, or than half of it where they would have
 /// four lines or fewer: then what a group costs besides its lines counts, and that it takes so little of each

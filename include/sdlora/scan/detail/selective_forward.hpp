@@ -156,10 +156,10 @@ struct ForwardScratch {
 };
 
 /// One sequence, the channels of one group. Without `Output` only `final_state` and `delta_sums` (lines,
-/// line), Σ Δ, are written; `out`, `chunk_states` and C are not touched.
+/// line), Σ Δ, are written; `out`, `checkpoints` and C are not touched.
 template <std::size_t N, bool Output, class T>
 void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state,
-                      T* chunk_states, const ScanParameters<T>& parameters, const ScanPlan& plan,
+                      T* checkpoints, const ScanParameters<T>& parameters, const ScanPlan& plan,
                       std::size_t s, std::size_t group, const ForwardScratch<T>& scratch,
                       T* delta_sums = nullptr) {
   constexpr std::size_t P = scan_line<T>;
@@ -177,10 +177,10 @@ void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out
     copy_rows<N>(scratch.B, in.B, first + begin, rows);
     if constexpr (Output) {
       copy_rows<N>(scratch.C, in.C, first + begin, rows);
-      if (chunk_states) {
+      if (checkpoints) {
         const std::size_t chunk = plan.chunk_begin[s] + begin / scan_chunk;
         std::copy_n(scratch.h, (last_line - first_line) * line_size,
-                    chunk_states + (chunk * plan.lines + first_line) * line_size);
+                    checkpoints + (chunk * plan.lines + first_line) * line_size);
       }
     }
     for (std::size_t line = first_line; line < last_line; ++line) {

@@ -41,8 +41,16 @@ inline cudaMemPool_t cuda_pool() {
 
 }  // namespace detail
 
+/// Gives the memory that ended tensors of the current device have left back to it, for other programs and
+/// libraries; what queued work still uses stays. Throws Error.
+inline void release_cuda_memory() {
+  detail::check_cuda(cudaMemPoolTrimTo(detail::cuda_pool(), 0), "release_cuda_memory");
+}
+
 /// Memory of a tensor on the GPU, from a stream-ordered pool: taken on the thread's current stream and given
-/// back on the same, after the work that is queued there by then. Throws Error where memory runs out.
+/// back on the same, after the work that is queued there by then. It lies on the device that is current, and
+/// must end with that one current. While a graph is captured, what was allocated before must not end: it
+/// would be lost. Throws Error where memory runs out.
 template <class T>
 class Storage<T, Cuda> {
   static_assert(std::is_trivially_copyable_v<T>, "sdlora::Storage: holds trivially copyable values only");
@@ -95,8 +103,9 @@ class Storage<T, Cuda> {
 
  private:
   void release() noexcept {
-    // Fails only when the runtime is shutting down, and the memory with it.
-    if (data_ != nullptr) cudaFreeAsync(data_, stream_.get());
+    // Fails when the runtime is shutting down, and the memory with it; and while a graph is captured, for
+    // what was allocated before.
+    if (data_ != nullptr) detail::ignore_failure(cudaFreeAsync(data_, stream_.get()));
     data_ = nullptr;
   }
 

@@ -9,7 +9,7 @@
 namespace sdlora {
 
 /// A queue of work on the GPU: a shared handle, cheap to copy; the stream lives as long as a handle of it.
-/// By default the legacy stream, which waits for all others.
+/// By default the legacy stream, which does not wait for those of `create()`, nor they for it.
 class CudaStream {
  public:
   CudaStream() = default;
@@ -19,7 +19,7 @@ class CudaStream {
     cudaStream_t stream{};
     detail::check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "CudaStream");
     CudaStream result;
-    result.stream_ = {stream, [](cudaStream_t old) { cudaStreamDestroy(old); }};
+    result.stream_ = {stream, [](cudaStream_t old) { detail::ignore_failure(cudaStreamDestroy(old)); }};
     return result;
   }
   /// A stream that somebody else keeps for as long as it is used here.

@@ -17,4 +17,9 @@ inline void check_cuda(cudaError_t status, const char* what) {
   }
 }
 
+/// For destructors: the runtime forgets a failure that nobody can be told of.
+inline void ignore_failure(cudaError_t status) noexcept {
+  if (status != cudaSuccess) static_cast<void>(cudaGetLastError());
+}
+
 }  // namespace sdlora::detail

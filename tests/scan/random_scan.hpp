@@ -13,16 +13,16 @@
 // A random selective scan with all its arrays, for the tests. Every matrix has a stride larger than
 // its width, and the gaps hold a value that would show up in results.
 template <class T>
-struct ScanProblem {
+struct RandomScan {
   std::vector<std::size_t> lengths;
   std::size_t E, N;
   std::size_t gap = 3;
   std::vector<std::size_t> offsets{0};
-  std::vector<T> u, dt, B, C, z, A, D, dt_bias, initial, d_out, d_final;
+  std::vector<T> u, dt, B, C, z, A, D, dt_bias, initial_state, d_out, d_final_state;
   bool with_z = true, with_D = true, with_bias = true, with_initial = true;
   bool shared_initial = false;
 
-  ScanProblem(std::vector<std::size_t> lengths_, std::size_t E_, std::size_t N_, std::uint64_t seed = 1)
+  RandomScan(std::vector<std::size_t> lengths_, std::size_t E_, std::size_t N_, std::uint64_t seed = 1)
       : lengths(std::move(lengths_)), E(E_), N(N_) {
     for (const std::size_t length : lengths) offsets.push_back(offsets.back() + length);
     std::mt19937_64 random(seed);
@@ -45,9 +45,9 @@ struct ScanProblem {
     fill(A, E, N, gap, -3, -0.05);
     fill(D, 1, E, 0, -1, 1);
     fill(dt_bias, 1, E, 0, -1, 1);
-    fill(initial, S, E * N, 2, -1, 1);
+    fill(initial_state, S, E * N, 2, -1, 1);
     fill(d_out, M, E, gap, -1, 1);
-    fill(d_final, S, E * N, 0, -1, 1);
+    fill(d_final_state, S, E * N, 0, -1, 1);
   }
 
   std::size_t rows() const { return offsets.back(); }
@@ -70,7 +70,7 @@ struct ScanProblem {
     in.A = matrix(A, E, N);
     if (with_D) in.D = D.data();
     if (with_bias) in.dt_bias = dt_bias.data();
-    if (with_initial) in.initial_state = initial.data();
+    if (with_initial) in.initial_state = initial_state.data();
     in.initial_stride = initial_stride();
     return in;
   }
@@ -78,12 +78,12 @@ struct ScanProblem {
 
 // Room for all gradients, with gaps as in the problem, and a starting value that shows what is added to.
 template <class T>
-struct ScanGradients {
-  const ScanProblem<T>* problem;
+struct GradientArrays {
+  const RandomScan<T>* problem;
   std::vector<std::size_t> channels;
-  std::vector<T> u, dt, B, C, z, A, D, dt_bias, initial;
+  std::vector<T> u, dt, B, C, z, A, D, dt_bias, initial_state;
 
-  explicit ScanGradients(const ScanProblem<T>& p, std::vector<std::size_t> selected = {}, T start = T(0.25))
+  explicit GradientArrays(const RandomScan<T>& p, std::vector<std::size_t> selected = {}, T start = T(0.25))
       : problem(&p), channels(std::move(selected)) {
     u.assign(p.rows() * (p.E + p.gap), T(7));
     dt = z = u;
@@ -92,7 +92,7 @@ struct ScanGradients {
     A.assign((channels.empty() ? p.E : channels.size()) * p.N, start);
     D.assign(p.E, start);
     dt_bias = D;
-    initial.assign(p.sequences() * (p.E * p.N + 2), start);
+    initial_state.assign(p.sequences() * (p.E * p.N + 2), start);
   }
 
   sdlora::SelectiveScanGradientOutputs<T> outputs() {
@@ -107,7 +107,7 @@ struct ScanGradients {
     out.channels = channels;
     out.D = D.data();
     out.dt_bias = dt_bias.data();
-    out.initial_state = initial.data();
+    out.initial_state = initial_state.data();
     out.initial_stride = p.initial_stride();
     return out;
   }
@@ -115,7 +115,7 @@ struct ScanGradients {
   // All arrays one after another, to compare with another set.
   std::vector<T> flat() const {
     std::vector<T> all;
-    for (const auto* part : {&u, &dt, &B, &C, &z, &A, &D, &dt_bias, &initial}) {
+    for (const auto* part : {&u, &dt, &B, &C, &z, &A, &D, &dt_bias, &initial_state}) {
       all.insert(all.end(), part->begin(), part->end());
     }
     return all;

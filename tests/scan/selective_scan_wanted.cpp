@@ -3,7 +3,7 @@
 #include <sdlora/scan/selective_scan.hpp>
 #include <sdlora/scan/selective_scan_reference.hpp>
 
-#include "selective_scan_problem.hpp"
+#include "random_scan.hpp"
 
 namespace {
 
@@ -14,21 +14,22 @@ using sdlora::Workspace;
 constexpr SelectiveScanGradients everything = SelectiveScanGradients::all();
 
 template <SelectiveScanGradients Wanted>
-ScanGradients<float> fused(const ScanProblem<float>& p, std::vector<std::size_t> channels = {}) {
+GradientArrays<float> fused(const RandomScan<float>& p, std::vector<std::size_t> channels = {}) {
   Workspace workspace;
   const auto in = p.inputs();
-  std::vector<float> out(p.rows() * p.E), states(sdlora::selective_scan_states_size(in.sequences, p.E, p.N));
+  std::vector<float> out(p.rows() * p.E),
+      states(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
   sdlora::selective_scan_forward<8>(in, {out.data(), p.rows(), p.E}, nullptr, states.data(), workspace);
-  ScanGradients<float> gradients(p, std::move(channels));
+  GradientArrays<float> gradients(p, std::move(channels));
   sdlora::selective_scan_backward<8, Wanted>(in, states.data(), p.matrix(p.d_out, p.rows(), p.E),
-                                             p.d_final.data(), gradients.outputs(), workspace);
+                                             p.d_final_state.data(), gradients.outputs(), workspace);
   return gradients;
 }
 
 // What is asked for equals the full backward bit for bit; what is not keeps its bits.
 template <SelectiveScanGradients Wanted>
-void check_subset(const ScanProblem<float>& p, const ScanGradients<float>& full) {
-  const ScanGradients<float> got = fused<Wanted>(p), untouched(p);
+void check_subset(const RandomScan<float>& p, const GradientArrays<float>& full) {
+  const GradientArrays<float> got = fused<Wanted>(p), untouched(p);
   CHECK(got.u == (Wanted.u ? full.u : untouched.u));
   CHECK(got.dt == (Wanted.dt ? full.dt : untouched.dt));
   CHECK(got.B == (Wanted.B ? full.B : untouched.B));
@@ -37,7 +38,7 @@ void check_subset(const ScanProblem<float>& p, const ScanGradients<float>& full)
   CHECK(got.A == (Wanted.A == AGradient::All ? full.A : untouched.A));
   CHECK(got.D == (Wanted.D ? full.D : untouched.D));
   CHECK(got.dt_bias == (Wanted.dt_bias ? full.dt_bias : untouched.dt_bias));
-  CHECK(got.initial == (Wanted.initial_state ? full.initial : untouched.initial));
+  CHECK(got.initial_state == (Wanted.initial_state ? full.initial_state : untouched.initial_state));
 }
 
 constexpr AGradient all = AGradient::All, none = AGradient::None;
@@ -45,7 +46,7 @@ constexpr AGradient all = AGradient::All, none = AGradient::None;
 }  // namespace
 
 TEST_CASE("selective_scan_backward: a subset of the gradients is the same as in all of them") {
-  const ScanProblem<float> p({45, 3}, 150, 8);
+  const RandomScan<float> p({45, 3}, 150, 8);
   const auto full = fused<everything>(p);
   check_subset<SelectiveScanGradients{}>(p, full);
   check_subset<SelectiveScanGradients{.u = true}>(p, full);
@@ -64,7 +65,7 @@ TEST_CASE("selective_scan_backward: a subset of the gradients is the same as in 
 }
 
 TEST_CASE("selective_scan_backward: selected channels are rows of the full gradient of A") {
-  const ScanProblem<float> p({45, 3}, 150, 8);
+  const RandomScan<float> p({45, 3}, 150, 8);
   const auto full = fused<everything>(p);
   constexpr SelectiveScanGradients with_all{true, true, true, true, true, AGradient::SelectedChannels,
                                             true, true, true};
@@ -88,6 +89,6 @@ TEST_CASE("selective_scan_backward: selected channels are rows of the full gradi
     CHECK(every.dt == full.dt);
     CHECK(every.z == full.z);
     CHECK(every.B == full.B);
-    CHECK(every.initial == full.initial);
+    CHECK(every.initial_state == full.initial_state);
   }
 }
