@@ -47,3 +47,10 @@ TEST_CASE("extents: a size that no memory holds is refused, one of nothing is no
   CHECK(sdlora::detail::checked_bytes(7, 8, "Here") == 56);
   CHECK_THROWS_AS(sdlora::detail::checked_bytes(std::size_t{1} << 61, 8, "Here"), sdlora::ShapeError);
 }
+
+TEST_CASE("extents: a matrix's shape in messages, and divisions that round up") {
+  namespace detail = sdlora::detail;
+  CHECK(detail::extents_text(3, 0) == "(3, 0)");
+  static_assert(detail::ceil_div(std::size_t{0}, 8) == 0 && detail::ceil_div(std::size_t{1}, 8) == 1);
+  static_assert(detail::ceil_div(16, 8) == 2 && detail::ceil_div(17, 8) == 3);
+}

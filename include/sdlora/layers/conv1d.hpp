@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/parallel.hpp"
 #include "../tensor/sequences.hpp"
@@ -107,12 +108,11 @@ template <class T>
 void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_t rows, std::size_t cols) {
   if (in.weight.rows != in.x.cols || in.weight.cols != taps || rows != in.x.rows || cols != in.x.cols ||
       in.sequences.rows() != in.x.rows) {
-    throw ShapeError("conv1d: expected x and out (" + std::to_string(in.sequences.rows()) + ", " +
-                     std::to_string(in.weight.rows) + ") and weight (E, " + std::to_string(taps) +
-                     "), found x (" + std::to_string(in.x.rows) + ", " + std::to_string(in.x.cols) +
-                     "), out (" + std::to_string(rows) + ", " + std::to_string(cols) + ") and weight (" +
-                     std::to_string(in.weight.rows) + ", " + std::to_string(in.weight.cols) +
-                     "); pass one row per token of all sequences");
+    throw ShapeError("conv1d: expected x and out " + extents_text(in.sequences.rows(), in.weight.rows) +
+                     " and weight (E, " + std::to_string(taps) + "), found x " +
+                     extents_text(in.x.rows, in.x.cols) + ", out " + extents_text(rows, cols) +
+                     " and weight " + extents_text(in.weight.rows, in.weight.cols) +
+                     "; pass one row per token of all sequences");
   }
 }
 
@@ -122,7 +122,7 @@ inline constexpr std::size_t conv_rows = 32;
 template <std::size_t K, class T, class Use>
 void for_conv_rows(const Conv1dRows<K, T>& conv, const Sequences& sequences, const Use& use) {
   const std::size_t M = sequences.rows();
-  parallel_for((M + conv_rows - 1) / conv_rows, [&](std::size_t task) {
+  parallel_for(detail::ceil_div(M, conv_rows), [&](std::size_t task) {
     const std::size_t last = std::min(M, (task + 1) * conv_rows);
     for (std::size_t row = task * conv_rows; row < last; ++row) {
       const std::size_t s = conv.sequence_of(row);
@@ -191,7 +191,7 @@ class Conv1dBackward {
   /// d_weight (E, K) and d_bias (E), unless empty and null, += the gradients of the taps and the bias.
   void parameters(MatrixView<T> d_weight, T* d_bias) const {
     constexpr std::size_t block = 64;  // channels of one task; each sums over the rows in order
-    parallel_for((channels_ + block - 1) / block, [&](std::size_t task) {
+    parallel_for(ceil_div(channels_, block), [&](std::size_t task) {
       const std::size_t first = task * block;
       const std::size_t count = std::min(block, channels_ - first);
       std::array<std::array<T, block>, K + 1> sums{};

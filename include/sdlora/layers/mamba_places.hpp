@@ -2,6 +2,7 @@
 
 #include "../adapters/policy.hpp"
 #include "../error.hpp"
+#include "../tensor/extents.hpp"
 #include "mamba_config.hpp"
 #include "mamba_weights.hpp"
 
@@ -19,14 +20,12 @@ void require_element_shape(const State& state, const MambaDimensions& m, const s
   if constexpr (requires { state.values(); }) {
     if (!state.active()) return;
     const SiteShape expected = site_shape<S>(m);
-    const auto text = [](std::size_t rows, std::size_t cols) {
-      return "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")";
-    };
     const auto check = [&](const auto& found, const char* what) {
       if (found && found.rows == expected.rows && found.cols == expected.cols && found.contiguous()) return;
       throw ShapeError(prefix + std::string(S::name) + ": expected values and a gradient " +
-                       text(expected.rows, expected.cols) + ", found " + what + " " +
-                       text(found.rows, found.cols) + (found.contiguous() ? "" : " with gaps between rows") +
+                       extents_text(expected.rows, expected.cols) + ", found " + what + " " +
+                       extents_text(found.rows, found.cols) +
+                       (found.contiguous() ? "" : " with gaps between rows") +
                        "; correct what the policy's state returns");
     };
     check(state.values(), "values");

@@ -3,6 +3,7 @@
 #include "../error.hpp"
 #include "../layers/mamba_config.hpp"
 #include "../layers/mamba_weights.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "../tensor/workspace.hpp"
 
@@ -93,7 +94,7 @@ class Base {
  private:
   static std::size_t padded(std::size_t count) {
     constexpr std::size_t line = alignment / sizeof(T);
-    return (count + line - 1) / line * line;
+    return detail::ceil_div(count, line) * line;
   }
 
   static void require(const char* name, std::size_t expected, std::size_t found) {

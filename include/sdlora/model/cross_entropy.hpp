@@ -99,8 +99,8 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<
   const std::size_t V = W.rows;
   detail::require_targets(targets, h.rows, V);
   if (d_W && !d_h) {
-    throw ShapeError("head_cross_entropy: expected d_h (" + std::to_string(h.rows) + ", " +
-                     std::to_string(h.cols) + ") with d_W, found d_W alone; give both or neither");
+    throw ShapeError("head_cross_entropy: expected d_h " + detail::extents_text(h.rows, h.cols) +
+                     " with d_W, found d_W alone; give both or neither");
   }
   const Workspace::Scope scope(workspace);
   const std::size_t block = detail::head_rows(V, h.rows);

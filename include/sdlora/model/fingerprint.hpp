@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../tensor/extents.hpp"
 #include "../tensor/parallel.hpp"
 #include "../tensor/random.hpp"
 #include "base.hpp"
@@ -66,7 +67,7 @@ std::uint64_t fingerprint(const Base<C, T>& base) {
     hash.add(name);
     for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
     const std::size_t count = values.rows * values.cols;
-    parts.resize((count + block - 1) / block);
+    parts.resize(detail::ceil_div(count, block));
     parallel_for(parts.size(), [&](std::size_t task) {
       const std::size_t first = task * block;
       parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));

@@ -194,21 +194,13 @@ void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
                 "sdlora::scan: this policy does not read bfloat16; choose SimdChannels or SimdStates, or "
                 "pass matrices of float");
   if (a.rows != h.rows || a.cols != h.cols || b.rows != h.rows || b.cols != h.cols) {
-    const auto shape = [](const auto& m) {
-      return "(" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")";
-    };
-    throw ShapeError("scan: a, b and h must have one shape (L, columns) but are " + shape(a) + ", " +
-                     shape(b) + " and " + shape(h));
+    throw ShapeError("scan: a, b and h must have one shape (L, columns) but are " +
+                     detail::extents_text(a.rows, a.cols) + ", " + detail::extents_text(b.rows, b.cols) +
+                     " and " + detail::extents_text(h.rows, h.cols));
   }
-  detail::check_sequences("scan", options.sequences, h.rows);
-  const std::size_t one_sequence[2] = {0, h.rows};
-  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
-  if (options.initial && (options.initial.rows != sequences.count() || options.initial.cols != h.cols)) {
-    throw ShapeError("scan: initial states must be (sequences, columns) = (" +
-                     std::to_string(sequences.count()) + ", " + std::to_string(h.cols) + ") but are (" +
-                     std::to_string(options.initial.rows) + ", " + std::to_string(options.initial.cols) +
-                     ")");
-  }
+  const detail::SequencesOfCall of_call("scan", options.sequences, h.rows);
+  const Sequences& sequences = of_call.sequences;
+  detail::check_states("scan", "initial", options.initial, sequences, h.cols);
   const detail::LinearBlocks<T, Stored> blocks{a, b, h, options, sequences};
   detail::check_blocks<Policy>(blocks);
   detail::scan_blocks<Policy>(blocks, workspace);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../tensor/extents.hpp"
 #include "scan.hpp"
 
 namespace sdlora {
@@ -52,7 +53,7 @@ void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView
     }
     if (!d_a) continue;
     constexpr std::size_t rows_per_task = 64;
-    parallel_for((length + rows_per_task - 1) / rows_per_task, [&](std::size_t task) {
+    parallel_for(ceil_div(length, rows_per_task), [&](std::size_t task) {
       for (std::size_t t = task * rows_per_task; t < std::min(length, (task + 1) * rows_per_task); ++t) {
         const std::size_t row = begin + t;
         const T* before = row == first ? (options.initial ? options.initial.row(s) : nullptr)
@@ -99,34 +100,26 @@ void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
   }
   const auto check = [&](const char* name, const auto& m) {
     if (m.rows != d_b.rows || m.cols != d_b.cols) {
-      throw ShapeError(std::string("scan_backward: ") + name + " must be (L, columns) = (" +
-                       std::to_string(d_b.rows) + ", " + std::to_string(d_b.cols) + ") as d_b but is (" +
-                       std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
+      throw ShapeError(std::string("scan_backward: ") + name +
+                       " must be (L, columns) = " + detail::extents_text(d_b.rows, d_b.cols) +
+                       " as d_b but is " + detail::extents_text(m.rows, m.cols));
     }
   };
   check("a", a);
   check("h", h);
   check("d_h", d_h);
   if (d_a) check("d_a", d_a);
-  detail::check_sequences("scan_backward", options.sequences, d_b.rows);
+  const detail::SequencesOfCall of_call("scan_backward", options.sequences, d_b.rows);
+  const Sequences& sequences = of_call.sequences;
   const std::size_t columns = d_b.cols;
-  const std::size_t one_sequence[2] = {0, d_b.rows};
-  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
-  const auto check_states = [&](const char* name, const auto& m) {
-    if (m && (m.rows != sequences.count() || m.cols != columns)) {
-      throw ShapeError(std::string("scan_backward: ") + name + " must be (sequences, columns) = (" +
-                       std::to_string(sequences.count()) + ", " + std::to_string(columns) + ") but is (" +
-                       std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")");
-    }
-  };
-  check_states("initial", options.initial);
-  check_states("d_initial", d_initial);
+  detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
+  detail::check_states("scan_backward", "d_initial", d_initial, sequences, columns);
 
   const bool forward = options.direction == ScanDirection::forward;
   if constexpr (ColumnScanBackward<Policy>) {
     const bool streaming = 5 * d_b.rows * columns * sizeof(Stored) > detail::streaming_bytes;
     const std::size_t width = detail::task_columns<Stored>(columns, streaming);
-    const std::size_t blocks = (columns + width - 1) / width;
+    const std::size_t blocks = detail::ceil_div(columns, width);
     parallel_for(sequences.count() * blocks, [&](std::size_t task) {
       const std::size_t s = task / blocks, column = task % blocks * width;
       const std::size_t length = sequences.length(s);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/extents.hpp"
 #include "detail/kernel_arguments.hpp"
 #include "selective_scan_gradients.hpp"
 
@@ -120,7 +121,9 @@ struct KernelScanPlan {
   int backward_lanes() const { return lanes(8); }
 
  private:
-  static std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to - 1) / to * to; }
+  static std::int64_t round_up(std::int64_t value, std::int64_t to) {
+    return detail::ceil_div(value, to) * to;
+  }
 
   int lanes(int states_per_thread) const {
     int lanes = 1;

@@ -68,7 +68,7 @@ template <AssignMode Mode, std::size_t Cost, class T, class Bound>
 void run_flat(T* out, std::size_t size, const Bound& bound) {
   using V = Simd<T>;
   const std::size_t block = size <= 2 * block_elements<Cost> ? size : block_elements<Cost>;
-  parallel_for((size + block - 1) / block, [&](std::size_t task) {
+  parallel_for(ceil_div(size, block), [&](std::size_t task) {
     const std::size_t first = task * block;
     run_columns<Mode, V>(out, bound.template flat_cursor<V>(), first,
                          first + block < size ? first + block : size);
@@ -83,7 +83,7 @@ void run_rows(T* out, std::size_t rows, std::size_t columns, std::size_t stride,
   const std::size_t work = longest > columns ? longest : columns;
   std::size_t block = work < block_elements<Cost> ? block_elements<Cost> / work : 1;
   if (rows <= 2 * block) block = rows;
-  parallel_for((rows + block - 1) / block, [&](std::size_t task) {
+  parallel_for(ceil_div(rows, block), [&](std::size_t task) {
     const std::size_t first = task * block;
     const std::size_t last = first + block < rows ? first + block : rows;
     for (std::size_t row = first; row < last; ++row) {

@@ -136,6 +136,16 @@ std::string to_string(const Extents<Values...>& extents) {
 
 namespace detail {
 
+inline std::string extents_text(std::size_t rows, std::size_t cols) {
+  return to_string(Extents<dyn, dyn>(rows, cols));
+}
+
+/// How many times b fits into a, and once more for a rest.
+template <class T>
+constexpr T ceil_div(T a, std::type_identity_t<T> b) {
+  return (a + b - 1) / b;
+}
+
 [[noreturn]] inline void throw_too_large(const char* owner, const std::string& extents) {
   throw ShapeError(
       std::string(owner) + ": extents " + extents +

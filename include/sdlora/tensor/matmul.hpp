@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "extents.hpp"
 #include "matmul_eigen.hpp"
 #include "matrix_view.hpp"
 #include "parallel.hpp"
@@ -49,11 +50,9 @@ inline constexpr std::size_t matmul_block = 256;
 
 [[noreturn]] inline void throw_matmul_shapes(std::size_t m, std::size_t n, std::size_t am, std::size_t ak,
                                              std::size_t bk, std::size_t bn) {
-  const auto pair = [](std::size_t r, std::size_t c) {
-    return "(" + std::to_string(r) + ", " + std::to_string(c) + ")";
-  };
-  throw ShapeError("matmul: expected out " + pair(am, bn) + " for a product of " + pair(am, ak) + " and " +
-                   pair(bk, bn) + " with equal inner extents, but out is " + pair(m, n) +
+  throw ShapeError("matmul: expected out " + extents_text(am, bn) + " for a product of " +
+                   extents_text(am, ak) + " and " + extents_text(bk, bn) +
+                   " with equal inner extents, but out is " + extents_text(m, n) +
                    "; check which operand is to be transposed");
 }
 
@@ -98,7 +97,7 @@ void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Wri
   // the shape alone.
   const bool by_rows = m >= n;
   const std::size_t length = by_rows ? m : n;
-  parallel_for((length + matmul_block - 1) / matmul_block, [&](std::size_t task) {
+  parallel_for(detail::ceil_div(length, matmul_block), [&](std::size_t task) {
     const std::size_t first = task * matmul_block;
     const std::size_t count = std::min(matmul_block, length - first);
     const MatrixView<T> c = by_rows ? out.rows_from(first, count) : out.cols_from(first, count);

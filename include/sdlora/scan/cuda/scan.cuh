@@ -25,20 +25,6 @@ namespace detail {
 template <class T>
 using CudaMatrix = TensorView<T, Extents<dyn, dyn>, Cuda>;
 
-inline std::string shape_of(std::size_t rows, std::size_t columns) {
-  return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
-}
-
-/// Throws ShapeError unless `states` is absent or has a row for every sequence.
-template <class T>
-void check_states(const char* where, const char* name, const MatrixView<T>& states,
-                  const Sequences& sequences, std::size_t columns) {
-  if (states && (states.rows != sequences.count() || states.cols != columns)) {
-    throw ShapeError(std::string(where) + ": " + name + " must be (sequences, columns) = " +
-                     shape_of(sequences.count(), columns) + " but is " + shape_of(states.rows, states.cols));
-  }
-}
-
 /// Scans problem_of(s) for every sequence, with scratch memory from the pool of the thread's stream.
 template <class Policy, class ProblemOf>
 void scan_sequences(Policy policy, std::size_t count, const ProblemOf& problem_of) {
@@ -87,9 +73,8 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
         "of a "
         "or b; give it its own");
   }
-  detail::check_sequences("scan", options.sequences, rows);
-  const std::size_t one_sequence[2] = {0, rows};
-  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  const detail::SequencesOfCall of_call("scan", options.sequences, rows);
+  const Sequences& sequences = of_call.sequences;
   detail::check_states("scan", "initial", options.initial, sequences, columns);
   const auto stride = static_cast<std::int64_t>(columns);
   detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
@@ -133,17 +118,16 @@ void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
   const auto check = [&](const char* name, const auto& m) {
     if (m.extent(0) != rows || m.extent(1) != columns) {
       throw ShapeError(std::string("scan_backward: ") + name +
-                       " must be (L, columns) = " + detail::shape_of(rows, columns) + " as d_b but is " +
-                       detail::shape_of(m.extent(0), m.extent(1)));
+                       " must be (L, columns) = " + detail::extents_text(rows, columns) + " as d_b but is " +
+                       detail::extents_text(m.extent(0), m.extent(1)));
     }
   };
   check("a", a);
   check("h", h);
   check("d_h", d_h);
   if (d_a.data() != nullptr) check("d_a", d_a);
-  detail::check_sequences("scan_backward", options.sequences, rows);
-  const std::size_t one_sequence[2] = {0, rows};
-  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  const detail::SequencesOfCall of_call("scan_backward", options.sequences, rows);
+  const Sequences& sequences = of_call.sequences;
   detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
   detail::check_states("scan_backward", "d_initial", d_initial, sequences, columns);
   const bool forward = options.direction == ScanDirection::forward;
@@ -192,9 +176,8 @@ void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
     throw ShapeError("scan: in has " + std::to_string(in.size()) + " values but out has " +
                      std::to_string(out.size()) + "; give both the same length");
   }
-  detail::check_sequences("scan", options.sequences, in.size());
-  const std::size_t one_sequence[2] = {0, in.size()};
-  const Sequences sequences = options.sequences.offsets.empty() ? Sequences{one_sequence} : options.sequences;
+  const detail::SequencesOfCall of_call("scan", options.sequences, in.size());
+  const Sequences& sequences = of_call.sequences;
   detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
     const std::size_t first = detail::first_row(sequences, s, options.direction);
     ValueScanProblem<Op> x{op};

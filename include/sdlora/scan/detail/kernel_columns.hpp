@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/extents.hpp"
 #include "../scan_problem.hpp"
 #include "kernel_arithmetic.hpp"
 
@@ -56,7 +57,7 @@ struct ColumnKernelShape {
   static constexpr int threads = 128;
   static constexpr int resident_blocks = 4;
 
-  static constexpr std::int64_t blocks(std::int64_t items) { return (items + threads - 1) / threads; }
+  static constexpr std::int64_t blocks(std::int64_t items) { return ceil_div(items, threads); }
   template <class Block>
   static constexpr std::int64_t item_of(const Block& block) {
     return block.index() * threads + block.thread();
@@ -182,7 +183,7 @@ constexpr std::int64_t piece_length(std::int64_t length, std::int64_t columns) {
 }
 constexpr std::int64_t piece_count(std::int64_t length, std::int64_t columns) {
   const std::int64_t piece = piece_length(length, columns);
-  return (length + piece - 1) / piece;
+  return ceil_div(length, piece);
 }
 
 /// The three passes. `Launcher::run<Kernel>(blocks, shared_floats, arguments)` is the emulator's or the

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../../error.hpp"
+#include "../../tensor/extents.hpp"
 #include "../../tensor/matrix_view.hpp"
 #include "../selective_scan_gradients.hpp"
 
@@ -17,12 +18,9 @@ void check_matrix(const char* call, const char* what, const MatrixView<T>& matri
   const auto refuse = [&](const std::string& reason) {
     throw ShapeError(std::string(call) + ": " + what + " " + reason);
   };
-  const auto shape = [](std::size_t r, std::size_t c) {
-    return "(" + std::to_string(r) + ", " + std::to_string(c) + ")";
-  };
   if (matrix.rows != rows || matrix.cols != cols) {
-    refuse("is " + shape(matrix.rows, matrix.cols) + " but must be " + shape(rows, cols) + ", " + rows_rule +
-           " and " + cols_rule);
+    refuse("is " + extents_text(matrix.rows, matrix.cols) + " but must be " + extents_text(rows, cols) +
+           ", " + rows_rule + " and " + cols_rule);
   }
   if (matrix.stride < matrix.cols && matrix.rows > 1) {
     refuse("has rows of " + std::to_string(matrix.cols) + " values at a distance of " +

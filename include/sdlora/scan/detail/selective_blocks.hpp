@@ -53,8 +53,6 @@ template <std::size_t Count, class F>
 /// Rows of a tile, or states of a row, that go through the elementary functions in step.
 inline constexpr std::size_t scan_rows_in_step = 2, scan_states_in_step = 2;
 
-constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 /// Calls f(std::integral_constant<size>, first) for blocks of states that together cover [0, n): as
 /// many of `Max` as fit, then smaller powers of two. N is n where that is known when compiling.
 template <std::size_t N, std::size_t Max, std::size_t First = 0, class F>

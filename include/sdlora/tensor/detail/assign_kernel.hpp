@@ -167,7 +167,7 @@ struct AssignRows {
 
   static constexpr std::int64_t blocks(std::int64_t rows, std::int64_t) {
     constexpr std::int64_t each = threads / Team;
-    return (rows + each - 1) / each;
+    return ceil_div(rows, each);
   }
 
   template <class Block>
