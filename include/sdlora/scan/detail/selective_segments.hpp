@@ -126,12 +126,11 @@ class SegmentPasses {
       if (last_[k]) continue;
       T* const next = values(entering, Reverse ? k - 1 : k + 1);
       std::copy_n(values(leaving, k), size_, next);
-      if (first_[k]) continue;
-      add_carried(next, values(decays_, k), values(entering, k), size_);
-      std::fill_n(values(leaving, k), size_, T(0));  // the second pass may add to it
+      if (!first_[k]) add_carried(next, values(decays_, k), values(entering, k), size_);
     }
   }
-  /// The second pass calls `whole` for all others.
+  /// The second pass calls `whole` for all others. Behind it, only what leaves last segments is of use: where
+  /// `whole` adds to `leaving`, that of the others counts what the first pass left there, too.
   template <class Whole>
   void second_pass(std::size_t work, ScanScratch<T>& slots, const Whole& whole) const {
     run_scan_tasks(plan.tasks(), work, [&](std::size_t task) {
