@@ -47,7 +47,7 @@ struct Problem {
   std::size_t L, E, N, stride;
   std::vector<std::size_t> offsets;
   sdlora::Workspace memory, workspace;
-  Floats u, dt, z, B, C, A, blocked_A, D, bias, out, d_out, states, d_u, d_dt, d_z, d_B, d_C, d_A, d_D,
+  Floats u, dt, z, B, C, A, blocked_A, D, bias, out, d_out, checkpoints, d_u, d_dt, d_z, d_B, d_C, d_A, d_D,
       d_bias;
 
   Problem(std::size_t L_, std::size_t E_, std::size_t N_, std::size_t stride_ = 0)
@@ -64,7 +64,7 @@ struct Problem {
     A = make(E * N, -16, -1);
     d_A = make(E * N, 0, 0);
     for (Floats* values : {&D, &bias, &d_D, &d_bias}) *values = make(E, -1, 1);
-    states = make(sdlora::selective_scan_checkpoint_size({offsets}, E, N), 0, 0);
+    checkpoints = make(sdlora::selective_scan_checkpoint_size({offsets}, E, N), 0, 0);
     blocked_A = make((E + width - 1) / width * width * N, 0, 0);
     for (std::size_t e = 0; e < E; ++e) {
       for (std::size_t n = 0; n < N; ++n) {
@@ -91,13 +91,13 @@ struct Problem {
 
   template <std::size_t States>
   void forward(bool save) {
-    sdlora::selective_scan_forward<States>(inputs(), wide(out), nullptr, save ? states.data() : nullptr,
+    sdlora::selective_scan_forward<States>(inputs(), wide(out), nullptr, save ? checkpoints.data() : nullptr,
                                            workspace);
   }
 
   template <std::size_t States>
   void forward_segments(std::size_t rows) {
-    sdlora::selective_scan_forward_segments<States>(inputs(), rows, wide(out), nullptr, states.data(),
+    sdlora::selective_scan_forward_segments<States>(inputs(), rows, wide(out), nullptr, checkpoints.data(),
                                                     workspace);
   }
 
@@ -118,13 +118,13 @@ struct Problem {
 
   template <std::size_t States, SelectiveScanGradients Wanted>
   void backward(std::span<const std::size_t> channels = {}) {
-    sdlora::selective_scan_backward<States, Wanted>(inputs(), states.data(), wide(d_out), nullptr,
+    sdlora::selective_scan_backward<States, Wanted>(inputs(), checkpoints.data(), wide(d_out), nullptr,
                                                     gradients(channels), workspace);
   }
 
   template <std::size_t States, SelectiveScanGradients Wanted>
   void backward_segments(std::size_t rows) {
-    sdlora::selective_scan_backward_segments<States, Wanted>(inputs(), rows, states.data(), wide(d_out),
+    sdlora::selective_scan_backward_segments<States, Wanted>(inputs(), rows, checkpoints.data(), wide(d_out),
                                                              nullptr, gradients({}), workspace);
   }
 

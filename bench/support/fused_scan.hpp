@@ -23,7 +23,7 @@ struct Fused {
   SelectiveScanInputs<T> in;
   SelectiveScanGradientOutputs<T> gradients;
   MatrixView<T> out, d_out;
-  T* states = nullptr;
+  T* checkpoints = nullptr;
 
   explicit Fused(const Shape& s) : shape(s), offsets(s.offsets()) {
     const auto make = [&](std::size_t rows, std::size_t cols, double low, double high) {
@@ -43,7 +43,7 @@ struct Fused {
     in.dt_bias = make(1, s.D, -1, 1).data;
     out = make(M, s.D, 0, 0);
     d_out = make(M, s.D, -1, 1);
-    states = memory.take<T>(selective_scan_checkpoint_size(in.sequences, s.D, s.N)).data();
+    checkpoints = memory.take<T>(selective_scan_checkpoint_size(in.sequences, s.D, s.N)).data();
     gradients.u = make(M, s.D, 0, 0);
     gradients.dt = make(M, s.D, 0, 0);
     gradients.z = make(M, s.D, 0, 0);
@@ -60,17 +60,17 @@ struct Fused {
   /// With `segment_rows`, time is cut as well.
   void run_forward(std::size_t segment_rows = 0) {
     if (segment_rows > 0) {
-      selective_scan_forward_segments<N, T>(in, segment_rows, out, nullptr, states, workspace);
+      selective_scan_forward_segments<N, T>(in, segment_rows, out, nullptr, checkpoints, workspace);
     } else {
-      selective_scan_forward<N, T>(in, out, nullptr, states, workspace);
+      selective_scan_forward<N, T>(in, out, nullptr, checkpoints, workspace);
     }
   }
   void run_backward(std::size_t segment_rows = 0) {
     if (segment_rows > 0) {
-      selective_scan_backward_segments<N, wanted, T>(in, segment_rows, states, d_out, nullptr, gradients,
+      selective_scan_backward_segments<N, wanted, T>(in, segment_rows, checkpoints, d_out, nullptr, gradients,
                                                      workspace);
     } else {
-      selective_scan_backward<N, wanted, T>(in, states, d_out, nullptr, gradients, workspace);
+      selective_scan_backward<N, wanted, T>(in, checkpoints, d_out, nullptr, gradients, workspace);
     }
   }
 };

@@ -10,6 +10,9 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
 using namespace sdlora;
@@ -66,7 +69,7 @@ void check_library_kernels(std::size_t L, std::size_t E, std::size_t N) {
   x.h = h.data();
   x.out = out.values.data();
   EmulatedDevice device;
-  device.run<Prepare>(Prepare::Tile::blocks(x), Prepare::shared_floats(x.states), x);
+  device.run<Prepare>(Prepare::blocks(x), Prepare::shared_floats(x.states), x);
   for (std::size_t column = 0; column < E * N; ++column) {
     float state = 0;
     for (std::size_t t = 0; t < L; ++t) {
@@ -74,7 +77,7 @@ void check_library_kernels(std::size_t L, std::size_t E, std::size_t N) {
       h[column * L + t] = state;
     }
   }
-  device.run<Finish>(Finish::Tile::blocks(x), Finish::shared_floats(x.states), x);
+  device.run<Finish>(Finish::blocks(x), Finish::shared_floats(x.states), x);
   CHECK(relative_error(out.take(out.values), expected) < (std::is_same_v<IO, float> ? 3e-6 : 4e-3));
 }
 

@@ -25,10 +25,11 @@ GradientArrays<T> fused(const RandomScan<T>& p, std::vector<std::size_t> channel
                         bool with_final = true) {
   Workspace workspace;
   const auto in = p.inputs();
-  std::vector<T> out(p.rows() * p.E), states(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
-  sdlora::selective_scan_forward<N>(in, {out.data(), p.rows(), p.E}, nullptr, states.data(), workspace);
+  std::vector<T> out(p.rows() * p.E),
+      checkpoints(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
+  sdlora::selective_scan_forward<N>(in, {out.data(), p.rows(), p.E}, nullptr, checkpoints.data(), workspace);
   GradientArrays<T> gradients(p, std::move(channels));
-  sdlora::selective_scan_backward<N, Wanted>(in, states.data(), p.matrix(p.d_out, p.rows(), p.E),
+  sdlora::selective_scan_backward<N, Wanted>(in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
                                              with_final ? p.d_final_state.data() : nullptr,
                                              gradients.outputs(), workspace);
   CHECK(workspace.bytes_in_use() == 0);
@@ -191,12 +192,12 @@ TEST_CASE("selective_scan_backward: bad shapes throw") {
   const RandomScan<double> p({4}, 3, 2);
   Workspace workspace;
   GradientArrays<double> gradients(p);
-  std::vector<double> states(sdlora::selective_scan_checkpoint_size(p.inputs().sequences, 3, 2));
+  std::vector<double> checkpoints(sdlora::selective_scan_checkpoint_size(p.inputs().sequences, 3, 2));
   const auto d_out = p.matrix(p.d_out, 4, 3);
   const auto run = [&](auto change) {
     auto outputs = gradients.outputs();
     change(outputs);
-    sdlora::selective_scan_backward<dyn, everything>(p.inputs(), states.data(), d_out, nullptr, outputs,
+    sdlora::selective_scan_backward<dyn, everything>(p.inputs(), checkpoints.data(), d_out, nullptr, outputs,
                                                      workspace);
   };
   CHECK_NOTHROW(run([](auto&) {}));
@@ -214,19 +215,19 @@ TEST_CASE("selective_scan_backward: bad shapes throw") {
                                                                     gradients.outputs(), workspace)),
                   sdlora::ShapeError);
   CHECK_THROWS_AS(
-      (sdlora::selective_scan_backward<dyn, everything>(p.inputs(), states.data(), p.matrix(p.d_out, 3, 3),
-                                                        nullptr, gradients.outputs(), workspace)),
+      (sdlora::selective_scan_backward<dyn, everything>(
+          p.inputs(), checkpoints.data(), p.matrix(p.d_out, 3, 3), nullptr, gradients.outputs(), workspace)),
       sdlora::ShapeError);
   auto in = p.inputs();
   in.z = {};
-  CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, everything>(in, states.data(), d_out, nullptr,
+  CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, everything>(in, checkpoints.data(), d_out, nullptr,
                                                                     gradients.outputs(), workspace)),
                   sdlora::ShapeError);
   constexpr SelectiveScanGradients selected{.A = AGradient::SelectedChannels};
   for (const std::vector<std::size_t>& channels : {std::vector<std::size_t>{1, 1}, {2, 0}, {0, 3}}) {
     GradientArrays<double> some(p, channels);
-    CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, selected>(p.inputs(), states.data(), d_out, nullptr,
-                                                                    some.outputs(), workspace)),
+    CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, selected>(p.inputs(), checkpoints.data(), d_out,
+                                                                    nullptr, some.outputs(), workspace)),
                     sdlora::ShapeError);
   }
 }

@@ -18,10 +18,10 @@ GradientArrays<float> fused(const RandomScan<float>& p, std::vector<std::size_t>
   Workspace workspace;
   const auto in = p.inputs();
   std::vector<float> out(p.rows() * p.E),
-      states(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
-  sdlora::selective_scan_forward<8>(in, {out.data(), p.rows(), p.E}, nullptr, states.data(), workspace);
+      checkpoints(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
+  sdlora::selective_scan_forward<8>(in, {out.data(), p.rows(), p.E}, nullptr, checkpoints.data(), workspace);
   GradientArrays<float> gradients(p, std::move(channels));
-  sdlora::selective_scan_backward<8, Wanted>(in, states.data(), p.matrix(p.d_out, p.rows(), p.E),
+  sdlora::selective_scan_backward<8, Wanted>(in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
                                              p.d_final_state.data(), gradients.outputs(), workspace);
   return gradients;
 }

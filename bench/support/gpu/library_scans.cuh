@@ -56,7 +56,7 @@ void add_library_scan(Suite& suite, const Shape& shape) {
                                              .b = data.b.get(),
                                              .h = data.h.get(),
                                              .out = data.out.get()};
-    const std::int64_t blocks = Prepare::Tile::blocks(around);
+    const std::int64_t blocks = Prepare::blocks(around);
     const double N = static_cast<double>(shape.N);
     const double positions = static_cast<double>(shape.L * shape.D);
     // The operands of the fused scan once, and per state a, b and h, each written and read.

@@ -36,7 +36,7 @@ void selective_scan_forward(const SelectiveScanInputs<T>& in, std::type_identity
                             std::type_identity_t<T>* final_state, std::type_identity_t<T>* checkpoints,
                             Workspace& workspace) {
   detail::check_selective_scan_inputs<N>(in);
-  detail::scan_shape(in).check_channels("out", out);
+  detail::matrix_checks(in).check_channels("out", out);
   const Workspace::Scope scope(workspace);
   const auto plan = detail::ScanPlan::make(in, workspace);
   const detail::ScanParameters<T> parameters(in, plan.lines, workspace);

@@ -4,7 +4,7 @@
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/sequences.hpp"
-#include "detail/scan_shape.hpp"
+#include "detail/matrix_checks.hpp"
 #include "options.hpp"
 #include "selective_scan_gradients.hpp"
 
@@ -58,7 +58,7 @@ struct SelectiveScanGradientOutputs {
 namespace detail {
 
 template <class T>
-ScanShape scan_shape(const SelectiveScanInputs<T>& in) {
+MatrixChecks matrix_checks(const SelectiveScanInputs<T>& in) {
   return {"selective_scan",
           in.sequences.rows(),
           in.channels(),
@@ -78,7 +78,7 @@ void check_selective_scan_inputs(const SelectiveScanInputs<T>& in) {
   }
   check_sequences("selective_scan", in.sequences, rows);
   check_matrix("selective_scan", "A", in.A, E, states, "its channels", "its states");
-  scan_shape(in).check_inputs(in);
+  matrix_checks(in).check_inputs(in);
   if (in.initial_state && in.initial_stride != 0 && in.initial_stride < E * states) {
     throw ShapeError("selective_scan: initial states of " + std::to_string(E * states) +
                      " values lie at a distance of " + std::to_string(in.initial_stride) +
@@ -92,10 +92,10 @@ void check_selective_scan_gradients(const SelectiveScanInputs<T>& in, const Matr
                                     const SelectiveScanGradients& wanted,
                                     const SelectiveScanGradientOutputs<T>& gradients) {
   const std::size_t E = in.channels(), states = in.states();
-  const ScanShape shape = scan_shape(in);
-  shape.check_gradients(in, d_out, wanted, gradients);
+  const MatrixChecks checks = matrix_checks(in);
+  checks.check_gradients(in, d_out, wanted, gradients);
   if (wanted.A == AGradient::SelectedChannels) {
-    if (!gradients.A && !gradients.channels.empty()) shape.missing("A");
+    if (!gradients.A && !gradients.channels.empty()) checks.missing("A");
     for (std::size_t i = 0; i < gradients.channels.size(); ++i) {
       if (gradients.channels[i] >= E || (i > 0 && gradients.channels[i] <= gradients.channels[i - 1])) {
         throw ShapeError("selective_scan: selected channels must ascend and be below " + std::to_string(E) +
@@ -104,11 +104,11 @@ void check_selective_scan_gradients(const SelectiveScanInputs<T>& in, const Matr
     }
   }
   if (E * states == 0) return;
-  if (wanted.A == AGradient::All && !gradients.A) shape.missing("A");
-  if (wanted.D && (!in.D || !gradients.D)) shape.missing("D");
-  if (wanted.dt_bias && !gradients.dt_bias) shape.missing("dt_bias");
+  if (wanted.A == AGradient::All && !gradients.A) checks.missing("A");
+  if (wanted.D && (!in.D || !gradients.D)) checks.missing("D");
+  if (wanted.dt_bias && !gradients.dt_bias) checks.missing("dt_bias");
   if (wanted.initial_state && in.sequences.count() > 0) {
-    if (!gradients.initial_state) shape.missing("the initial state");
+    if (!gradients.initial_state) checks.missing("the initial state");
     if (gradients.initial_stride != 0 && gradients.initial_stride < E * states) {
       throw ShapeError("selective_scan: gradients of initial states of " + std::to_string(E * states) +
                        " values lie at a distance of " + std::to_string(gradients.initial_stride) +

@@ -37,7 +37,7 @@ void selective_scan_reference_forward(const SelectiveScanInputs<T>& in,
                                       std::type_identity_t<MatrixView<T>> out,
                                       std::type_identity_t<T>* final_state) {
   detail::check_selective_scan_inputs<dyn>(in);
-  detail::scan_shape(in).check_channels("out", out);
+  detail::matrix_checks(in).check_channels("out", out);
   const std::size_t E = in.channels(), N = in.states();
   std::vector<T> h(N);
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {

@@ -16,10 +16,9 @@ namespace sdlora {
 /// All pointers are device memory; `workspace` holds plan.forward_workspace_floats() floats. Asynchronous on
 /// `stream`; allocates nothing and waits for nothing, so a CUDA graph can capture it.
 ///
-/// `States` fixes N at compile time; 0 takes any N up to 256 and compiles nine kernels for it. A backward's
-/// block takes up to 177 KB of shared memory (N above 128, a checkpoint every 128 steps); a device that has
-/// less refuses it with an Error. Throws ShapeError where a matrix is not as the plan has it, ArgumentError
-/// where a pointer that is needed is null or badly aligned, Error where the launch fails.
+/// `States` fixes N at compile time; 0 takes any N up to 256 and compiles nine kernels for it.
+/// Throws ShapeError where a matrix is not as the plan has it, ArgumentError where a pointer that is needed
+/// is null or badly aligned, Error where the launch fails.
 template <int States = 0, class IO>
 void cuda_selective_scan_forward(cudaStream_t stream, const KernelScanPlan& plan,
                                  const KernelScanInputs<IO>& x, const KernelScanOutputs<IO>& y,
@@ -32,11 +31,12 @@ void cuda_selective_scan_forward(cudaStream_t stream, const KernelScanPlan& plan
   }
 }
 
-/// The gradients that `Wanted` asks for, overwritten, not added to. `checkpoints`
-/// come from a forward with the same plan; `d_final_state` is (S, E, N) or null; `workspace` holds
+/// The gradients that `Wanted` asks for, overwritten, not added to. `checkpoints` come from a forward with
+/// the same plan; `d_final_state` is (S, E, N) or null; `workspace` holds
 /// plan.backward_workspace_floats(Wanted, gradients.selected_count) floats. Deterministic: sums over channels
-/// and sequences are made from partial sums in a fixed order. Work, depth, stability and source as the
-/// forward, asynchronous and throwing as it.
+/// and sequences are made from partial sums in a fixed order. A block takes up to 177 KB of shared memory (N
+/// above 128, a checkpoint every 128 steps); a device that has less refuses it with an Error. Work, depth,
+/// stability and source as the forward, asynchronous and throwing as it.
 template <SelectiveScanGradients Wanted = SelectiveScanGradients::all(), int States = 0, class IO>
 void cuda_selective_scan_backward(cudaStream_t stream, const KernelScanPlan& plan,
                                   const KernelScanInputs<IO>& x, const float* checkpoints,

@@ -24,6 +24,7 @@ struct BackwardWork {
     result.A = false;
     return result;
   }
+  /// The gradient by the state, which runs against time.
   constexpr bool g() const { return u || delta || B || A || initial_state; }
   /// g·a·h, of the state before the row.
   constexpr bool gah() const { return delta || A; }

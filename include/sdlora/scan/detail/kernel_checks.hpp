@@ -2,7 +2,7 @@
 
 #include "../../error.hpp"
 #include "../selective_scan_kernels.hpp"
-#include "scan_shape.hpp"
+#include "matrix_checks.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace sdlora::detail {
 
-inline ScanShape scan_shape(const KernelScanPlan& plan) {
+inline MatrixChecks matrix_checks(const KernelScanPlan& plan) {
   return {"selective scan kernels",
           static_cast<std::size_t>(plan.shape.rows),
           static_cast<std::size_t>(plan.shape.channels),
@@ -43,7 +43,7 @@ inline void check_kernel_checkpoints(const KernelScanPlan& plan, const float* ch
 
 template <class IO>
 void check_kernel_inputs(const KernelScanPlan& plan, const KernelScanInputs<IO>& x) {
-  scan_shape(plan).check_inputs(x);
+  matrix_checks(plan).check_inputs(x);
   check_kernel_pointer("A", x.A);
   check_kernel_pointer("offsets", x.offsets);
 }
@@ -56,7 +56,7 @@ template <class IO>
 void check_scan_forward(const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
                         const KernelScanOutputs<IO>& y, const float* workspace) {
   check_kernel_inputs(plan, x);
-  scan_shape(plan).check_channels("out", y.out);
+  matrix_checks(plan).check_channels("out", y.out);
   check_kernel_checkpoints(plan, y.checkpoints);
   check_kernel_workspace(workspace, plan.forward_workspace_floats());
 }
@@ -68,7 +68,7 @@ void check_scan_backward(const KernelScanPlan& plan, const KernelScanInputs<IO>&
   check_kernel_inputs(plan, x);
   if (plan.checkpoint_floats() > 0) check_kernel_pointer("checkpoints", checkpoints);
   check_kernel_checkpoints(plan, checkpoints);
-  scan_shape(plan).check_gradients(x, d_out, Wanted, gradients);
+  matrix_checks(plan).check_gradients(x, d_out, Wanted, gradients);
   const int channels = plan.shape.channels, selected = gradients.selected_count;
   if constexpr (Wanted.A == AGradient::SelectedChannels) {
     if (selected < 0 || selected > channels) {

@@ -102,7 +102,7 @@ class SegmentPasses {
   /// A sequence's first and last segment, in the direction of the passes.
   std::size_t first_of(std::size_t s) const { return Reverse ? cut_.first[s + 1] - 1 : cut_.first[s]; }
   std::size_t last_of(std::size_t s) const { return Reverse ? cut_.first[s] : cut_.first[s + 1] - 1; }
-  /// Where a sequence's values of `entering` or `leaving` begin: of (E, N), `k` the segment.
+  /// The (E, N) values of segment k in `entering` or `leaving`.
   T* values(std::span<T> of, std::size_t k) const { return of.data() + k * size_; }
 
   /// The first pass calls `whole(task, k, slot)` for the first segments, which know what enters them, and for

@@ -29,9 +29,9 @@ void check_matrix(const char* call, const char* what, const MatrixView<T>& matri
   if (matrix.data == nullptr && rows * cols > 0) refuse("has no data; pass a view of its values");
 }
 
-/// The sizes of a selective scan, on either device, and who asks: what its matrices are checked against.
+/// What the matrices of a selective scan, on either device, are checked against: its sizes, and who asks.
 /// Without rows nothing is read, so nothing is refused.
-struct ScanShape {
+struct MatrixChecks {
   const char* call;
   std::size_t rows, channels, states;
   const char* rows_rule;      // where the number of rows comes from
