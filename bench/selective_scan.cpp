@@ -9,6 +9,7 @@
 
 #include <sdlora/scan/selective_scan.hpp>
 #include <sdlora/scan/selective_scan_segments.hpp>
+#include <sdlora/tensor/extents.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <sdlora/tensor/simd.hpp>
 
@@ -65,7 +66,7 @@ struct Problem {
     d_A = make(E * N, 0, 0);
     for (Floats* values : {&D, &bias, &d_D, &d_bias}) *values = make(E, -1, 1);
     checkpoints = make(sdlora::selective_scan_checkpoint_size({offsets}, E, N), 0, 0);
-    blocked_A = make((E + width - 1) / width * width * N, 0, 0);
+    blocked_A = make(sdlora::detail::round_up(E, width) * N, 0, 0);
     for (std::size_t e = 0; e < E; ++e) {
       for (std::size_t n = 0; n < N; ++n) {
         blocked_A[(e / width * N + n) * width + e % width] = A[e * N + n] * 1.44269504F;

@@ -14,6 +14,7 @@
 #include <limits>
 #include <map>
 #include <sdlora/scan/menu.hpp>
+#include <sdlora/tensor/extents.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <sdlora/tensor/simd.hpp>
 #include <sdlora/tensor/workspace.hpp>
@@ -134,7 +135,7 @@ class Ceilings {
     fill<float>(from, 0.0, 1.0);
     std::memset(to.data(), 0, count * sizeof(float));
     constexpr std::size_t block = 1 << 14;
-    const std::size_t tasks = (count + block - 1) / block;
+    const std::size_t tasks = detail::ceil_div(count, block);
     const int rounds = bytes > (std::size_t(64) << 20) ? 5 : 25;
     double best = std::numeric_limits<double>::infinity();
     for (int i = 0; i < rounds; ++i) {

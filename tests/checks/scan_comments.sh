@@ -10,10 +10,10 @@ while IFS=$'\t' read -r place type comment; do
   done
 done < <(files include/sdlora/scan | grep -E '\.(hpp|cuh)$' | tr '\n' '\0' | xargs -0 -r awk '
   FNR == 1 { above = type = comment = "" }
-  /^\/\/\/ / { above = above " " substr($0, 5); next }
+  /^\/\/\/( |$)/ { above = above " " substr($0, 5); next }
   /^struct / { type = $2; comment = above }
   /^  static constexpr std::string_view name =/ { printf "%s:%d\t%s\t%s\n", FILENAME, FNR, type, comment }
-  /^void selective_scan_(forward|backward)(_segments)?\(/ {
+  /^void (cuda_)?selective_scan_(forward|backward)(_segments)?\(/ {
     sub(/\(.*/, "", $2); printf "%s:%d\t%s\t%s\n", FILENAME, FNR, $2, above
   }
   !/^template / { above = "" }')

@@ -31,7 +31,10 @@ TEST_CASE("scans on the GPU: gradients") {
   for_each_cuda_scan([](auto policy) {
     const std::string name(policy.name);
     CAPTURE(name);
-    check_gradient_problem<CudaDevice>(ProblemData<float>(1025, 7), OnGpu<decltype(policy)>{});
+    const OnGpu<decltype(policy)> run;
+    check_gradient_problem<CudaDevice>(ProblemData<float>(1025, 7), run);
+    with_extreme_decays<float>(
+        3, [&](const ProblemData<float>& data) { check_gradient_problem<CudaDevice>(data, run); });
   });
   check_stored<CudaThreadPerChannel, float>();
   check_stored<CudaSplitTime, double>();

@@ -120,46 +120,50 @@ TEST_CASE("scan() of device values under an operator") {
 }
 
 TEST_CASE("scan() of device tensors: shapes") {
-  const auto view = [](std::size_t rows, std::size_t columns) {
-    return TensorView<float, Extents<dyn, dyn>, Cuda>(nullptr, Extents<dyn, dyn>(rows, columns));
+  // Refused before anything runs, so the host's memory will do.
+  std::vector<float> memory(48);
+  using View = TensorView<float, Extents<dyn, dyn>, Cuda>;
+  const auto view = [&](std::size_t rows, std::size_t columns, std::size_t first = 0) {
+    return View(memory.data() + first, Extents<dyn, dyn>(rows, columns));
   };
-  CHECK_THROWS_AS(scan(CudaWarpScan{}, view(3, 2), view(3, 2), view(2, 3)), ShapeError);
+  const auto x = view(3, 2), h = view(3, 2, 6), d_b = view(3, 2, 12), d_a = view(3, 2, 18);
+  CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, x, view(2, 3)), doctest::Contains("one shape"), ShapeError);
+  CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, View(nullptr, Extents<dyn, dyn>(3, 2)), h),
+                       doctest::Contains("b has no data"), ShapeError);
+  CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, x, view(3, 2, 2)), doctest::Contains("h shares memory with a"),
+                       ArgumentError);
   const std::vector<std::size_t> offsets{0, 2};
-  CHECK_THROWS_AS(scan(CudaWarpScan{}, view(3, 2), view(3, 2), view(3, 2),
-                       {.initial = {}, .sequences = Sequences{offsets}}),
-                  ShapeError);
-  const std::vector<float> initial(2);
-  CHECK_THROWS_AS(
-      scan(CudaWarpScan{}, view(3, 2), view(3, 2), view(3, 2), {.initial = {initial.data(), 1, 1}}),
-      ShapeError);
+  CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, x, h, {.initial = {}, .sequences = Sequences{offsets}}),
+                       doctest::Contains("sequences must be"), ShapeError);
+  CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, x, h, {.initial = {memory.data(), 1, 1}}),
+                       doctest::Contains("initial must be"), ShapeError);
   scan(CudaWarpScan{}, view(0, 4), view(0, 4), view(0, 4));
-  std::vector<float> rows(12);
-  const auto at = [&](std::size_t first) {
-    return TensorView<float, Extents<dyn, dyn>, Cuda>(rows.data() + first, Extents<dyn, dyn>(3, 2));
-  };
-  for (const std::size_t taken : {0UL, 6UL}) {
-    CHECK_THROWS_WITH_AS(
-        scan(CudaWarpScan{}, at(0), at(6), at(taken), {.kind = ScanKind::exclusive, .initial = {}}),
-        doctest::Contains("give it its own"), ArgumentError);
+  for (const auto& taken : {x, h}) {
+    CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, h, taken, {.kind = ScanKind::exclusive, .initial = {}}),
+                         doctest::Contains("give it its own"), ArgumentError);
   }
 
-  CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, view(3, 2), view(3, 2), view(2, 3), {}, view(3, 2)),
-                  ShapeError);
-  float value = 0;
-  const TensorView<float, Extents<dyn, dyn>, Cuda> other(&value, Extents<dyn, dyn>(1, 2));
-  CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, view(3, 2), view(3, 2), view(3, 2), other, view(3, 2)),
-                  ShapeError);
-  CHECK_THROWS_AS(
-      scan_backward(CudaWarpScan{}, view(3, 2), view(3, 2), view(3, 2), {}, view(3, 2), {&value, 2, 2}),
-      ShapeError);
-  CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, view(3, 2), view(3, 2), view(3, 2), {}, view(3, 2), {},
-                                {.kind = ScanKind::exclusive}),
+  const auto refused = [&](const char* what, const auto& a, const auto& d_a_of_call, const auto& d_b_of_call,
+                           MatrixView<float> d_initial) {
+    CHECK_THROWS_WITH_AS(scan_backward(CudaWarpScan{}, a, h, x, d_a_of_call, d_b_of_call, d_initial),
+                         doctest::Contains(what), ShapeError);
+  };
+  refused("a is (3, 2) but d_b (2, 3)", x, d_a, view(2, 3), {});
+  refused("d_a is (1, 2) but d_b (3, 2)", x, view(1, 2, 18), d_b, {});
+  refused("d_initial must be", x, d_a, d_b, {memory.data() + 24, 2, 2});
+  CHECK_THROWS_WITH_AS(scan_backward(CudaWarpScan{}, x, h, x, d_b, d_b),
+                       doctest::Contains("d_a shares memory with d_b"), ArgumentError);
+  CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, x, h, x, {}, d_b, {}, {.kind = ScanKind::exclusive}),
                   ArgumentError);
   scan_backward(CudaWarpScan{}, view(0, 4), view(0, 4), view(0, 4), {}, view(0, 4));
 
-  const auto line = [](std::size_t size) {
-    return TensorView<LinearStep<float>, Extents<dyn>, Cuda>(nullptr, Extents<dyn>(size));
+  std::vector<LinearStep<float>> steps(6);
+  const auto line = [&](std::size_t first, std::size_t size) {
+    return TensorView<LinearStep<float>, Extents<dyn>, Cuda>(steps.data() + first, Extents<dyn>(size));
   };
-  CHECK_THROWS_AS(scan(CudaWarpScan{}, line(3), line(4)), ShapeError);
-  scan(CudaWarpScan{}, line(0), line(0));
+  CHECK_THROWS_AS(scan(CudaWarpScan{}, line(0, 3), line(3, 2)), ShapeError);
+  CHECK_THROWS_AS(scan(CudaWarpScan{}, line(0, 3), line(1, 3)), ArgumentError);
+  CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, line(0, 3), line(0, 3)), doctest::Contains("give out its own"),
+                       ArgumentError);
+  scan(CudaWarpScan{}, line(0, 0), line(0, 0));
 }

@@ -180,11 +180,22 @@ TEST_CASE("mamba_model: options out of range") {
   options.layers = {{"out_porj", 0, 1}};
   refuses(options, "names site 'out_porj'");
   options.layers = {{"A_log", 2, 4}};
-  refuses(options, "[2, 4) of site 'A_log' has none of the model's 2 layers");
+  refuses(options, "[2, 4) of site 'A_log' goes beyond the model's 2 layers");
+  options.layers = {{"A_log", 0, 3}};
+  refuses(options, "[0, 3) of site 'A_log' goes beyond the model's 2 layers");
+  options.layers = {{"A_log", 2}};
+  refuses(options, "[2, 2) of site 'A_log' has none of the model's 2 layers");
   options.layers = {{"A_log", 1, 1}};
   refuses(options, "has none of the model's 2 layers");
   options.layers = {{"A_log", 0, 1}, {"A_log", 1, 2}};
   refuses(options, "site 'A_log' has more than one layer range");
+}
+
+TEST_CASE("mamba_model: a base that is not there") {
+  using Model = MambaModel<Tiny, presets::BitFit>;
+  const std::shared_ptr<const Model::base_type> none;
+  CHECK_THROWS_WITH_AS(Model{none}, doctest::Contains("expected a base, found a null pointer"),
+                       ArgumentError);
 }
 
 TEST_CASE("mamba_model: selections that do not fit") {

@@ -78,7 +78,7 @@ void check_library_kernels(std::size_t L, std::size_t E, std::size_t N) {
     }
   }
   device.run<Finish>(Finish::blocks(x), Finish::shared_floats(x.states), x);
-  CHECK(relative_error(out.take(out.values), expected) < (std::is_same_v<IO, float> ? 3e-6 : 4e-3));
+  CHECK(norm_error(out.take(out.values), expected) < (std::is_same_v<IO, float> ? 3e-6 : 4e-3));
 }
 
 }  // namespace

@@ -45,16 +45,16 @@ TEST_CASE("CumsumRatio: any number of threads gives the same bits") {
 
 TEST_CASE("CumsumRatio: gradients, but none across a = 0") {
   scan_checks::check_positive_gradients(CumsumRatio{});
-  scan_checks::check_backward_refusal(CumsumRatio{}, 0, 1, "running product");
+  scan_checks::check_backward_refusal(CumsumRatio{}, 0, 1, "needs finite a ≠ 0 and finite b but found a = 0");
 }
 
 TEST_CASE("CumsumRatio: refuses what is outside of its domain, and writes nothing") {
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
   for (const float a : {0.0F, nan, infinity})
-    scan_checks::check_refusal(CumsumRatio{}, a, 1, 0, "running product");
+    scan_checks::check_refusal(CumsumRatio{}, a, 1, 0, "needs finite a ≠ 0 and finite b but found a = ");
   for (const float b : {nan, infinity})
-    scan_checks::check_refusal(CumsumRatio{}, 0.5F, b, 0, "the sum overflowed");
+    scan_checks::check_refusal(CumsumRatio{}, 0.5F, b, 0, "found a = 0.500000, b = ");
   scan_checks::check_refusal(CumsumRatio{}, 0.5F, 1, nan, "the sum overflowed");
 }
 
@@ -62,5 +62,6 @@ TEST_CASE("CumsumRatio: refuses running products near the end of the range") {
   const auto decay = [](std::mt19937&) { return 0.8; };
   const ColumnProblem<float> p(400, 1, decay, scan_checks::positive);  // 0.8^400 = 2^−129
   std::vector<float> h(p.a.size());
-  CHECK_THROWS_AS(scan(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(h)), ArgumentError);
+  CHECK_THROWS_WITH_AS(scan(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(h)),
+                       doctest::Contains("the running product of a left [2^-100, 2^100]"), ArgumentError);
 }

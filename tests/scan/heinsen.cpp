@@ -39,8 +39,8 @@ TEST_CASE("Heinsen: any number of threads gives the same bits") {
 
 TEST_CASE("Heinsen: gradients, of a loss that no state lowers") {
   scan_checks::check_positive_gradients(Heinsen{});
-  scan_checks::check_backward_refusal(Heinsen{}, 0.9F, -0.25F, "needs b ≥ 0 but found b = -0.25");
-  scan_checks::check_backward_refusal(Heinsen{}, 0, 1, "needs a > 0 but found a = 0");
+  scan_checks::check_backward_refusal(Heinsen{}, 0.9F, -0.25F, "needs finite b ≥ 0 but found b = -0.25");
+  scan_checks::check_backward_refusal(Heinsen{}, 0, 1, "needs finite a > 0 but found a = 0");
 }
 
 TEST_CASE("Heinsen: a refusal shows small values as they are") {
@@ -53,9 +53,9 @@ TEST_CASE("Heinsen: refuses what is outside of its domain, and writes nothing") 
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
   for (const float a : {0.0F, -0.5F, nan, infinity})
-    scan_checks::check_refusal(Heinsen{}, a, 1, 0, "needs a > 0");
+    scan_checks::check_refusal(Heinsen{}, a, 1, 0, "needs finite a > 0");
   for (const float b : {-1.0F, nan, infinity})
-    scan_checks::check_refusal(Heinsen{}, 0.5F, b, 0, "needs b ≥ 0");
+    scan_checks::check_refusal(Heinsen{}, 0.5F, b, 0, "needs finite b ≥ 0");
   for (const float h : {-1.0F, nan, infinity})
     scan_checks::check_refusal(Heinsen{}, 0.5F, 1, h, "initial state ≥ 0");
 }

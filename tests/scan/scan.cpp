@@ -36,6 +36,55 @@ TEST_CASE("scan: matrices, states and sequences that do not fit are refused") {
   CHECK_THROWS_AS(scan(Sequential{}, wide, wide, wide, {.initial = {m.data(), 2, 6}}), ShapeError);
   const std::size_t offsets[] = {0, 3};
   CHECK_THROWS_AS(scan(Sequential{}, wide, wide, wide, {.sequences = {offsets}}), ShapeError);
+  const MatrixView<float> nowhere(nullptr, 4, 6), flat(m.data(), 4, 6, 5);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, nowhere, wide, wide),
+                       "scan: a has no data; pass a view of its values", ShapeError);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, wide, nowhere, wide), doctest::Contains("b has no data"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, wide, wide, nowhere), doctest::Contains("h has no data"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, wide, wide, flat), doctest::Contains("so they overlap"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, wide, wide, wide, {.initial = {nullptr, 1, 6}}),
+                       doctest::Contains("initial has no data"), ShapeError);
+}
+
+TEST_CASE("scan: results lie where an operand does, or apart") {
+  std::vector<float> m(30, 0.5F), expected(m.begin(), m.begin() + 24);
+  const MatrixView<float> x(m.data(), 4, 6), ahead(m.data() + 6, 4, 6);
+  scan(Sequential{}, x, x, MatrixView<float>(expected.data(), 4, 6));
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, x, x, ahead),
+                       "scan: h shares memory with a; give it memory of its own", ArgumentError);
+  CHECK_THROWS_AS(scan(Sequential{}, ahead, x, ahead.rows_from(0, 4)), ArgumentError);
+  CHECK(m == std::vector<float>(30, 0.5F));
+  // Columns of one matrix are apart.
+  const MatrixView<float> left(m.data(), 4, 3, 7), right(m.data() + 3, 4, 3, 7);
+  scan(Sequential{}, left, left, right);
+  CHECK(std::equal(right.row(3), right.row(3) + 3, expected.begin() + 18));
+  // A stride of 0 is one row for all steps.
+  const MatrixView<const float> half(expected.data(), 4, 3, 0);
+  scan(Sequential{}, half, half, right);
+  CHECK(std::equal(right.row(3), right.row(3) + 3, expected.begin() + 18));
+}
+
+TEST_CASE("scan: values in place, in every direction; never over a part of them") {
+  const std::vector<std::string> letters{"a", "b", "c", "d"};
+  for (const ScanKind kind : scan_checks::kinds) {
+    for (const ScanDirection direction : scan_checks::directions) {
+      for (const std::vector<std::size_t>& offsets : {std::vector<std::size_t>{}, {0, 1, 1, 4}}) {
+        const ScanOptions<std::string> options{kind, direction, "x", {offsets}};
+        std::vector<std::string> values = letters;
+        scan(Sequential{}, values, values, options, scan_checks::Concatenate{});
+        CHECK(values == scan_checks::by_definition(letters, scan_checks::Concatenate{}, options));
+      }
+    }
+  }
+  std::vector<LinearStep<float>> steps(6);
+  const std::span<LinearStep<float>> all(steps);
+  CHECK_THROWS_WITH_AS(scan(Sequential{}, all.first(5), all.last(5)), doctest::Contains("out overlaps in"),
+                       ArgumentError);
+  CHECK_THROWS_AS(scan(Sequential{}, all.last(5), all.first(5)), ArgumentError);
+  scan(Sequential{}, all.first(3), all.last(3));
 }
 
 TEST_CASE("scan: scratch comes from the workspace and is given back") {

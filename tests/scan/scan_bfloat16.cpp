@@ -187,7 +187,7 @@ TEST_CASE("scan of bfloat16: bad shapes are refused as those of float are") {
   CHECK_THROWS_WITH_AS(scan(SimdChannels{}, whole, part, whole), doctest::Contains("one shape (L, columns)"),
                        ShapeError);
   CHECK_THROWS_WITH_AS(scan_backward(SimdChannels{}, whole, part, whole, {}, whole),
-                       doctest::Contains("h must be (L, columns)"), ShapeError);
+                       doctest::Contains("h is (3, 3) but d_b (3, 4)"), ShapeError);
   CHECK_THROWS_AS(
       scan_backward(SimdChannels{}, whole, whole, whole, {}, whole, {},
                     {.kind = ScanKind::exclusive, .direction = {}, .initial = {}, .sequences = {}}),

@@ -1,5 +1,5 @@
-#include <sdlora/scan/detail/kernel_collectives.hpp>
-#include <sdlora/scan/detail/kernel_columns.hpp>
+#include <sdlora/scan/detail/kernels/collectives.hpp>
+#include <sdlora/scan/detail/kernels/columns.hpp>
 #include <sdlora/scan/scan_problem.hpp>
 
 #include "support/emulated_device.hpp"
@@ -152,7 +152,7 @@ struct InCollectives {
     }
     Exchange<V> exchange{std::vector<V>(detail::block_scan_tile), {}};
     std::int64_t blocks = x.columns;
-    if (Way == By::warp) blocks = (x.columns + detail::warp_scan_warps - 1) / detail::warp_scan_warps;
+    if (Way == By::warp) blocks = detail::ceil_div(x.columns, detail::warp_scan_warps);
     if (Way == By::tile) {
       const detail::JoinedSteps<Problem> steps{x};
       V sum = x.joined_op().identity();
@@ -175,6 +175,10 @@ void check_all(const Run& run) {
   const ProblemData<BFloat16> narrow(65, 3);
   check_linear_problem<EmulatedDevice>(narrow, run);
   check_gradient_problem<EmulatedDevice>(narrow, run);
+  with_extreme_decays<double>(3, [&](const ProblemData<double>& data) {
+    check_linear_problem<EmulatedDevice>(data, run);
+    check_gradient_problem<EmulatedDevice>(data, run);
+  });
   for (const std::int64_t length : problem_lengths) check_value_problem<EmulatedDevice>(length, run);
 }
 
@@ -189,13 +193,19 @@ TEST_CASE("scan problems: time split into pieces") { check_all(InKernels<true>{}
 // The bodies of the kernels on CUB's collectives, with plain ones: lengths about a warp's and a tile's.
 TEST_CASE_TEMPLATE("scan problems: the threads of a warp or block together", Run, InCollectives<By::warp>,
                    InCollectives<By::block>, InCollectives<By::tile>) {
-  for (const std::int64_t length : {1, 33, 1025}) {
+  for (const std::int64_t length : {1, 33, 131, 1025}) {
     const ProblemData<float> data(length, 5);
     check_linear_problem<EmulatedDevice>(data, Run{});
     check_gradient_problem<EmulatedDevice>(data, Run{});
     check_value_problem<EmulatedDevice>(length, Run{});
   }
-  check_linear_problem<EmulatedDevice>(ProblemData<BFloat16>(65, 3), Run{});
+  const ProblemData<BFloat16> narrow(65, 3);
+  check_linear_problem<EmulatedDevice>(narrow, Run{});
+  check_gradient_problem<EmulatedDevice>(narrow, Run{});
+  with_extreme_decays<double>(2, [](const ProblemData<double>& data) {
+    check_linear_problem<EmulatedDevice>(data, Run{});
+    check_gradient_problem<EmulatedDevice>(data, Run{});
+  });
 }
 
 TEST_CASE("a column forgets one before it that is no number") {

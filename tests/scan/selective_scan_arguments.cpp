@@ -13,9 +13,10 @@ using namespace sdlora;
 /// Arguments that fit together, for one case at a time to spoil.
 struct Fitting {
   std::array<std::size_t, 3> offsets{0, 3, 5};
-  std::vector<float> memory = std::vector<float>(64, 0.5F);
+  std::vector<float> memory = std::vector<float>(64, 0.5F), results = std::vector<float>(96);
   SelectiveScanInputs<float> in;
   SelectiveScanGradientOutputs<float> out;
+  MatrixView<const float> d_out;
 
   Fitting() {
     float* p = memory.data();
@@ -24,16 +25,21 @@ struct Fitting {
     in.B = in.C = {p, 5, 2};
     in.A = {p, 4, 2};
     in.D = in.dt_bias = in.initial_state = p;
-    out.u = out.dt = out.z = {p, 5, 4};
-    out.B = out.C = {p, 5, 2};
-    out.A = out.D = out.dt_bias = out.initial_state = p;
+    d_out = in.u;
+    float* r = results.data();
+    out.u = {r, 5, 4};
+    out.dt = {r + 20, 5, 4};
+    out.z = {r + 40, 5, 4};
+    out.B = {r + 60, 5, 2};
+    out.C = {r + 70, 5, 2};
+    out.A = out.D = out.dt_bias = out.initial_state = r + 80;
   }
   Fitting(const Fitting&) = delete;
   Fitting& operator=(const Fitting&) = delete;
 
   void check_inputs() const { detail::check_selective_scan_inputs<2>(in); }
   void check_gradients(const SelectiveScanGradients& wanted = SelectiveScanGradients::all()) const {
-    detail::check_selective_scan_gradients<float>(in, in.u, wanted, out);
+    detail::check_selective_scan_gradients<float>(in, d_out, wanted, out);
   }
 };
 
@@ -83,6 +89,29 @@ TEST_CASE("selective scan arguments: inputs that do not fit are named") {
   CHECK(mentions(refused([](auto& in) { in.sequences = {only_an_end}; }), "run from 5 to 5"));
   static constexpr std::array<std::size_t, 2> late{1, 5};
   CHECK(mentions(refused([](auto& in) { in.sequences = {late}; }), "run from 1 to 5"));
+  CHECK(mentions(refused([](auto& in) { in.sequences = {}; }),
+                 "no sequences are given; pass their offsets, {0, 5}"));
+  static constexpr std::array<std::size_t, 1> none{0};
+  CHECK(mentions(refused([](auto& in) { in.sequences = {none}; }), "u is (5, 4) but must be (0, 4)"));
+  CHECK(mentions(refused([](auto& in) { in.z.data = nullptr; }), "z has no data"));
+}
+
+TEST_CASE("selective scan arguments: results that share memory are named") {
+  const auto refuses = [](const char* expected, const auto& spoil, const SelectiveScanGradients& wanted) {
+    Fitting fitting;
+    spoil(fitting);
+    CHECK_THROWS_WITH_AS(fitting.check_gradients(wanted), doctest::Contains(expected), ArgumentError);
+  };
+  refuses("the gradient of u shares memory with d_out", [](Fitting& f) { f.d_out = f.out.u; }, {.u = true});
+  refuses("the gradient of C shares memory with the gradient of B", [](Fitting& f) { f.out.C = f.out.B; },
+          {.B = true, .C = true});
+  Fitting fitting;
+  fitting.out.C = fitting.out.B;
+  CHECK_NOTHROW(fitting.check_gradients({.C = true}));
+  const detail::MatrixChecks checks = detail::matrix_checks(fitting.in);
+  CHECK_THROWS_WITH_AS(checks.check_out(fitting.in, MatrixView<float>(fitting.memory.data() + 8, 5, 4)),
+                       doctest::Contains("out shares memory with u"), ArgumentError);
+  CHECK_NOTHROW(checks.check_out(fitting.in, fitting.out.u));
 }
 
 TEST_CASE("selective scan arguments: gradients asked for need their input and their place") {

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -67,6 +68,9 @@ TEST_CASE("scan kernels: time split into segments") {
   }
   check_scan_kernels<float, true>(
       device, {.lengths = {150}, .channels = 2, .states = 3, .interval = 32, .segment_length = 64});
+  // As the plan itself cuts few channels over many steps.
+  CHECK(KernelScanPlan({.rows = 601, .sequences = 1, .longest = 601, .channels = 3, .states = 4}).split());
+  check_scan_kernels<float, true>(device, {.lengths = {601}, .channels = 3, .states = 4});
 }
 
 TEST_CASE("scan kernels: checkpoints further apart than chunks") {
@@ -81,6 +85,12 @@ TEST_CASE("scan kernels: checkpoints further apart than chunks") {
 
 TEST_CASE("scan kernels: empty sequences hand their states through") {
   EmulatedDevice device(6);
+  // All gradients are written, also where there is nothing to sum.
+  for (const auto& lengths : std::vector<std::vector<std::int64_t>>{{}, {0}, {0, 0}, {1}}) {
+    check_scan_kernels<float, true>(device, {.lengths = lengths, .channels = 3, .states = 4});
+    check_scan_kernels<float, true, 5, Gradients{.A = AGradient::SelectedChannels}>(
+        device, {.lengths = lengths, .channels = 9, .states = 5, .selected = {0, 7}});
+  }
   check_scan_kernels<float, true>(device, {.lengths = {0, 9, 0}, .channels = 3, .states = 4});
   check_scan_kernels<float, true>(device,
                                   {.lengths = {0, 20, 0}, .channels = 3, .states = 4, .segment_length = 8});
@@ -102,10 +112,17 @@ TEST_CASE("scan kernels: A's gradient of selected channels") {
   check({}, 3, 0);
 }
 
-TEST_CASE("scan kernels: the order of threads changes nothing") {
-  for (std::uint64_t seed = 20; seed < 24; ++seed) {
-    EmulatedDevice device(seed);
-    check_scan_kernels<float, true>(device, {.lengths = {10, 3}, .channels = 34, .states = 16});
+TEST_CASE_TEMPLATE("scan kernels: the order of threads and blocks changes no bit", IO, float, BFloat16) {
+  // Two groups of channels and several sequences, so that all sums are of several parts.
+  for (const std::int64_t segment : {0, 16}) {
+    const ScanCase c{.lengths = {10, 33, 21}, .channels = 130, .states = 16, .segment_length = segment};
+    std::vector<std::uint32_t> first;
+    for (std::uint64_t seed = 20; seed < 24; ++seed) {
+      EmulatedDevice device(seed);
+      const auto bits = check_scan_kernels<IO, true, 16>(device, c);
+      if (first.empty()) first = bits;
+      CHECK(bits == first);
+    }
   }
 }
 

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <sdlora/scan/bfloat16.hpp>
-#include <sdlora/scan/detail/kernel_runs.hpp>
+#include <sdlora/scan/detail/kernels/runs.hpp>
 #include <sdlora/scan/selective_scan_kernels.hpp>
 #include <sdlora/scan/selective_scan_reference.hpp>
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +31,7 @@ struct ScanCase {
   int states = 1;
   int interval = 8;
   std::int64_t segment_length = 0;
-  bool with_states = true;         // initial_state state and a gradient of the final one
+  bool with_states = true;         // an initial state and a gradient of the final one
   bool with_vectors = true;        // D and dt_bias
   int padding = 3;                 // columns beside each matrix, NaN
   std::vector<int> selected = {};  // channels, for AGradient::SelectedChannels
@@ -66,7 +67,7 @@ class Draws {
 
 /// ‖found − expected‖ / ‖expected‖, infinite where a value is NaN.
 template <class T>
-double relative_error(const std::vector<T>& found, const std::vector<double>& expected) {
+double norm_error(const std::vector<T>& found, const std::vector<double>& expected) {
   double error = 0;
   double norm = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -134,10 +135,10 @@ inline std::vector<float> floats(Draws& draw, std::size_t count, double low, dou
 }
 
 /// Runs forward and backward of one case on the device and compares all results with the definition
-/// in double.
+/// in double. Gives the bits of all results.
 template <class IO, bool Gate, int FixedStates = 0,
           sdlora::SelectiveScanGradients Wanted = sdlora::SelectiveScanGradients::all(), class Device>
-void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 7) {
+std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 7) {
   using namespace sdlora;
   constexpr SelectiveScanGradients asked = [] {
     SelectiveScanGradients gradients = Wanted;
@@ -248,8 +249,13 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   const KernelScanOutputs<IO> outputs{
       {device_out.data(), M, E, wide.stride}, device_final.data(), checkpoints.data()};
   detail::run_scan_forward<IO, FixedStates, Gate>(device, plan, in, outputs, workspace.data());
-  CHECK(relative_error(wide.take(device_out.read()), out) < tolerance);
-  CHECK(relative_error(device_final.read(), final_state) < sum_tolerance);
+  std::vector<std::uint32_t> bits;
+  const auto check_close = [&](const auto& found, const std::vector<double>& want, double limit) {
+    for (const auto value : found) bits.push_back(std::bit_cast<std::uint32_t>(static_cast<float>(value)));
+    CHECK(norm_error(found, want) < limit);
+  };
+  check_close(wide.take(device_out.read()), out, tolerance);
+  check_close(device_final.read(), final_state, sum_tolerance);
 
   // Backward.
   Values device_d_u(wide.values), device_d_dt(wide.values), device_d_z(wide.values),
@@ -283,7 +289,7 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
     const std::string gradient = name;
     INFO(gradient);
     if (is_wanted) {
-      CHECK(relative_error(found, want) < limit);
+      check_close(found, want, limit);
     } else {
       CHECK(untouched(found));
     }
@@ -298,6 +304,7 @@ void check_scan_kernels(Device& device, const ScanCase& c, std::uint64_t seed = 
   compare(Wanted.dt_bias, "d_dt_bias", device_d_bias.read(), d_bias, sum_tolerance);
   compare(Wanted.initial_state, "d_initial_state", device_d_initial_state.read(), d_initial_state,
           sum_tolerance);
+  return bits;
 }
 
 /// 16 states in sequences of unequal length: whole and in segments, states kept at each of `intervals`, rows

@@ -27,7 +27,6 @@ using namespace scan_checks;
 inline constexpr std::int64_t problem_lengths[] = {1, 2, 9, 31, 64, 65, 129, 1025};
 inline constexpr std::int64_t problem_columns[] = {1, 7, 130};
 
-/// Relative to the largest value.
 template <class Stored>
 inline constexpr double problem_tolerance = 1e-2;
 template <>
@@ -35,22 +34,44 @@ inline constexpr double problem_tolerance<float> = 3e-6;
 template <>
 inline constexpr double problem_tolerance<double> = 1e-14;
 
-/// Matrices (L, columns), rounded to what is stored, with places where a is 0, in either layout.
+/// What a is drawn from. `usual` has a 0 here and there.
+enum class Decays { usual, near_one, near_zero, zero };
+inline constexpr Decays extreme_decays[] = {Decays::near_one, Decays::near_zero, Decays::zero};
+
+inline double draw_decay(std::mt19937& generator, Decays decays, std::size_t i) {
+  const double u = uniform(generator, 0, 1);
+  switch (decays) {
+    case Decays::near_one:
+      return 1 - 1e-7 * u;
+    case Decays::near_zero:
+      return 1e-30 * u;
+    case Decays::zero:
+      return 0;
+    default:
+      return i % 29 == 17 ? 0 : 0.5 + u / 2;
+  }
+}
+
+/// Matrices (L, columns), rounded to what is stored, in either layout.
 template <class Stored>
 struct ProblemData {
   using T = recurrence_state_t<Stored>;
   std::int64_t length, columns;
+  double tolerance;  // relative to the largest value
   std::vector<T> a, b, initial;
 
-  ProblemData(std::int64_t length_, std::int64_t columns_) : length(length_), columns(columns_) {
+  ProblemData(std::int64_t length_, std::int64_t columns_, Decays decays = Decays::usual)
+      : length(length_), columns(columns_), tolerance(problem_tolerance<Stored>) {
+    // States then are sums of all before them, which each algorithm adds in an order of its own.
+    if (decays == Decays::near_one) tolerance *= 100;
     std::mt19937 generator(static_cast<std::mt19937::result_type>(length * 131 + columns));
     const auto size = static_cast<std::size_t>(length * columns);
-    const auto draw = [&](double low) { return rounded(static_cast<T>(uniform(generator, low, 1))); };
+    const auto draw = [&] { return rounded(static_cast<T>(uniform(generator, -1, 1))); };
     for (std::size_t i = 0; i < size; ++i) {
-      a.push_back(i % 29 == 17 ? T(0) : draw(0.5));
-      b.push_back(draw(-1));
+      a.push_back(rounded(static_cast<T>(draw_decay(generator, decays, i))));
+      b.push_back(draw());
     }
-    for (std::int64_t c = 0; c < columns; ++c) initial.push_back(draw(-1));
+    for (std::int64_t c = 0; c < columns; ++c) initial.push_back(draw());
   }
 
   static T rounded(T value) { return static_cast<T>(static_cast<Stored>(value)); }
@@ -123,12 +144,11 @@ void check_linear_problem(const ProblemData<Stored>& data, const Run& run) {
           if (with_initial) x.initial = initial.data();
           x.exclusive = kind == ScanKind::exclusive;
           run(x);
-          CHECK(relative_error(data.loaded(h.read(), time_contiguous), expected) < problem_tolerance<Stored>);
+          CHECK(relative_error(data.loaded(h.read(), time_contiguous), expected) < data.tolerance);
           if (x.exclusive) continue;
           x.h = device_b.data() + first;
           run(x);
-          CHECK(relative_error(data.loaded(device_b.read(), time_contiguous), expected) <
-                problem_tolerance<Stored>);
+          CHECK(relative_error(data.loaded(device_b.read(), time_contiguous), expected) < data.tolerance);
         }
       }
     }
@@ -174,7 +194,7 @@ void check_gradient_problem(const ProblemData<Stored>& data, const Run& run) {
       x.d_initial = device_d_initial.data();
       run(x);
       const auto close = [&](const std::vector<T>& found, const std::vector<T>& expected) {
-        return relative_error(found, expected) < problem_tolerance<Stored>;
+        return relative_error(found, expected) < data.tolerance;
       };
       CHECK(close(data.loaded(device_d_a.read(), time_contiguous), d_a));
       CHECK(close(data.loaded(device_d_b.read(), time_contiguous), d_b));
@@ -219,6 +239,15 @@ void check_value_problem(std::int64_t length, const Run& run) {
         CHECK(out.read() == by_definition(in, ModularMatrix{}, options));
       }
     }
+  }
+}
+
+/// check(data) with a → 1, a → 0 and a = 0 over a prime number of steps, longer than tiles and pieces.
+template <class Stored, class Check>
+void with_extreme_decays(std::int64_t columns, const Check& check) {
+  for (const Decays decays : extreme_decays) {
+    CAPTURE(int(decays));
+    check(ProblemData<Stored>(4099, columns, decays));
   }
 }
 

@@ -53,4 +53,6 @@ TEST_CASE("extents: a matrix's shape in messages, and divisions that round up") 
   CHECK(detail::extents_text(3, 0) == "(3, 0)");
   static_assert(detail::ceil_div(std::size_t{0}, 8) == 0 && detail::ceil_div(std::size_t{1}, 8) == 1);
   static_assert(detail::ceil_div(16, 8) == 2 && detail::ceil_div(17, 8) == 3);
+  static_assert(detail::round_up(std::size_t{0}, 8) == 0 && detail::round_up(16, 8) == 16 &&
+                detail::round_up(17, 8) == 24);
 }

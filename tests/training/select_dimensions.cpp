@@ -130,6 +130,14 @@ TEST_CASE("a selection's identity changes with whatever decides the selection") 
   CHECK(identity() != first);
 }
 
+TEST_CASE("without a step there is nothing to score") {
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  SelectionOptions options = quiet();
+  options.steps = 0;
+  CHECK_THROWS_WITH_AS((select_dimensions<presets::SDLoRA<2, 5, 3>>(base, doubling_task(9), options)),
+                       doctest::Contains("at least 1 step"), ArgumentError);
+}
+
 TEST_CASE("run-time sizes, layer ranges and progress") {
   const auto base = rough_base<TinyAny, float>(tiny_dimensions);
   std::ostringstream shown;

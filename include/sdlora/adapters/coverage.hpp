@@ -55,8 +55,10 @@ inline std::string joined_ranges(const std::vector<std::size_t>& ascending) {
   for (std::size_t i = 0; i < ascending.size();) {
     std::size_t last = i;
     while (last + 1 < ascending.size() && ascending[last + 1] == ascending[last] + 1) ++last;
-    text += (text.empty() ? "" : ",") + std::to_string(ascending[i]);
-    if (last > i) text += "-" + std::to_string(ascending[last]);
+    // Piece by piece: g++ 12 warns users of "," + to_string(…) (its false positive).
+    if (!text.empty()) text += ',';
+    text += std::to_string(ascending[i]);
+    if (last > i) (text += '-') += std::to_string(ascending[last]);
     i = last + 1;
   }
   return text;

@@ -13,7 +13,9 @@ namespace sdlora {
 struct LayerRange {
   std::string site;  ///< a site's name, as "out_proj"
   std::size_t first = 0;
-  std::size_t last = static_cast<std::size_t>(-1);
+  std::size_t last = to_the_end;
+
+  static constexpr std::size_t to_the_end = static_cast<std::size_t>(-1);
 };
 
 /// What a placement leaves open until run time. The sizes matter only where the type says `dyn`.

@@ -138,9 +138,10 @@ class JsonlDataset {
     }
     if (ids) return parse_ids(line);
     if (!encoder.encode) {
-      throw FileError(line.file(), place,
-                      "expected \"input_ids\" and \"labels\", found text; the checkpoint's tokenizer is not "
-                      "known here: give token ids");
+      throw FileError(
+          line.file(), place,
+          "expected \"input_ids\" and \"labels\", found text but no tokenizer to read it by; pass "
+          "the checkpoint's (ByteTokenizer{} for a byte-level one), or give token ids");
     }
     Example example;
     if (pair) {
@@ -199,7 +200,7 @@ class JsonlDataset {
     }
     if (loss_tokens(example) == 0) {
       return "expected at least one token to learn after the first, found none in " + std::to_string(length) +
-             " tokens; remove the example or correct its labels";
+             " tokens; remove the example, or give it more text or other labels";
     }
     const bool cut = options.max_length != 0 && length > options.max_length;
     if (cut) {

@@ -12,6 +12,7 @@
 
 #include "../error.hpp"
 #include "../layers/mamba_config.hpp"
+#include "../tensor/extents.hpp"
 #include "atomic_file.hpp"
 #include "json.hpp"
 #include "tokenizer.hpp"
@@ -99,7 +100,7 @@ class ConfigReader {
     config.vocab_size = must(size({top_, "vocab_size"}), "vocab_size");
     if (!hugging_face) {
       const std::size_t multiple = size({top_, "pad_vocab_size_multiple"}).value_or(8);
-      config.vocab_size = (config.vocab_size + multiple - 1) / multiple * multiple;
+      config.vocab_size = detail::round_up(config.vocab_size, multiple);
     }
     if (config.vocab_size > (std::size_t{1} << 24)) {
       top_.fail("vocab_size", "expected at most 16777216 tokens with padding; correct it");

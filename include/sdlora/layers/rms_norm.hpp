@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../tensor/evaluate.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/functions.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/parallel.hpp"
@@ -39,7 +40,7 @@ void rms_norm_backward(std::type_identity_t<MatrixView<const T>> x, const T* wei
   const MatrixView<T> scale = workspace.matrix<T>(x.rows, 1);
   assign<AssignMode::Set>(scale, r);
   constexpr std::size_t block = 64;  // columns of one task; each sums over the rows in order
-  parallel_for((x.cols + block - 1) / block, [&](std::size_t task) {
+  parallel_for(detail::ceil_div(x.cols, block), [&](std::size_t task) {
     const std::size_t last = std::min(x.cols, (task + 1) * block);
     for (std::size_t i = 0; i < x.rows; ++i) {
       for (std::size_t j = task * block; j < last; ++j) d_weight[j] += d_out(i, j) * x(i, j) * scale(i, 0);

@@ -94,14 +94,16 @@ class Base {
  private:
   static std::size_t padded(std::size_t count) {
     constexpr std::size_t line = alignment / sizeof(T);
-    return detail::ceil_div(count, line) * line;
+    return detail::round_up(count, line);
   }
 
   static void require(const char* name, std::size_t expected, std::size_t found) {
     if (expected != dyn && expected != found) {
-      throw ArgumentError(std::string("Base: ") + name + " is " + std::to_string(expected) +
-                          " in the configuration's type but " + std::to_string(found) +
-                          " in the checkpoint; use the preset of this checkpoint, or presets::AnyMamba");
+      throw ArgumentError(
+          std::string("Base: ") + name + " is " + std::to_string(expected) +
+          " in the configuration's type but " + std::to_string(found) +
+          " in the dimensions given; use the preset of this checkpoint, or presets::AnyMamba, "
+          "which leaves all but d_state, d_conv and expand open");
     }
   }
 

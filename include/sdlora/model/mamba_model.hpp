@@ -58,7 +58,8 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
 
   /// The same for a placement that selects dimensions.
   MambaModel(std::shared_ptr<const base_type> base, Selection selection, AdapterOptions options = {})
-      : detail::TrainableCount<C, P>(detail::count_learned<P>(base->dimensions(), options)),
+      : detail::TrainableCount<C, P>(
+            detail::count_learned<P>(detail::required_base(base).dimensions(), options)),
         base_(std::move(base)),
         options_(std::move(options)),
         selection_(std::move(selection)),

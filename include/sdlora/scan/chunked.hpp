@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../tensor/extents.hpp"
 #include "../tensor/parallel.hpp"
 #include "detail/column_forward.hpp"
 #include "policy.hpp"
@@ -24,7 +25,7 @@ struct Chunked {
   template <AssociativeOperator Op>
   static void inclusive(std::span<typename Op::value_type> values, const Op& op, Workspace& workspace) {
     using V = typename Op::value_type;
-    const std::size_t chunks = (values.size() + Length - 1) / Length;
+    const std::size_t chunks = detail::ceil_div(values.size(), Length);
     if (chunks == 0) return;
     detail::Scratch<V> scratch(workspace, chunks);
     const auto totals = scratch.values();
@@ -55,10 +56,10 @@ struct Chunked {
 
   template <class T>
   static void columns(const LinearBlock<T>& x, Workspace& workspace) {
-    const std::size_t chunks = (x.length + Length - 1) / Length;
+    const std::size_t chunks = detail::ceil_div(x.length, Length);
     if (chunks == 0 || x.columns == 0) return;
     constexpr std::size_t block = detail::tile_vectors * simd_width<T>;
-    const std::size_t blocks = (x.columns + block - 1) / block;
+    const std::size_t blocks = detail::ceil_div(x.columns, block);
     detail::Scratch<T> scratch(workspace, 2 * chunks * x.columns);
     T* const products = scratch.values().data();      // (chunks, columns)
     T* const states = products + chunks * x.columns;  // (chunks, columns), after each chunk

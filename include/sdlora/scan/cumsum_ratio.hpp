@@ -14,8 +14,8 @@ inline namespace SDLORA_SIMD_TAG {
 
 /// The recurrence as a ratio of running products and sums: with P_t = Π a,
 /// h_t = P_t (h_0 + Σ b_i / P_i).
-/// Work 2L, depth that of two prefix sums. Stability: P leaves the range of the type soon: for a
-/// diagonal state-space model near |A|·Σ delta = 88 in float, so it suits short chunks. The guard
+/// Work 2L, depth that of two prefix sums. Linear recurrences only. Stability: P leaves the range of the type
+/// soon: for a diagonal state-space model near |A|·Σ delta = 88 in float, so it suits short chunks. The guard
 /// keeps |P| inside [2⁻¹⁰⁰, 2¹⁰⁰] (float; 2^∓⁸⁰⁰ in double) and the sum finite; outside of that
 /// (zeros in a included) it throws ArgumentError, nothing written. Gradients are a scan with the same a.
 /// Source: the "cumsum" trick of minimal Mamba implementations; e.g. Heinsen 2023, §1 on its limits.
@@ -92,10 +92,16 @@ struct CumsumRatio {
       product *= *a;
       sum += *b / product;
       if (!in_range(product, sum)) {
-        throw ArgumentError("CumsumRatio: the running product of a in column " + std::to_string(column) +
-                            " left [2^-" + std::to_string(exponent<T>) + ", 2^" +
-                            std::to_string(exponent<T>) + "] at step " + std::to_string(t) +
-                            " of the scan, or the sum overflowed; scan shorter chunks, or use SimdChannels");
+        const std::string place =
+            " in column " + std::to_string(column) + " at step " + std::to_string(t) + " of the scan";
+        if (*a == T(0) || !std::isfinite(*a) || !std::isfinite(*b)) {
+          throw ArgumentError("CumsumRatio: needs finite a ≠ 0 and finite b but found a = " +
+                              std::to_string(*a) + ", b = " + std::to_string(*b) + place +
+                              "; use SimdChannels, or Sequential, which accept any values");
+        }
+        throw ArgumentError("CumsumRatio: the running product of a left [2^-" + std::to_string(exponent<T>) +
+                            ", 2^" + std::to_string(exponent<T>) + "]" + place +
+                            ", or the sum overflowed; scan shorter chunks, or use SimdChannels");
       }
       a += x.a_step;
       b += x.b_step;

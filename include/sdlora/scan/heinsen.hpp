@@ -18,11 +18,10 @@ inline namespace SDLORA_SIMD_TAG {
 /// Work 2L with two logarithms and two exponentials a step, depth that of two prefix sums (run in
 /// sequence here, with columns in vector lanes).
 /// Stability: nothing overflows, but digits cancel: the relative error is about ε·|s_t|.
-/// Requires a > 0, b ≥ 0 and initial ≥ 0 (negative ones would need complex logarithms), and
-/// |s_t|·ε ≤ 0.001; else throws ArgumentError, nothing written. Gradients are a scan of ∂loss/∂h, which must
-/// then be ≥ 0 as well.
-/// Source: Heinsen, "Efficient parallelization of a ubiquitous sequential computation", 2023,
-/// arXiv:2311.06281.
+/// Linear recurrences only. Requires a > 0, b ≥ 0 and initial ≥ 0 (negative ones would need complex
+/// logarithms), and |s_t|·ε ≤ 0.001; else throws ArgumentError, nothing written. Gradients are a scan of
+/// ∂loss/∂h, which must then be ≥ 0 as well. Source: Heinsen, "Efficient parallelization of a ubiquitous
+/// sequential computation", 2023, arXiv:2311.06281.
 struct Heinsen {
   static constexpr std::string_view name = "heinsen";
 
@@ -125,14 +124,14 @@ struct Heinsen {
     };
     const T initial = x.initial_state(j);
     if (!(initial >= 0) || std::isinf(initial)) {
-      refuse("needs an initial state ≥ 0 but found " + shortest(initial), 0);
+      refuse("needs a finite initial state ≥ 0 but found " + shortest(initial), 0);
     }
     const T* a = x.a + j;
     const T* b = x.b + j;
     T log_product = 0;
     for (std::size_t t = 0; t < x.length; ++t) {
-      if (!(*a > 0) || std::isinf(*a)) refuse("needs a > 0 but found a = " + shortest(*a), t);
-      if (!(*b >= 0) || std::isinf(*b)) refuse("needs b ≥ 0 but found b = " + shortest(*b), t);
+      if (!(*a > 0) || std::isinf(*a)) refuse("needs finite a > 0 but found a = " + shortest(*a), t);
+      if (!(*b >= 0) || std::isinf(*b)) refuse("needs finite b ≥ 0 but found b = " + shortest(*b), t);
       log_product += log(*a);
       if (!(std::abs(log_product) <= limit<T>)) {
         refuse("the sum of log a reached " + shortest(log_product) + ", beyond ±" + shortest(limit<T>) +

@@ -44,7 +44,12 @@ struct LinearRecurrence {
 
 namespace detail {
 template <class V>
-struct DefaultOperator;
+struct DefaultOperator {
+  static_assert(!std::is_same_v<V, V>,
+                "sdlora::scan: only LinearStep values have an operator of their own; pass one for others: a "
+                "type with value_type, operator()(first, second) and identity()");
+  using type = void;
+};
 template <class T>
 struct DefaultOperator<LinearStep<T>> {
   using type = LinearRecurrence<T>;

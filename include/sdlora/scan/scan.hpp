@@ -1,14 +1,16 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/parallel.hpp"
+#include "detail/call_checks.hpp"
 #include "options.hpp"
 #include "policy.hpp"
 #include "segmented.hpp"
 
 #include <algorithm>
 #include <ranges>
-#include <string>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -20,7 +22,13 @@ template <class V, class W, class Op, class Wrap>
 void arrange(std::span<const V> in, std::span<W> out, const ScanOptions<V>& options, const Op& op,
              const Wrap& wrap) {
   const std::size_t length = in.size();
-  const bool reverse = options.direction == ScanDirection::reverse;
+  bool reverse = options.direction == ScanDirection::reverse;
+  if constexpr (std::is_same_v<V, W>) {
+    if (reverse && in.data() == out.data()) {
+      std::ranges::reverse(out);
+      reverse = false;
+    }
+  }
   const auto at = [&](std::size_t i) -> const V& { return in[reverse ? length - 1 - i : i]; };
   if (length == 0) return;
   if (options.kind == ScanKind::exclusive) {
@@ -36,9 +44,10 @@ void arrange(std::span<const V> in, std::span<W> out, const ScanOptions<V>& opti
 
 /// Scans `in` (L values) into `out` (L values) under `op`: for every place, the composition of what
 /// comes before it in scan order, led by the initial value, with itself if inclusive.
-/// `policy` is the algorithm. `out` must not overlap `in`. Where sequences are given, each is
-/// scanned by itself and `initial` leads each. Scratch comes from `workspace`.
-/// Throws ShapeError where lengths differ or the sequences do not cover them.
+/// `policy` is the algorithm. `out` may be `in` itself, but must not overlap it in another way. Where
+/// sequences are given, each is scanned by itself and `initial` leads each. Scratch comes from `workspace`.
+/// Throws ShapeError where lengths differ or the sequences do not cover them, ArgumentError where they
+/// overlap.
 template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out,
           AssociativeOperator Op = default_operator_t<std::ranges::range_value_t<Out>>>
   requires std::same_as<std::ranges::range_value_t<In>, typename Op::value_type> &&
@@ -53,10 +62,7 @@ void scan(Policy, const In& in, Out&& out,
   using V = typename Op::value_type;
   const std::span<const V> values(std::ranges::data(in), std::ranges::size(in));
   const std::span<V> results(std::ranges::data(out), std::ranges::size(out));
-  if (values.size() != results.size()) {
-    throw ShapeError("scan: in has " + std::to_string(values.size()) + " values but out has " +
-                     std::to_string(results.size()) + "; give both the same length");
-  }
+  detail::check_element_scan<V>(values, results);
   detail::check_sequences("scan", options.sequences, values.size());
   if (options.sequences.count() <= 1) {
     detail::arrange<V, V>(values, results, options, op, [](const V& v, bool) { return v; });
@@ -119,7 +125,7 @@ struct LinearBlocks {
   Sequences sequences;
   bool streaming = 3 * h.rows * h.cols * sizeof(Stored) > streaming_bytes;
   std::size_t width = task_columns<Stored>(h.cols, streaming);
-  std::size_t blocks = (h.cols + width - 1) / width;  // of one sequence
+  std::size_t blocks = detail::ceil_div(h.cols, width);  // of one sequence
 
   std::size_t tasks() const { return sequences.count() * blocks; }
 
@@ -177,11 +183,11 @@ void scan_blocks(const LinearBlocks<T, Stored>& x, Workspace& workspace) {
 /// Solves h_t = a_t·h_{t−1} + b_t for every column of a, b and h, each (L, columns), row t being
 /// time step t. `policy` is the algorithm; columns and sequences run in parallel, and results do not
 /// depend on the number of threads. `h` may be the very memory of `b` or `a`, but not overlap
-/// them in another way. Matrices of BFloat16 have float states, and only what is stored is rounded;
-/// SimdChannels and SimdStates take them.
+/// them in another way. Rows of `a` and `b` may overlap (a stride of 0 is one row for all steps). Matrices of
+/// BFloat16 have float states, and only what is stored is rounded; SimdChannels and SimdStates take them.
 /// Scratch is that of the threads that run the tasks; `workspace` serves a call of one task, and policies
-/// that cut time themselves (Chunked). Throws ShapeError where shapes differ, ArgumentError where a policy's
-/// domain is left; then nothing has been written.
+/// that cut time themselves (Chunked). Throws ShapeError where shapes differ, ArgumentError where memory is
+/// shared otherwise or a policy's domain is left; then nothing has been written.
 template <ScanPolicy Policy, class Stored>
 void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
@@ -193,11 +199,7 @@ void scan(Policy, MatrixView<const std::type_identity_t<Stored>> a,
   static_assert(std::is_same_v<T, Stored> || NarrowColumnScan<Policy>,
                 "sdlora::scan: this policy does not read bfloat16; choose SimdChannels or SimdStates, or "
                 "pass matrices of float");
-  if (a.rows != h.rows || a.cols != h.cols || b.rows != h.rows || b.cols != h.cols) {
-    throw ShapeError("scan: a, b and h must have one shape (L, columns) but are " +
-                     detail::extents_text(a.rows, a.cols) + ", " + detail::extents_text(b.rows, b.cols) +
-                     " and " + detail::extents_text(h.rows, h.cols));
-  }
+  detail::check_scan<Stored>(a, b, h);
   const detail::SequencesOfCall of_call("scan", options.sequences, h.rows);
   const Sequences& sequences = of_call.sequences;
   detail::check_states("scan", "initial", options.initial, sequences, h.cols);

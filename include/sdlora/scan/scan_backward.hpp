@@ -95,20 +95,7 @@ void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
       std::is_same_v<T, Stored> || NarrowColumnScan<Policy>,
       "sdlora::scan_backward: this policy does not read bfloat16; choose SimdChannels or SimdStates, "
       "or pass matrices of float");
-  if (options.kind != ScanKind::inclusive) {
-    throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
-  }
-  const auto check = [&](const char* name, const auto& m) {
-    if (m.rows != d_b.rows || m.cols != d_b.cols) {
-      throw ShapeError(std::string("scan_backward: ") + name +
-                       " must be (L, columns) = " + detail::extents_text(d_b.rows, d_b.cols) +
-                       " as d_b but is " + detail::extents_text(m.rows, m.cols));
-    }
-  };
-  check("a", a);
-  check("h", h);
-  check("d_h", d_h);
-  if (d_a) check("d_a", d_a);
+  detail::check_scan_backward<Stored>(options.kind, a, h, d_h, d_a, d_b);
   const detail::SequencesOfCall of_call("scan_backward", options.sequences, d_b.rows);
   const Sequences& sequences = of_call.sequences;
   const std::size_t columns = d_b.cols;

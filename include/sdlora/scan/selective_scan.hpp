@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../tensor/extents.hpp"
 #include "../tensor/simd.hpp"
 #include "../tensor/workspace.hpp"
 #include "detail/selective_backward_task.hpp"
@@ -19,7 +20,7 @@ inline std::size_t selective_scan_checkpoint_size(Sequences sequences, std::size
   for (std::size_t s = 0; s < sequences.count(); ++s) {
     chunks += detail::ceil_div(sequences.length(s), detail::scan_chunk);
   }
-  return chunks * detail::ceil_div(E, 16) * 16 * N;
+  return chunks * detail::round_up(E, 16) * N;
 }
 
 /// The fused selective scan on the CPU: softplus, discretisation, recurrence, skip and gate in one pass
@@ -28,15 +29,15 @@ inline std::size_t selective_scan_checkpoint_size(Sequences sequences, std::size
 /// the backward pass starts its recomputation from. N is the number of states, or `dyn`.
 /// Work L·N and depth L per channel of a sequence of L rows. Stability: that of the sequential scan.
 /// Inputs may share memory with each other, but no output with an input or with another output.
-/// Throws ShapeError where extents do not fit, nothing written. Results do not depend on the number of
-/// threads. Source: Gu and Dao, "Mamba", 2023, algorithm 2 and §3.3.2 (fused, states recomputed in the
-/// backward pass).
+/// Throws ShapeError where extents do not fit and ArgumentError where memory is shared, nothing written.
+/// Results do not depend on the number of threads. Source: Gu and Dao, "Mamba", 2023, algorithm 2 and §3.3.2
+/// (fused, states recomputed in the backward pass).
 template <std::size_t N, class T>
 void selective_scan_forward(const SelectiveScanInputs<T>& in, std::type_identity_t<MatrixView<T>> out,
                             std::type_identity_t<T>* final_state, std::type_identity_t<T>* checkpoints,
                             Workspace& workspace) {
   detail::check_selective_scan_inputs<N>(in);
-  detail::matrix_checks(in).check_channels("out", out);
+  detail::matrix_checks(in).check_out(in, out);
   const Workspace::Scope scope(workspace);
   const auto plan = detail::ScanPlan::make(in, workspace);
   const detail::ScanParameters<T> parameters(in, plan.lines, workspace);

@@ -4,8 +4,8 @@
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/sequences.hpp"
+#include "detail/call_checks.hpp"
 #include "detail/matrix_checks.hpp"
-#include "options.hpp"
 #include "selective_scan_gradients.hpp"
 
 #include <cstddef>
@@ -75,6 +75,11 @@ void check_selective_scan_inputs(const SelectiveScanInputs<T>& in) {
   if (N != dyn && states != N) {
     throw ShapeError("selective_scan: A has " + std::to_string(states) +
                      " states but the call is compiled for " + std::to_string(N) + "; use that N, or dyn");
+  }
+  if (in.sequences.offsets.empty() && in.u.rows > 0) {
+    throw ShapeError("selective_scan: u has " + std::to_string(in.u.rows) +
+                     " rows but no sequences are given; pass their offsets, {0, " +
+                     std::to_string(in.u.rows) + "} for one");
   }
   check_sequences("selective_scan", in.sequences, rows);
   check_matrix("selective_scan", "A", in.A, E, states, "its channels", "its states");

@@ -2,7 +2,7 @@
 
 #include "../error.hpp"
 #include "../tensor/extents.hpp"
-#include "detail/kernel_arguments.hpp"
+#include "detail/kernels/arguments.hpp"
 #include "selective_scan_gradients.hpp"
 
 #include <algorithm>
@@ -74,8 +74,9 @@ struct KernelScanPlan {
     const std::int64_t whole = std::max<std::int64_t>(shape.longest, 1);
     const std::int64_t wanted =
         options.segment_length > 0 ? std::min(options.segment_length, whole) : chosen_segment_length();
-    segment_length = std::max<std::int64_t>(round_up(wanted, checkpoint_interval), checkpoint_interval);
-    segments = std::max<std::int64_t>(1, (shape.longest + segment_length - 1) / segment_length);
+    segment_length =
+        std::max<std::int64_t>(detail::round_up(wanted, checkpoint_interval), checkpoint_interval);
+    segments = std::max<std::int64_t>(1, detail::ceil_div(shape.longest, segment_length));
   }
 
   bool split() const { return segments > 1; }
@@ -110,7 +111,7 @@ struct KernelScanPlan {
   }
   int backward_groups() const {
     const int channels = 128 / backward_lanes();
-    return (shape.channels + channels - 1) / channels;
+    return detail::ceil_div(shape.channels, channels);
   }
   std::size_t partial_floats() const {
     return static_cast<std::size_t>(backward_groups()) * static_cast<std::size_t>(shape.rows) *
@@ -121,10 +122,6 @@ struct KernelScanPlan {
   int backward_lanes() const { return lanes(8); }
 
  private:
-  static std::int64_t round_up(std::int64_t value, std::int64_t to) {
-    return detail::ceil_div(value, to) * to;
-  }
-
   int lanes(int states_per_thread) const {
     int lanes = 1;
     while (lanes * states_per_thread < shape.states) lanes *= 2;
@@ -140,9 +137,9 @@ struct KernelScanPlan {
     const std::int64_t whole = std::max<std::int64_t>(shape.longest, 1);
     const int channels = 128 / forward_lanes();
     const std::int64_t blocks =
-        std::max<std::int64_t>(1, shape.sequences * ((shape.channels + channels - 1) / channels));
+        std::max<std::int64_t>(1, shape.sequences * detail::ceil_div(shape.channels, channels));
     if (blocks >= enough || whole < 4 * shortest) return whole;
-    return std::max(shortest, round_up((whole * blocks + target - 1) / target, shortest));
+    return std::max(shortest, detail::round_up(detail::ceil_div(whole * blocks, target), shortest));
   }
 };
 

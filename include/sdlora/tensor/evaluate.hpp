@@ -1,6 +1,7 @@
 #pragma once
 
 #include "expression.hpp"
+#include "extents.hpp"
 #include "functions.hpp"
 #include "parallel.hpp"
 #include "reduce.hpp"

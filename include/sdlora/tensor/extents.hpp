@@ -146,6 +146,12 @@ constexpr T ceil_div(T a, std::type_identity_t<T> b) {
   return (a + b - 1) / b;
 }
 
+/// The first multiple of b that is not below a.
+template <class T>
+constexpr T round_up(T a, std::type_identity_t<T> b) {
+  return ceil_div(a, b) * b;
+}
+
 [[noreturn]] inline void throw_too_large(const char* owner, const std::string& extents) {
   throw ShapeError(
       std::string(owner) + ": extents " + extents +

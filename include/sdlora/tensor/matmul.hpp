@@ -56,25 +56,6 @@ inline constexpr std::size_t matmul_block = 256;
                    "; check which operand is to be transposed");
 }
 
-/// Whether some element lies in both. Of matrices with different strides whose ranges meet, it is taken to.
-template <class T>
-bool share_memory(MatrixView<const T> a, MatrixView<const T> b) {
-  if (a.rows * a.cols == 0 || b.rows * b.cols == 0) return false;
-  const auto begin = [](const auto& x) { return reinterpret_cast<std::uintptr_t>(x.data); };
-  const auto end = [](const auto& x) {
-    return reinterpret_cast<std::uintptr_t>(x.data + (x.rows - 1) * x.stride + x.cols);
-  };
-  if (end(a) <= begin(b) || end(b) <= begin(a)) return false;
-  // A single row has no stride.
-  const std::size_t stride = a.rows == 1 ? b.stride : a.stride;
-  if (stride == 0 || (b.rows > 1 && b.stride != stride)) return true;
-  // Blocks of columns of one matrix: b begins so many columns behind a.
-  const std::size_t ahead = (begin(a) > begin(b) ? begin(a) - begin(b) : 0) / sizeof(T) % stride;
-  const std::size_t behind = (begin(b) > begin(a) ? begin(b) - begin(a) : 0) / sizeof(T) % stride;
-  const std::size_t column = ahead > 0 ? stride - ahead : behind;
-  return column < a.cols || column + b.cols > stride;
-}
-
 [[noreturn]] inline void throw_matmul_overlap(const char* which) {
   throw ArgumentError(std::string("matmul: out shares memory with the ") + which +
                       " operand, which would be overwritten before it is read; give out memory of its own");

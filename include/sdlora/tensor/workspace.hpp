@@ -39,7 +39,7 @@ using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 inline void prefer_large_pages([[maybe_unused]] std::byte* memory, [[maybe_unused]] std::size_t bytes) {
 #if defined(MADV_HUGEPAGE)
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
-  const std::uintptr_t begin = (address + large_page - 1) / large_page * large_page,
+  const std::uintptr_t begin = detail::round_up(address, large_page),
                        end = (address + bytes) / large_page * large_page;
   // A hint: where it is refused, all works as before.
   if (begin < end) static_cast<void>(madvise(memory + (begin - address), end - begin, MADV_HUGEPAGE));
@@ -82,7 +82,7 @@ class Workspace {
   std::span<T> take(std::size_t count) {
     static_assert(std::is_trivially_copyable_v<T>, "sdlora::Workspace: holds trivially copyable values only");
     const std::size_t values = detail::checked_bytes(count, sizeof(T), "Workspace");
-    const std::size_t bytes = (values + alignment - 1) / alignment * alignment;
+    const std::size_t bytes = detail::round_up(values, alignment);
     const std::size_t room = bytes + (bytes < staggered_from ? 0 : stagger);
     while (current_ < blocks_.size() && blocks_[current_].used + room > blocks_[current_].size) {
       if (current_ + 1 == blocks_.size()) break;

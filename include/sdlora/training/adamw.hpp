@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../adapters/parameter_store.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/parallel.hpp"
 #include "../tensor/simd.hpp"
 
@@ -118,7 +119,7 @@ class AdamW {
                                             static_cast<T>(1.0 / std::sqrt(correction2)),
                                             static_cast<T>(options_.epsilon)};
       constexpr std::size_t block = 1 << 14;
-      parallel_for((range.size + block - 1) / block, [&](std::size_t task) {
+      parallel_for(detail::ceil_div(range.size, block), [&](std::size_t task) {
         const std::size_t first = range.offset + task * block;
         const std::size_t count = std::min(block, range.offset + range.size - first);
         detail::adamw_update(values + first, first_.data() + first, second_.data() + first, gradients + first,
@@ -162,7 +163,7 @@ template <class T>
 double gradient_norm(const ParameterStore<T>& store) {
   const std::span<const T> gradients = store.gradients();
   std::array<double, 64> parts{};
-  const std::size_t block = (gradients.size() + parts.size() - 1) / parts.size();
+  const std::size_t block = detail::ceil_div(gradients.size(), parts.size());
   parallel_for(parts.size(), [&](std::size_t task) {
     constexpr std::size_t lanes = 8;
     double sums[lanes] = {};
@@ -191,7 +192,7 @@ double clip_gradients(ParameterStore<T>& store, double limit) {
   if (limit > 0.0 && factor < 1.0) {
     const std::span<T> gradients = store.gradients();
     constexpr std::size_t block = 1 << 16;
-    parallel_for((gradients.size() + block - 1) / block, [&](std::size_t task) {
+    parallel_for(detail::ceil_div(gradients.size(), block), [&](std::size_t task) {
       const std::size_t last = std::min(gradients.size(), (task + 1) * block);
       for (std::size_t i = task * block; i < last; ++i) gradients[i] *= static_cast<T>(factor);
     });

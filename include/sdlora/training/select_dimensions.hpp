@@ -33,7 +33,10 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
       "sdlora::select_dimensions: dimensions are scored by A_log; place SelectedDimensions at site::ALog, "
       "as presets::SDLoRA does");
   using Model = MambaModel<C, WarmUp<P>, T>;
-  const MambaDimensions& m = base->dimensions();
+  if (options.steps == 0) {
+    throw ArgumentError("select_dimensions: expected at least 1 step to score dimensions by, found 0");
+  }
+  const MambaDimensions& m = detail::required_base(base).dimensions();
   const AdapterSizes sizes = adapter_sizes(options.adapters, m);
   // Here and not after the warm-up.
   detail::require_choice("select_dimensions", Policy::channels(sizes), m.d_inner, Policy::states(sizes),

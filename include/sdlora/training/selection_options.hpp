@@ -10,7 +10,7 @@ namespace sdlora {
 
 /// Settings of SDLoRA's first phase.
 struct SelectionOptions {
-  std::size_t steps = 500;
+  std::size_t steps = 500;  ///< at least 1
   double learning_rate = 1e-3;
   std::size_t batch_size = 4;
   std::size_t accumulation = 1;

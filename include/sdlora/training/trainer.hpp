@@ -6,6 +6,7 @@
 #include "../model/batch.hpp"
 #include "../model/example.hpp"
 #include "../model/fingerprint.hpp"
+#include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "adamw.hpp"
 #include "checkpoint.hpp"
@@ -103,7 +104,8 @@ class Trainer {
       throw ArgumentError(text.str());
     };
     const TrainerOptions& o = options_;
-    require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1");
+    require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1",
+            {static_cast<double>(o.epochs), static_cast<double>(o.steps)});
     constexpr std::size_t most = std::size_t{1} << 24;
     require(o.batch_size > 0 && o.batch_size <= most && o.accumulation > 0 && o.accumulation <= most,
             "a batch size and an accumulation of 1 to 2^24",
@@ -119,9 +121,9 @@ class Trainer {
             "betas in [0, 1) and a finite epsilon above 0", {o.beta1, o.beta2, o.epsilon});
     require(o.final_rate >= 0.0 && o.final_rate <= 1.0, "a final rate of 0 to 1, a part of the learning rate",
             {o.final_rate});
-    require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint directory to resume from");
+    require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint_directory to resume from");
     require(o.checkpoint_every == 0 || !o.checkpoint_directory.empty(),
-            "a directory to write checkpoints to");
+            "a checkpoint_directory where checkpoint_every is not 0");
   }
 
   /// Trains on the examples of `data` (a dataset or a range of examples).
@@ -149,7 +151,7 @@ class Trainer {
     std::vector<std::uint32_t> indices = {};
     std::uint64_t epoch = static_cast<std::uint64_t>(-1);
 
-    std::uint64_t steps_per_epoch() const { return (examples.size() + per_step - 1) / per_step; }
+    std::uint64_t steps_per_epoch() const { return detail::ceil_div(examples.size(), per_step); }
 
     /// The examples of a step, the last of an epoch may have fewer.
     std::span<const std::uint32_t> of_step(std::uint64_t step) {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <string>
 
 namespace sdlora::detail {
@@ -42,6 +43,14 @@ struct TypesFit {
                 "sdlora::MambaModel: SelectedDimensions chooses more states of a channel than the model has "
                 "(d_state); choose fewer");
 };
+
+/// The base of a model. Throws ArgumentError where there is none.
+template <class B>
+const B& required_base(const std::shared_ptr<const B>& base) {
+  if (!base)
+    throw ArgumentError("MambaModel: expected a base, found a null pointer; make one with load_base");
+  return *base;
+}
 
 /// Throws ArgumentError where a selection or an option does not fit a model of placement P.
 template <Placement P>
@@ -85,11 +94,12 @@ void require_options(const MambaDimensions& m, const Selection& selection, const
       throw ArgumentError("MambaModel: the layer range names site '" + range.site +
                           "', which this placement does not train in its blocks; check the site's name");
     }
-    if (range.first >= std::min(range.last, m.n_layer)) {
+    const std::size_t last = range.last == LayerRange::to_the_end ? m.n_layer : range.last;
+    if (range.first >= last || last > m.n_layer) {
       throw ArgumentError("MambaModel: the layer range [" + std::to_string(range.first) + ", " +
-                          std::to_string(range.last) + ") of site '" + range.site +
-                          "' has none of the model's " + std::to_string(m.n_layer) +
-                          " layers; nothing would learn there");
+                          std::to_string(last) + ") of site '" + range.site + "' " +
+                          (last > m.n_layer ? "goes beyond the model's " : "has none of the model's ") +
+                          std::to_string(m.n_layer) + " layers; name layers [first, last) of these");
     }
     if (std::count_if(options.layers.begin(), options.layers.end(),
                       [&](const LayerRange& other) { return other.site == range.site; }) > 1) {

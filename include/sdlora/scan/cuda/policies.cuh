@@ -1,6 +1,7 @@
 #pragma once
 
-#include "../detail/kernel_columns.hpp"
+#include "../../tensor/extents.hpp"
+#include "../detail/kernels/columns.hpp"
 #include "../scan_problem.hpp"
 #include "detail/collective_kernels.cuh"
 #include "detail/launch.cuh"
@@ -53,7 +54,7 @@ auto joined_out(const Problem& x) {
 }
 
 inline unsigned blocks_for(std::int64_t work, std::int64_t each) {
-  const std::int64_t blocks = (work + each - 1) / each;
+  const std::int64_t blocks = detail::ceil_div(work, each);
   if (blocks > 0x7fff'ffff) {
     throw ShapeError("scan on the GPU: " + std::to_string(blocks) +
                      " blocks are more than one launch can hold; scan fewer columns at once");
@@ -98,9 +99,10 @@ struct CudaWarpScan : detail::WithoutWorkspace {
   }
 };
 
-/// cub::BlockScan: one block of 128 threads × 8 steps per column. Work 2L, depth by `Algorithm`: WARP_SCANS
-/// for low occupancy, RAKING for high, RAKING_MEMOIZE between. Stability good. Deterministic. Source as
-/// above.
+/// cub::BlockScan: one block of 128 threads × 8 steps per column, tile by tile. Work 2L, depth L/1024 tiles,
+/// each of 8 steps in a thread and, by `Algorithm`, log 32 of a warp and 4 warps (WARP_SCANS, for low
+/// occupancy), or 4 steps of one warp's lanes and log 32 (RAKING, for high, and RAKING_MEMOIZE, which keeps
+/// them in registers). Stability good. Deterministic. Source as above.
 template <cub::BlockScanAlgorithm Algorithm>
 struct CudaBlockScan : detail::WithoutWorkspace {
   static constexpr std::string_view name =

@@ -4,6 +4,7 @@
 #include "../../tensor/cuda/storage.cuh"
 #include "../../tensor/cuda/stream.cuh"
 #include "../../tensor/tensor_view.hpp"
+#include "../detail/call_checks.hpp"
 #include "../options.hpp"
 #include "../scan.hpp"
 #include "../scan_problem.hpp"
@@ -63,15 +64,11 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
                 "sdlora::scan: a, b and h have two extents, (L, columns); reshape them");
   const std::size_t rows = h.extent(0);
   const std::size_t columns = h.extent(1);
-  if (a.extent(0) != rows || a.extent(1) != columns || b.extent(0) != rows || b.extent(1) != columns) {
-    throw ShapeError("scan: a, b and h must have one shape (L, columns) but are " + to_string(a.extents()) +
-                     ", " + to_string(b.extents()) + " and " + to_string(h.extents()));
-  }
+  detail::check_scan<Stored>(device_matrix(a), device_matrix(b), device_matrix(h));
   if (options.kind == ScanKind::exclusive && h.size() > 0 && (h.data() == a.data() || h.data() == b.data())) {
     throw ArgumentError(
         "scan: an exclusive scan on the GPU writes the state of the step behind, so h must not be the memory "
-        "of a "
-        "or b; give it its own");
+        "of a or b; give it its own");
   }
   const detail::SequencesOfCall of_call("scan", options.sequences, rows);
   const Sequences& sequences = of_call.sequences;
@@ -110,22 +107,9 @@ void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
   static_assert(
       AExtents::rank() == 2 && HExtents::rank() == 2 && GExtents::rank() == 2 && BExtents::rank() == 2,
       "sdlora::scan_backward: all matrices have two extents, (L, columns); reshape them");
-  if (options.kind != ScanKind::inclusive) {
-    throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
-  }
-  const std::size_t rows = d_b.extent(0);
-  const std::size_t columns = d_b.extent(1);
-  const auto check = [&](const char* name, const auto& m) {
-    if (m.extent(0) != rows || m.extent(1) != columns) {
-      throw ShapeError(std::string("scan_backward: ") + name +
-                       " must be (L, columns) = " + detail::extents_text(rows, columns) + " as d_b but is " +
-                       detail::extents_text(m.extent(0), m.extent(1)));
-    }
-  };
-  check("a", a);
-  check("h", h);
-  check("d_h", d_h);
-  if (d_a.data() != nullptr) check("d_a", d_a);
+  const std::size_t rows = d_b.extent(0), columns = d_b.extent(1);
+  detail::check_scan_backward<Stored>(options.kind, device_matrix(a), device_matrix(h), device_matrix(d_h),
+                                      device_matrix(d_a), device_matrix(d_b));
   const detail::SequencesOfCall of_call("scan_backward", options.sequences, rows);
   const Sequences& sequences = of_call.sequences;
   detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
@@ -172,9 +156,12 @@ void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
   static_assert(
       ScanProblem<ValueScanProblem<Op>>,
       "sdlora::scan: a GPU's kernels take operators that are trivially copyable, as are their values");
-  if (in.size() != out.size()) {
-    throw ShapeError("scan: in has " + std::to_string(in.size()) + " values but out has " +
-                     std::to_string(out.size()) + "; give both the same length");
+  detail::check_element_scan<V>({in.data(), in.size()}, {out.data(), out.size()});
+  if (in.size() > 0 && in.data() == out.data()) {
+    throw ArgumentError(
+        "scan: on the GPU a scan of values reads in while it writes out, so they must not be the same "
+        "memory; "
+        "give out its own");
   }
   const detail::SequencesOfCall of_call("scan", options.sequences, in.size());
   const Sequences& sequences = of_call.sequences;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../../tensor/cuda/device_matrix.cuh"
-#include "../detail/kernel_runs.hpp"
+#include "../detail/kernels/runs.hpp"
 #include "../selective_scan_kernels.hpp"
 #include "detail/launch.cuh"
 

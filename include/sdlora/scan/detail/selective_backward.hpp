@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/extents.hpp"
 #include "backward_work.hpp"
 #include "selective_blocks.hpp"
 #include "selective_parameters.hpp"
@@ -63,7 +64,7 @@ struct SumsBefore {
 template <std::size_t Count, class T>
 inline void add_lanes(const T* vectors, T* sums) {
   using V = Simd<T>;
-  constexpr std::size_t W = simd_width<T>, period = 16 / sizeof(T), padded = ceil_div(Count, period) * period;
+  constexpr std::size_t W = simd_width<T>, period = 16 / sizeof(T), padded = round_up(Count, period);
   using Quad = typename xsimd::make_sized_batch<T, period>::type;
   V x[padded];
   for (std::size_t i = 0; i < padded; ++i) x[i] = i < Count ? V::load_aligned(vectors + i * W) : V(T(0));

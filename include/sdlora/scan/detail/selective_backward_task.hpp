@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/extents.hpp"
 #include "selective_backward.hpp"
 
 namespace sdlora::detail {
@@ -63,7 +64,7 @@ class BackwardTask {
  public:
   static std::size_t scratch_size(std::size_t states) {
     return scan_group * (BackwardTile<T>::size + 2 * states * P) + 4 * scan_chunk * P +
-           2 * ceil_div(scan_chunk * states, P) * P + BackwardBlock<T>::size;
+           2 * round_up(scan_chunk * states, P) + BackwardBlock<T>::size;
   }
 
   BackwardTask(const SelectiveScanInputs<T>& in, const T* checkpoints, const MatrixView<const T>& d_out,

@@ -114,7 +114,7 @@ template <class T>
 class ScanScratch {
  public:
   ScanScratch(std::size_t tasks, std::size_t size, Workspace& workspace)
-      : slots_(std::min(tasks, thread_count())), size_(ceil_div(size, scan_line<T>) * scan_line<T>) {
+      : slots_(std::min(tasks, thread_count())), size_(round_up(size, scan_line<T>)) {
     taken_ = workspace.take<std::uint32_t>(slots_);
     std::fill(taken_.begin(), taken_.end(), 0U);
     memory_ = workspace.take<T>(slots_ * size_);
@@ -135,7 +135,7 @@ class ScanScratch {
     /// The next `count` values of the slot, uninitialised, aligned to a line.
     T* take(std::size_t count) {
       T* result = next_;
-      next_ += ceil_div(count, scan_line<T>) * scan_line<T>;
+      next_ += round_up(count, scan_line<T>);
       return result;
     }
 

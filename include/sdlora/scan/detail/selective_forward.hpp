@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/extents.hpp"
 #include "selective_blocks.hpp"
 #include "selective_parameters.hpp"
 #include "selective_rows.hpp"
@@ -151,7 +152,7 @@ struct ForwardScratch {
   static std::size_t size(std::size_t states) {
     constexpr std::size_t P = scan_line<T>;
     return ForwardTile<T>::size + 3 * scan_chunk * P + scan_group * states * P +
-           2 * ceil_div(scan_chunk * states, P) * P;
+           2 * round_up(scan_chunk * states, P);
   }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/extents.hpp"
 #include "../../tensor/matrix_view.hpp"
 #include "selective_blocks.hpp"
 

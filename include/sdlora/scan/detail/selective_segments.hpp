@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../../error.hpp"
+#include "../../tensor/extents.hpp"
 #include "../../tensor/sequences.hpp"
 #include "../../tensor/workspace.hpp"
 #include "../selective_scan_arguments.hpp"
@@ -26,7 +27,7 @@ struct SegmentCut {
       throw ArgumentError(
           "selective_scan: segments of 0 rows; give them a length, such as L / (threads + 1)");
     // A length beyond all sequences is as good as the largest, and cannot overflow.
-    rows = ceil_div(std::min(rows, sequences.rows() + 1), scan_chunk) * scan_chunk;
+    rows = round_up(std::min(rows, sequences.rows() + 1), scan_chunk);
     const std::size_t S = sequences.count();
     first = workspace.take<std::size_t>(S + 1);
     first[0] = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../evaluate.hpp"
+#include "../extents.hpp"
 
 #include <bit>
 #include <cstddef>
@@ -133,7 +134,7 @@ struct AssignElements {
 
   static constexpr std::int64_t blocks(std::int64_t rows, std::int64_t columns) {
     constexpr std::int64_t each = threads * per_thread;
-    return (rows * columns + each - 1) / each;
+    return ceil_div(rows * columns, each);
   }
 
   template <class Block>

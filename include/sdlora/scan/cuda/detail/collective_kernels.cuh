@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../../detail/kernel_collectives.hpp"
+#include "../../detail/kernels/collectives.hpp"
 #include "../../scan_problem.hpp"
 
 #include <cstdint>

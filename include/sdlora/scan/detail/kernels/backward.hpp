@@ -1,13 +1,14 @@
 #pragma once
 
-#include "backward_work.hpp"
-#include "kernel_arguments.hpp"
-#include "kernel_arithmetic.hpp"
-#include "kernel_backward_layout.hpp"
-#include "kernel_backward_positions.hpp"
-#include "kernel_backward_walk.hpp"
-#include "kernel_channel_sums.hpp"
-#include "kernel_tile.hpp"
+#include "../../../tensor/extents.hpp"
+#include "../backward_work.hpp"
+#include "arguments.hpp"
+#include "arithmetic.hpp"
+#include "backward_layout.hpp"
+#include "backward_positions.hpp"
+#include "backward_walk.hpp"
+#include "channel_sums.hpp"
+#include "tile.hpp"
 
 #include <cstddef>
 
@@ -79,7 +80,7 @@ struct BackwardKernel {
   template <class Block>
   static constexpr void run(Block& block, const Arguments& x) {
     const KernelInputs<IO>& in = x.in;
-    const int groups = (in.channels + channels - 1) / channels;
+    const int groups = ceil_div(in.channels, channels);
     const SegmentOfBlock segment(in, block.index(), groups);
     const int interval = in.checkpoint_interval, interval_bits = log2_of(interval);
     const int thread = block.thread();
@@ -125,7 +126,7 @@ struct BackwardKernel {
       positions.load(block, x, row0, steps_of(item.chunk), raw);
       mover.load(block, in, row0, steps_of(item.chunk), staged);
     };
-    const BackwardWalk walk((length + chunk - 1) / chunk, interval / chunk);
+    const BackwardWalk walk(ceil_div(length, chunk), interval / chunk);
     BackwardWalk::Item item = walk.first();
     if (item.valid()) load(item);
     float h[States];

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "kernel_arguments.hpp"
-#include "kernel_arithmetic.hpp"
-#include "kernel_packed.hpp"
+#include "arguments.hpp"
+#include "arithmetic.hpp"
+#include "packed.hpp"
 
 #include <cstddef>
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "../../tensor/extents.hpp"
-#include "../scan_problem.hpp"
-#include "kernel_arithmetic.hpp"
+#include "../../../tensor/extents.hpp"
+#include "../../scan_problem.hpp"
+#include "arithmetic.hpp"
 
 #include <cstdint>
 

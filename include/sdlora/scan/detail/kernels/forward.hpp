@@ -1,10 +1,12 @@
 #pragma once
 
-#include "kernel_arguments.hpp"
-#include "kernel_arithmetic.hpp"
-#include "kernel_tile.hpp"
+#include "../../../tensor/extents.hpp"
+#include "arguments.hpp"
+#include "arithmetic.hpp"
+#include "tile.hpp"
 
 #include <cstddef>
+#include <type_traits>
 
 namespace sdlora::detail {
 
@@ -34,7 +36,7 @@ struct ForwardKernel {
   template <class Block>
   static constexpr void run(Block& block, const Arguments& x) {
     const KernelInputs<IO>& in = x.in;
-    const int groups = (in.channels + channels - 1) / channels;
+    const int groups = ceil_div(in.channels, channels);
     const SegmentOfBlock segment(in, block.index(), groups);
     const int thread = block.thread();
     const int part = thread % Lanes;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../bfloat16.hpp"
-#include "kernel_arithmetic.hpp"
+#include "../../bfloat16.hpp"
+#include "arithmetic.hpp"
 
 #include <bit>
 #include <cstdint>

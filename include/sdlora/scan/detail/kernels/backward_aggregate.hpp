@@ -1,7 +1,8 @@
 #pragma once
 
-#include "kernel_arguments.hpp"
-#include "kernel_arithmetic.hpp"
+#include "../../../tensor/extents.hpp"
+#include "arguments.hpp"
+#include "arithmetic.hpp"
 
 #include <cstddef>
 
@@ -27,7 +28,7 @@ struct BackwardAggregateKernel {
   template <class Block>
   static constexpr void run(Block& block, const Arguments& x) {
     const KernelInputs<IO>& in = x.in;
-    const int groups = (in.channels + channels - 1) / channels;
+    const int groups = ceil_div(in.channels, channels);
     const SegmentOfBlock segment(in, block.index(), groups);
     const int thread = block.thread();
     const int part = thread % Lanes;

@@ -1,12 +1,13 @@
 #pragma once
 
-#include "../selective_scan_kernels.hpp"
-#include "kernel_arguments.hpp"
-#include "kernel_backward.hpp"
-#include "kernel_backward_aggregate.hpp"
-#include "kernel_carry.hpp"
-#include "kernel_checks.hpp"
-#include "kernel_forward.hpp"
+#include "../../../tensor/extents.hpp"
+#include "../../selective_scan_kernels.hpp"
+#include "arguments.hpp"
+#include "backward.hpp"
+#include "backward_aggregate.hpp"
+#include "carry.hpp"
+#include "checks.hpp"
+#include "forward.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -71,16 +72,15 @@ KernelInputs<IO> kernel_inputs(const KernelScanPlan& plan, const KernelScanInput
 
 template <class Kernel>
 Position blocks_of(const KernelScanPlan& plan) {
-  const int groups = (plan.shape.channels + Kernel::channels - 1) / Kernel::channels;
+  const int groups = ceil_div(plan.shape.channels, Kernel::channels);
   return plan.shape.sequences * plan.segments * groups;
 }
 
 /// The kernels of a forward, in order. `Launcher::run<Kernel>(blocks, shared_floats, arguments)` is
-/// the emulator's or the GPU's. `Gate` must say whether x.z is there.
+/// the emulator's or the GPU's, and does nothing for 0 blocks. `Gate` must say whether x.z is there.
 template <class IO, int FixedStates, bool Gate, class Launcher>
 void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
                       const KernelScanOutputs<IO>& y, float* workspace) {
-  if (plan.shape.sequences == 0) return;
   check_scan_forward(plan, x, y, workspace);
   ForwardArguments<IO> forward;
   forward.in = kernel_inputs(plan, x);
@@ -109,12 +109,11 @@ void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const Kern
   });
 }
 
-/// The kernels of a backward, in order.
+/// The kernels of a backward, in order. Without sequences the sums over them are still written: zeros.
 template <class IO, int FixedStates, bool Gate, SelectiveScanGradients Wanted, class Launcher>
 void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
                        const float* checkpoints, MatrixView<const IO> d_out, const float* d_final_state,
                        const KernelScanGradientOutputs<IO>& gradients, float* workspace) {
-  if (plan.shape.sequences == 0) return;
   check_scan_backward<Wanted>(plan, x, checkpoints, d_out, gradients, workspace);
   const KernelScanShape& shape = plan.shape;
   const auto take = [&](std::size_t floats) {

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "../../tensor/matrix_view.hpp"
+#include "../../../tensor/extents.hpp"
+#include "../../../tensor/matrix_view.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -104,14 +105,14 @@ struct CheckpointLayout {
   constexpr CheckpointLayout(int channels_, int states_)
       : channels(channels_), states(states_), width(states_ >= 3 ? 4 : states_) {}
 
-  constexpr int groups() const { return (states + width - 1) / width; }
+  constexpr int groups() const { return ceil_div(states, width); }
   /// Values of one checkpoint.
   constexpr Position size() const { return Position{groups()} * channels * width; }
   /// `Width` is `width` as a constant: what a kernel knows.
   template <int Width>
   constexpr Position at(Position row, int state, int channel) const {
     const auto n = static_cast<unsigned>(state);
-    const int groups_of = (states + Width - 1) / Width;  // a division by a constant
+    const int groups_of = ceil_div(states, Width);  // a division by a constant
     return ((row * groups_of + n / Width) * channels + channel) * Width + n % Width;
   }
   /// The checkpoint row of step 0 of a sequence that begins at `first`. Rows of sequences do not overlap.

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../scan_problem.hpp"
-#include "kernel_arithmetic.hpp"
+#include "../../scan_problem.hpp"
+#include "arithmetic.hpp"
 
 #include <cstdint>
 

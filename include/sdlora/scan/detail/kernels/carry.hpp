@@ -1,7 +1,8 @@
 #pragma once
 
-#include "kernel_arguments.hpp"
-#include "kernel_arithmetic.hpp"
+#include "../../../tensor/extents.hpp"
+#include "arguments.hpp"
+#include "arithmetic.hpp"
 
 #include <cstddef>
 
@@ -17,7 +18,7 @@ struct CarryKernel {
   using Arguments = CarryArguments;
 
   static constexpr Position blocks(Position sequences, int channels, int states) {
-    return (sequences * channels * states + threads - 1) / threads;
+    return ceil_div(sequences * channels * states, threads);
   }
 
   template <class Block>
@@ -48,9 +49,7 @@ struct SumKernel {
   static constexpr int resident_blocks = 1;
   using Arguments = SumArguments<Out>;
 
-  static constexpr Position blocks(Position rows, Position cols) {
-    return (rows * cols + threads - 1) / threads;
-  }
+  static constexpr Position blocks(Position rows, Position cols) { return ceil_div(rows * cols, threads); }
 
   template <class Block>
   static constexpr void run(Block& block, const Arguments& x) {

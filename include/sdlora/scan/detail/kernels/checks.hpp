@@ -1,8 +1,8 @@
 #pragma once
 
-#include "../../error.hpp"
-#include "../selective_scan_kernels.hpp"
-#include "matrix_checks.hpp"
+#include "../../../error.hpp"
+#include "../../selective_scan_kernels.hpp"
+#include "../matrix_checks.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +45,7 @@ template <class IO>
 void check_kernel_inputs(const KernelScanPlan& plan, const KernelScanInputs<IO>& x) {
   matrix_checks(plan).check_inputs(x);
   check_kernel_pointer("A", x.A);
-  check_kernel_pointer("offsets", x.offsets);
+  if (plan.shape.sequences > 0) check_kernel_pointer("offsets", x.offsets);
 }
 
 inline void check_kernel_workspace(const float* workspace, std::size_t floats) {
@@ -56,7 +56,7 @@ template <class IO>
 void check_scan_forward(const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
                         const KernelScanOutputs<IO>& y, const float* workspace) {
   check_kernel_inputs(plan, x);
-  matrix_checks(plan).check_channels("out", y.out);
+  matrix_checks(plan).check_out(x, y.out);
   check_kernel_checkpoints(plan, y.checkpoints);
   check_kernel_workspace(workspace, plan.forward_workspace_floats());
 }
@@ -83,7 +83,7 @@ void check_scan_backward(const KernelScanPlan& plan, const KernelScanInputs<IO>&
   if constexpr (Wanted.A == AGradient::All) check_kernel_pointer("the gradient of A", gradients.A);
   if constexpr (Wanted.D) check_kernel_pointer("the gradient of D", gradients.D);
   if constexpr (Wanted.dt_bias) check_kernel_pointer("the gradient of dt_bias", gradients.dt_bias);
-  if constexpr (Wanted.initial_state) {
+  if (Wanted.initial_state && plan.shape.sequences > 0) {
     check_kernel_pointer("the gradient of the initial state", gradients.initial_state);
   }
   check_kernel_workspace(workspace, plan.backward_workspace_floats(Wanted, selected));

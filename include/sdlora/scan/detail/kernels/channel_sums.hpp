@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernel_arithmetic.hpp"
+#include "arithmetic.hpp"
 
 namespace sdlora::detail {
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "backward_work.hpp"
-#include "kernel_arguments.hpp"
-#include "kernel_backward_layout.hpp"
-#include "kernel_packed.hpp"
+#include "../backward_work.hpp"
+#include "arguments.hpp"
+#include "backward_layout.hpp"
+#include "packed.hpp"
 
 #include <cstddef>
 
