@@ -125,7 +125,18 @@ rm -f "$FAKE_STATE.sanitizer"
 CUDA_VISIBLE_DEVICES=2,0 gpu 0 --out "$out"
 says "NVIDIA Fake 2"
 says "memcheck: clean"
-grep -qF 'every policy once' "$FAKE_STATE.sanitizer" || problem "bench/gpu.sh: the sanitizer does not see every policy"
+# Every name that the sanitizers are given is one of a test.
+filter=$(sed -n "s/.*-tc=\([^']*\).*/\1/p" "$FAKE_STATE.sanitizer" | head -n 1)
+titles=$(sed -n 's/^TEST_CASE("\([^"]*\)".*/\1/p' tests/cuda/*.cu)
+for title in 'every policy once' 'expressions'; do
+  [[ $filter == *"$title"* ]] || problem "bench/gpu.sh: the sanitizers do not see tests of: $title"
+done
+IFS=, read -ra patterns <<<"$filter"
+for pattern in "${patterns[@]}"; do
+  found=""
+  while IFS= read -r title; do [[ $title != $pattern ]] || found=yes; done <<<"$titles"
+  [[ -n $found ]] || problem "bench/gpu.sh: no test is called $pattern, which the sanitizers are to see"
+done
 (($(ls "$out" | wc -l) == 6)) || problem "bench/gpu.sh leaves $(ls "$out" | wc -l) files, not 6"
 CUDA_VISIBLE_DEVICES=1 gpu 1 --out "$out"
 says "knows no device 1"
