@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds, tests, checks and times the GPU parts on a machine with a GPU and no network, in under ten minutes.
+# Builds, tests, checks and times the GPU parts on a machine with a GPU and no network, in at most ten minutes: what a stage
+# has not done in its share of them is cut, the page says so, and the others go on.
 #
 #   bench/gpu.sh pack                 before leaving: gathers dependencies in build/gpu-deps
 #   bench/gpu.sh [--out DIR] [--quick] [--bench-only] [--no-sanitizer] [--profile] [--filter=REGEX]
@@ -8,8 +9,9 @@
 #   --quick        a selection of shapes
 #   --bench-only   neither tests nor sanitizers, and no copy in docs/results
 #   --filter       only the variants whose names match
-#   --min-time     seconds that each variant runs at the least (0.05)
+#   --min-time     seconds that each variant runs at the least (0.02)
 #
+# SDLORA_GPU_SECONDS is how long all may take (600).
 # Writes gpu-<device>.md, gpu-<device>.json and the logs to DIR (default $OUT, else build/gpu), the page to docs/results as
 # well, and plots to build/gpu. The device is the first of CUDA_VISIBLE_DEVICES, numbered as nvidia-smi numbers them.
 # Packages are taken from build/gpu-deps where that exists, else from the system.
@@ -68,7 +70,7 @@ out=${OUT:-build/gpu}
 selection=all
 bench_only=""
 filter=.
-min_time=0.05
+min_time=0.02
 sanitizer=yes
 profile=""
 while (( $# )); do
@@ -86,8 +88,32 @@ while (( $# )); do
 done
 mkdir -p "$out" build/gpu
 work=build/gpu
-started=$SECONDS
-say() { printf '[%3d s] %s\n' $((SECONDS - started)) "$*"; }
+milliseconds() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
+started=$(milliseconds)
+
+# Every stage ends when so many percent of the time are over, whatever those before it took; so the benchmark has a fifth at
+# the least, and what makes the page the rest.
+budget=${SDLORA_GPU_SECONDS:-600}
+declare -A ends_at=([compile]=45 [link]=50 [tests]=60 [memcheck]=65 [racecheck]=70 [profile]=72 [variants]=92 [benchmark]=96
+                    [page]=99)
+cuts=()  # what was not done for want of time
+elapsed() { echo $((($(milliseconds) - started) / 1000)); }  # seconds
+say() { printf '[%3d s] %s\n' "$(elapsed)" "$*"; }
+left() { echo $((budget * ends_at[$1] * 10 - ($(milliseconds) - started))); }  # STAGE: the milliseconds that it still has
+bounded() {  # STAGE COMMAND…: gives 124 where it is cut
+  local stage=$1 ms status=0
+  shift
+  ms=$(left "$stage")
+  ((ms > 0)) || return 124
+  timeout -k 2 "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$@" || status=$?
+  # Killed, because asking was of no use.
+  if ((status == 137 && $(left "$stage") <= 0)); then status=124; fi
+  return $status
+}
+cut_short() {  # WHAT: is told now, and on the page
+  cuts+=("$1, after $(elapsed) s of $budget")
+  say "CUT: $1"
+}
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 if ! nvidia-smi -L >/dev/null 2>&1; then echo "skipped: no device"; exit 77; fi
@@ -104,6 +130,7 @@ if ! device=$(of_device name) || ! capability=$(of_device compute_cap); then
   exit 1
 fi
 capability=${capability//./}
+driver=$(of_device driver_version)
 name=$(tr 'A-Z ' 'a-z-' <<<"$device" | tr -cd 'a-z0-9-' | sed 's/^nvidia-//')
 say "$device, compute capability $capability"
 
@@ -117,7 +144,6 @@ if [[ ! -f $deps/include/benchmark/benchmark.h && ! -f /usr/include/benchmark/be
   exit 1
 fi
 
-objects=()
 compiled=()
 most_jobs=$(nproc)
 ((most_jobs >= 2)) || most_jobs=2
@@ -127,29 +153,29 @@ compile() {  # OBJECT COMMAND…
   while (($(jobs -rp | wc -l) >= most_jobs)); do wait -n || true; done
   rm -f "$object" "$object.failed"
   compiled+=("$object")
-  { "$@" -o "$object" >"$object.log" 2>&1 || touch "$object.failed"; } &
+  { bounded compile "$@" -o "$object" >"$object.log" 2>&1 || echo $? >"$object.failed"; } &
 }
 compile_cuda() {  # OBJECT SOURCE [OPTIONS…]
   local object=$1
   shift
   compile "$object" "$nvcc" "${flags[@]}" -c "$@"
 }
-if [[ -z $bench_only ]]; then
-  for source in tests/cuda/*.cu; do
-    object=$work/$(basename "$source" .cu).o
-    objects+=("$object")
-    compile_cuda "$object" "$source" -DSDLORA_TEST_ALL_STATES
+is_cut() {  # OBJECT…: whether one of them was
+  local object
+  for object; do
+    if [[ -e $object.failed && $(<"$object.failed") == 124 ]]; then return 0; fi
   done
-  objects+=("$work/main.o")
-  compile_cuda "$work/main.o" -x cu tests/main.cpp
-fi
+  return 1
+}
+# First what the page cannot do without.
 bench_objects=()
 for source in bench/gpu/*.cu; do
   object=$work/$(basename "$source" .cu).o
   bench_objects+=("$object")
   compile_cuda "$object" "$source"
 done
-compile_cuda "$work/scan_report.o" bench/scan_report.cpp
+report_object=$work/scan_report.o
+compile_cuda "$report_object" bench/scan_report.cpp
 libraries=(-lbenchmark)
 if [[ -d $deps/benchmark ]]; then
   libraries=()
@@ -159,25 +185,49 @@ if [[ -d $deps/benchmark ]]; then
     compile "$object" g++ -std=c++17 -O2 -DNDEBUG -DHAVE_STD_REGEX -DHAVE_STEADY_CLOCK -I"$deps/include" -c "$source"
   done
 fi
+test_objects=()
+if [[ -z $bench_only ]]; then
+  for source in tests/cuda/*.cu; do
+    object=$work/$(basename "$source" .cu).o
+    test_objects+=("$object")
+    compile_cuda "$object" "$source" -DSDLORA_TEST_ALL_STATES
+  done
+  test_objects+=("$work/main.o")
+  compile_cuda "$work/main.o" -x cu tests/main.cpp
+fi
 wait
 failed=""
 for object in "${compiled[@]}"; do
-  if [[ -e $object.failed ]]; then
+  if [[ -e $object.failed ]] && ! is_cut "$object"; then
     failed=yes
     echo "does not compile: $object"
     head -n 40 "$object.log"
   fi
 done
 [[ -z $failed ]] || exit 1
-[[ -n $bench_only ]] || "$nvcc" -arch="sm_$capability" "${objects[@]}" -o "$work/test_cuda"
-"$nvcc" "$work/scan_report.o" -o "$work/scan_report"
-if ! "$nvcc" -arch="sm_$capability" "${bench_objects[@]}" "${libraries[@]}" -o "$work/scan_variants_cuda" \
-  >"$work/link.log" 2>&1; then
-  cat "$work/link.log"
-  echo "bench/gpu.sh: the benchmark cannot be linked; build/gpu-deps, which bench/gpu.sh pack makes, brings the sources" \
-    "of Google Benchmark"
-  exit 1
+have_tests=""
+have_benchmark=""
+link() {  # WHAT PROGRAM OBJECT…: gives 1 where there was no time
+  local what=$1 program=$2 result=0
+  shift 2
+  if ! is_cut "$@"; then
+    bounded link "$nvcc" -arch="sm_$capability" "$@" -o "$program" >"$work/link.log" 2>&1 || result=$?
+    ((result != 0)) || return 0
+    if ((result != 124)); then
+      cat "$work/link.log"
+      echo "bench/gpu.sh: $what cannot be linked; where Google Benchmark is what lacks, build/gpu-deps, which bench/gpu.sh" \
+        "pack makes, brings its sources"
+      exit 1
+    fi
+  fi
+  cut_short "the build of $what"
+  return 1
+}
+if link "the report" "$work/scan_report" "$report_object" &&
+  link "the benchmark" "$work/scan_variants_cuda" "${bench_objects[@]}" "${libraries[@]}"; then
+  have_benchmark=yes
 fi
+if [[ -z $bench_only ]] && link "the tests" "$work/test_cuda" "${test_objects[@]}"; then have_tests=yes; fi
 say "built"
 
 status=0
@@ -192,98 +242,112 @@ trouble() {  # TITLE LOG [COMMAND…]: what of the log is shown
 }
 
 verdict_tests="not run"
-if [[ -z $bench_only ]]; then
-  if timeout -k 10 150 "$work/test_cuda" >"$out/tests.log" 2>&1; then
-    verdict_tests=pass
-    say "tests pass"
-  else
-    verdict_tests="see the log"
-    trouble "TESTS FAIL" "$out/tests.log"
-  fi
+if [[ -n $have_tests ]]; then
+  result=0
+  bounded tests "$work/test_cuda" >"$out/tests.log" 2>&1 || result=$?
+  case $result in
+    0) verdict_tests=pass; say "tests pass" ;;
+    124) verdict_tests=cut; cut_short "the tests" ;;
+    *) verdict_tests="see the log"; trouble "TESTS FAIL" "$out/tests.log" ;;
+  esac
   tail -n 4 "$out/tests.log"
 fi
 
 verdict_memcheck="not run"
 verdict_racecheck="not run"
-if [[ -n $sanitizer && -z $bench_only ]]; then
+seen_by_tools='*only the gradients*,*same bits*,scan*of device*,*every policy once*,expressions*on a stream*'
+if [[ -n $sanitizer && -n $have_tests ]]; then
   for tool in memcheck racecheck; do
     if ! command -v compute-sanitizer >/dev/null; then
       say "compute-sanitizer $tool: not run, because compute-sanitizer is neither on PATH nor beside $nvcc"
       continue
     fi
-    verdict=clean
-    timeout -k 10 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$work/test_cuda" \
-      -tc='*only the gradients*,*same bits*,scan*of device*,*every policy once*,expressions*on a stream*' >"$out/$tool.log" 2>&1 ||
-      verdict="exit status $?"
-    if [[ $verdict == clean ]]; then
-      say "compute-sanitizer $tool: clean"
-    else
-      trouble "compute-sanitizer $tool: $verdict" "$out/$tool.log" grep -m 40 -e '=====' -e ERROR
-    fi
+    result=0
+    bounded "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$work/test_cuda" -tc="$seen_by_tools" \
+      >"$out/$tool.log" 2>&1 || result=$?
+    case $result in
+      0) verdict=clean; say "compute-sanitizer $tool: clean" ;;
+      124) verdict=cut; cut_short "compute-sanitizer $tool" ;;
+      *)
+        verdict="exit status $result"
+        trouble "compute-sanitizer $tool: $verdict" "$out/$tool.log" grep -m 40 -e '=====' -e ERROR
+        ;;
+    esac
     printf -v "verdict_$tool" '%s' "$verdict"
   done
 fi
 
-if [[ -n $profile ]]; then
+if [[ -n $profile && -n $have_benchmark ]]; then
   if command -v ncu >/dev/null; then
-    timeout -k 10 120 ncu --clock-control none --kernel-name regex:run_kernel --launch-count 12 \
+    result=0
+    bounded profile ncu --clock-control none --kernel-name regex:run_kernel --launch-count 12 \
       --section SpeedOfLight --section Occupancy --section WarpStateStats --section InstructionStats \
-      --section LaunchStats "$work/scan_variants_cuda" --benchmark_filter=selective/fused >"$out/profile.log" 2>&1 || true
-    say "profiled"
+      --section LaunchStats "$work/scan_variants_cuda" --benchmark_filter=selective/fused >"$out/profile.log" 2>&1 ||
+      result=$?
+    if ((result == 124)); then cut_short "the profile"; else say "profiled"; fi
   else
     say "not profiled, because ncu is neither on PATH nor beside $nvcc"
   fi
 fi
 
-# The program ends by itself in what is left of ten minutes, with a complete file.
-limit=$((540 - (SECONDS - started)))
-((limit <= 300)) || limit=300
-((limit >= 60)) || limit=60
 results=$out/gpu-$name.json
 page=$out/gpu-$name.md
-rm -f "$results" "$page" "$work"/gpu_*.gp
-timeout -k 10 $((limit + 30)) "$work/scan_variants_cuda" --selection="$selection" --time-limit="$limit" \
-  --benchmark_filter="$filter" --benchmark_min_time="$min_time" \
-  --benchmark_out="$results" --benchmark_out_format=json >"$out/bench.log" 2>&1 &
-benchmark=$!
-ticks=0
-while kill -0 "$benchmark" 2>/dev/null; do
-  sleep 0.2
-  ((++ticks % 150)) || say "$(tail -n 1 "$out/bench.log" | cut -c1-150)"
-done
-if ! wait "$benchmark"; then
-  trouble "THE BENCHMARK FAILED" "$out/bench.log" grep -e ': failed' -e '^scan_variants_cuda' -e '^terminate'
-  tail -n 5 "$out/bench.log"
-fi
-if ((status == 0)) && [[ ! -s $results ]]; then
-  say "no variant's name matches $filter"
-  exit 0
-fi
-if "$work/scan_report" "$results" "$work"; then
-  if command -v gnuplot >/dev/null; then
-    for script in "$work"/gpu_*.gp; do [[ ! -e $script ]] || gnuplot "$script"; done
+made=$work/gpu-$name.md
+rm -f "$results" "$page" "$made" "$work"/gpu_*.gp
+if [[ -n $have_benchmark ]]; then
+  # The program ends by itself, with a complete file: variants that begin after the limit are left out.
+  bounded benchmark "$work/scan_variants_cuda" --selection="$selection" --time-limit=$(($(left variants) / 1000)) \
+    --benchmark_filter="$filter" --benchmark_min_time="$min_time" \
+    --benchmark_out="$results" --benchmark_out_format=json >"$out/bench.log" 2>&1 &
+  benchmark=$!
+  ticks=0
+  while kill -0 "$benchmark" 2>/dev/null; do
+    sleep 0.2
+    ((++ticks % 150)) || say "$(tail -n 1 "$out/bench.log" | cut -c1-150)"
+  done
+  result=0
+  wait "$benchmark" || result=$?
+  if ((result == 124)); then
+    cut_short "the benchmark, in a variant that did not end"
+    # Each variant's figures are written when it ends; what is lacking are the last brackets.
+    [[ ! -s $results ]] || printf '\n  ]\n}\n' >>"$results"
+  elif ((result != 0)); then
+    trouble "THE BENCHMARK FAILED" "$out/bench.log" grep -e ': failed' -e '^scan_variants_cuda' -e '^terminate'
+    tail -n 5 "$out/bench.log"
+  elif ((status == 0)) && [[ ! -s $results ]]; then
+    say "no variant's name matches $filter"
+    exit 0
   fi
-  made=$work/gpu-$name.md
-  {
-    printf '## Checks of the same run\n\n'
-    printf 'Tests: %s. compute-sanitizer memcheck: %s, racecheck: %s. Driver %s, %s.\n\n' \
-      "$verdict_tests" "$verdict_memcheck" "$verdict_racecheck" "$(of_device driver_version)" \
-      "$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p')"
-    printf 'Made by `bench/gpu.sh`.\n'
-  } >>"$made"
-  # Elsewhere the plots do not lie beside the page.
-  without_plots() { grep -v -e '^## Plots$' -e '^!\[' "$made" | cat -s; }
-  [[ $out -ef $work ]] || without_plots >"$page"
-  if [[ -z $bench_only ]]; then
-    mkdir -p docs/results
-    without_plots >"docs/results/gpu-$name.md"
-  fi
-  without_plots
-  say "done: $page"
-else
+fi
+has_figures=yes
+if [[ -z $have_benchmark ]] || ! bounded page "$work/scan_report" "$results" "$work"; then
+  has_figures=""
   status=1
-  say "NO PAGE COULD BE MADE of $results"
+  printf '# Scans on %s\n\nNo figures: the benchmark was cut, or failed.\n\n' "$device" >"$made"
+  say "NO PAGE OF FIGURES COULD BE MADE of $results"
 fi
+if command -v gnuplot >/dev/null; then
+  for script in "$work"/gpu_*.gp; do [[ ! -e $script ]] || bounded page gnuplot "$script" || true; done
+fi
+{
+  printf '## Checks of the same run\n\n'
+  printf 'Tests: %s. compute-sanitizer memcheck: %s, racecheck: %s. Driver %s, %s.\n\n' \
+    "$verdict_tests" "$verdict_memcheck" "$verdict_racecheck" "$driver" \
+    "$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p')"
+  for cut in "${cuts[@]}"; do printf 'Cut for want of time: %s.\n\n' "$cut"; done
+  printf 'Made by `bench/gpu.sh`.\n'
+} >>"$made"
+# Elsewhere the plots do not lie beside the page.
+without_plots() { grep -v -e '^## Plots$' -e '^!\[' "$made" | cat -s; }
+[[ $out -ef $work ]] || without_plots >"$page"
+if [[ -z $bench_only && -n $has_figures ]]; then  # what an earlier run found is worth more than a page without figures
+  mkdir -p docs/results
+  without_plots >"docs/results/gpu-$name.md"
+fi
+without_plots
+say "done: $page"
 say "tests: $verdict_tests; compute-sanitizer memcheck: $verdict_memcheck, racecheck: $verdict_racecheck"
 cat "$troubles"
+for cut in "${cuts[@]}"; do say "CUT: $cut"; done
+((${#cuts[@]} == 0)) || status=1
 exit $status

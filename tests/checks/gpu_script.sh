@@ -40,6 +40,7 @@ if [[ -n $source ]]; then
   mkdir "$FAKE_STATE/$$"
   ls "$FAKE_STATE" | wc -l >>"$FAKE_STATE.log"
   sleep 0.05
+  [[ $source != *"${FAKE_SLOW:-none}"* ]] || sleep 30
   rmdir "$FAKE_STATE/$$"
   if [[ $source == *"${FAKE_BROKEN:-none}"* ]]; then echo "error: broken on purpose"; exit 1; fi
   touch "$target"
@@ -47,11 +48,14 @@ if [[ -n $source ]]; then
 fi
 printf '#!/usr/bin/env bash\n' >"$target"
 case $target in
-  *test_cuda) echo 'echo "${FAKE_TESTS:-all well}"; exit "${FAKE_TEST_STATUS:-0}"' ;;
+  *test_cuda) echo 'echo "${FAKE_TESTS:-all well}"; [[ -z ${FAKE_SLOW_RUN:-} ]] || sleep 30
+                    exit "${FAKE_TEST_STATUS:-0}"' ;;
   *scan_report) echo 'stem=$(basename "$1" .json); echo "# Page of $stem" >"$2/$stem.md"
                       printf "## Plots\n\n![a plot](gpu_a.png)\n\n" >>"$2/$stem.md"; echo "set output" >"$2/gpu_a.gp"' ;;
   *) echo 'for i in {1..400}; do echo "[$i/400] some variant: 1 ns/element"; done
-           for a in "$@"; do [[ $a != --benchmark_out=* ]] || echo "{}" >"${a#*=}"; done
+           for a in "$@"; do [[ $a != --benchmark_out=* ]] || printf "{\n\"benchmarks\": [" >"${a#*=}"; done
+           [[ -z ${FAKE_SLOW_RUN:-} ]] || sleep 30
+           for a in "$@"; do [[ $a != --benchmark_out=* ]] || printf "\n  ]\n}\n" >>"${a#*=}"; done
            [[ -z ${FAKE_BENCH:-} ]] || { echo "[401/401] columns/bad: failed: on purpose"; exit 1; }' ;;
 esac >>"$target"
 chmod +x "$target"
@@ -59,6 +63,7 @@ FAKE
 cat >"$tools/sanitizer" <<'FAKE'
 #!/usr/bin/env bash
 echo "$*" >>"$FAKE_STATE.sanitizer"
+[[ -z ${FAKE_SLOW_RUN:-} ]] || sleep 30
 echo "========= ERROR SUMMARY: ${FAKE_ERRORS:-0} errors"
 [[ -z ${FAKE_ERRORS:-} ]] || exit 9
 FAKE
@@ -152,4 +157,35 @@ FAKE_BENCH=fails gpu 1 --out "$out"
 ends "columns/bad: failed: on purpose"
 FAKE_BROKEN=test3 gpu 1 --out "$out"
 ends "error: broken on purpose"
+
+# What takes too long is cut in time, and the page is there and says so. Stages have shares of SDLORA_GPU_SECONDS.
+cut_runs() {  # SECONDS ENVIRONMENT…
+  local seconds=$1 before=$SECONDS
+  shift
+  local "${@?}"
+  export SDLORA_GPU_SECONDS=$seconds "${@%%=*}"
+  gpu 1 --out "$out"
+  unset SDLORA_GPU_SECONDS "${@%%=*}"
+  ((SECONDS - before <= seconds + 1)) ||
+    problem "bench/gpu.sh takes $((SECONDS - before)) s where it has $seconds: $*"
+}
+page_says() { grep -qF -- "$1" "$out/gpu-fake-0.md" || problem "bench/gpu.sh: the page says nothing like '$1'"; }
+cut_runs 6 FAKE_SLOW=test3
+page_says "# Page of gpu-fake-0"
+page_says "Tests: not run."
+page_says "Cut for want of time: the build of the tests, after"
+ends "CUT: the build of the tests"
+kept=$(cat "$tree/docs/results/gpu-fake-0.md")
+cut_runs 6 FAKE_SLOW=variants.cu
+page_says "No figures"
+page_says "Tests: pass."
+page_says "Cut for want of time: the build of the benchmark, after"
+[[ $(cat "$tree/docs/results/gpu-fake-0.md") == "$kept" ]] ||
+  problem "bench/gpu.sh: a page without figures takes the place of one in docs/results"
+cut_runs 12 FAKE_SLOW_RUN=yes
+for stage in "the tests" "compute-sanitizer memcheck" "compute-sanitizer racecheck" "the benchmark"; do
+  page_says "Cut for want of time: $stage"
+done
+page_says "# Page of gpu-fake-0"
+[[ $(tr -d '\n ' <"$out/gpu-fake-0.json") == '{"benchmarks":[]}' ]] || problem "bench/gpu.sh: what is cut leaves no whole JSON"
 finish
