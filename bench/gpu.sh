@@ -6,7 +6,7 @@
 #   bench/gpu.sh [--out DIR] [--quick] [--bench-only] [--no-sanitizer] [--profile] [--filter=REGEX]
 #                [--min-time=SECONDS]
 #
-#   --quick        a selection of shapes
+#   --quick        a few shapes instead of all
 #   --bench-only   neither tests nor sanitizers, and no copy in docs/results
 #   --filter       only the variants whose names match
 #   --min-time     seconds that each variant runs at the least (0.02)

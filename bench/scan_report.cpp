@@ -51,7 +51,7 @@ void cpu_page(std::ostream& out, const std::string& folder, const Measurements& 
 /// A row for each variant of the selective scan.
 void selective_table(std::ostream& out, const Results& results) {
   write_head(out, {"variant", "direction", "I/O", "B", "L", "D", "N", "kept every", "segments", "ms",
-                   "Gpos/s", "GB/s", "of copy", "of exponentials", "of the nearer"});
+                   "Gpos/s", "GB/s", "of copy", "of exponentials", "of the bare loop", "of the nearest"});
   for (const Result& r : results) {
     std::vector<std::string> cells{r.policy, r.what, r.scalar};
     for (const char* part : {"B", "L", "D", "N"}) cells.push_back(std::to_string(r.at(part)));
@@ -60,13 +60,13 @@ void selective_table(std::ostream& out, const Results& results) {
     cells.push_back(cut ? std::to_string(r.at("segments")) : "");
     if (!r.missing.empty()) {
       cells.push_back(r.missing);
-      cells.resize(15);
+      cells.resize(16);
       write_row(out, cells);
       continue;
     }
     const auto elements = static_cast<double>(r.at("B") * r.at("L") * r.at("D") * r.at("N"));
     cells.push_back(number(r.ns() * elements * 1e-6));
-    for (const char* counter : {"Gpos_per_s", "GB_per_s", "of_copy", "of_exp", "of_nearer"}) {
+    for (const char* counter : {"Gpos_per_s", "GB_per_s", "of_copy", "of_exp", "of_bare", "of_nearest"}) {
       cells.push_back(r.has(counter) ? number(r.value(counter)) : "");
     }
     write_row(out, cells);
@@ -81,12 +81,12 @@ void gpu_page(std::ostream& out, const std::string& folder, const Measurements& 
       << measured.about("compute_capability") << ", CUDA " << measured.about("cuda")
       << ". Measured in this run: copy " << measured.about("copy_GB_per_s")
       << " GB/s (read plus written), exponentials " << measured.about("exp_G_per_s") << " G/s, multiply-adds "
-      << measured.about("fma_G_per_s")
-      << " G/s.\n\n"
+      << measured.about("fma_G_per_s") << " G/s (double: " << measured.about("fma_double_G_per_s")
+      << ").\n\n"
          "The fastest run of each, by events. Gpos/s counts (row, channel) positions, all states of each; "
-         "GB/s "
-         "the bytes that must move; `of copy` is the share of what a copy of as many bytes reaches, `of the "
-         "nearer` that of the nearer of the copy and exponential ceilings.\n\n";
+         "GB/s the bytes that must move; `of copy` is the share of what a copy of as many bytes reaches, `of "
+         "the bare loop` that of h = a·h + b alone with its operands in registers, one multiply-add for each "
+         "element, and `of the nearest` that of the nearest ceiling.\n\n";
   const auto missing = select(all, [](const Result& r) { return !r.missing.empty(); });
   if (!missing.empty()) {
     out << missing.size() << " of " << all.size()
@@ -116,8 +116,8 @@ void gpu_page(std::ostream& out, const std::string& folder, const Measurements& 
     }
     out << " the best of a row is bold.\n\n";
     table(out, some, style);
-    out << "Winners beside the ceiling, copying as many bytes:\n\n";
-    winners(out, some, style, {{"of_copy", "of copy"}});
+    out << "Winners beside the ceilings, copying as many bytes and the bare loop:\n\n";
+    winners(out, some, style, {{"of_copy", "of copy"}, {"of_bare", "of the bare loop"}});
   });
   const std::string shown = gpu_plots(folder, all);
   if (!shown.empty()) out << "## Plots\n\n" << shown << '\n';

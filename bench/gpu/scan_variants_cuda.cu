@@ -46,7 +46,8 @@ void describe_device() {
       "cuda", std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10));
   benchmark::AddCustomContext("copy_GB_per_s", whole(ceilings.copy() * 1e-9));
   benchmark::AddCustomContext("exp_G_per_s", whole(ceilings.exponentials() * 1e-9));
-  benchmark::AddCustomContext("fma_G_per_s", whole(ceilings.multiply_adds() * 1e-9));
+  benchmark::AddCustomContext("fma_G_per_s", whole(ceilings.bare_steps<float>() * 1e-9));
+  benchmark::AddCustomContext("fma_double_G_per_s", whole(ceilings.bare_steps<double>() * 1e-9));
 }
 
 /// Seconds, or a negative number where the text is none.

@@ -113,15 +113,18 @@ TEST_CASE("scan_report: a page of a GPU's results") {
       entry("selective/fused/forward/bfloat16/B:1/L:1000/D:100/N:10/kept_every:0/segments:4", 1, 0.25);
   fused["Gpos_per_s"] = 0.1;
   fused["of_exp"] = 0.75;
-  fused["of_nearer"] = 0.75;
+  fused["of_bare"] = 0.5;
+  fused["of_nearest"] = 0.75;
   auto slow = entry("columns/slow one/forward/float" + shape, 0.003, 0.25);
   auto fast = entry("columns/fast one/forward/float" + shape, 0.0015, 0.5);
   fast["label"] = "(L, columns)";
   auto library =
       entry("selective/cub::DeviceScan/forward/bfloat16/B:1/L:1000/D:100/N:10/manual_time", 4, 0.5);
   library["Gpos_per_s"] = 0.025;
-  library["of_nearer"] = 0.5;
-  const auto longer = entry("columns/fast one/forward/float/B:1/L:1024/D:64/N:16/manual_time", 0.001, 0.5);
+  library["of_bare"] = 0.125;
+  library["of_nearest"] = 0.5;
+  auto longer = entry("columns/fast one/forward/float/B:1/L:1024/D:64/N:16/manual_time", 0.001, 0.5);
+  for (auto* one : {&slow, &fast, &longer}) (*one)["of_bare"] = 0.0625;
   const nlohmann::json document{
       {"context",
        {{"device", "Made-up 1"},
@@ -130,7 +133,8 @@ TEST_CASE("scan_report: a page of a GPU's results") {
         {"cuda", "3.4"},
         {"copy_GB_per_s", "200"},
         {"exp_G_per_s", "30"},
-        {"fma_G_per_s", "40"}}},
+        {"fma_G_per_s", "40"},
+        {"fma_double_G_per_s", "20"}}},
       {"benchmarks",
        {fused, library, slow, fast, longer,
         refused("selective/fused/backward/bfloat16/B:1/L:9/D:1/N:1/kept_every:8/segments:1")}}};
@@ -140,21 +144,22 @@ TEST_CASE("scan_report: a page of a GPU's results") {
   CHECK(
       page.find("7 multiprocessors, compute capability 1.2, CUDA 3.4. Measured in this run: copy 200 GB/s") !=
       std::string::npos);
+  CHECK(page.find("multiply-adds 40 G/s (double: 20)") != std::string::npos);
   CHECK(page.find("1 of 6 variants have no figures") != std::string::npos);
   CHECK(has_line(page,
                  "| fused | forward | bfloat16 | 1 | 1000 | 100 | 10 | nothing | 4 | 1.00 | 0.100 | 100.0 | "
-                 "0.250 | 0.750 | 0.750 |"));
-  CHECK(has_line(page, "| fused | backward | bfloat16 | 1 | 9 | 1 | 1 | 8 | 1 | refused | | | | | |"));
+                 "0.250 | 0.750 | 0.500 | 0.750 |"));
+  CHECK(has_line(page, "| fused | backward | bfloat16 | 1 | 9 | 1 | 1 | 8 | 1 | refused | | | | | | |"));
   // One table: what is made of library scans stands beside the fused one on the same shape.
   CHECK(has_line(page,
                  "| cub::DeviceScan | forward | bfloat16 | 1 | 1000 | 100 | 10 | | | 4.00 | 0.025 | 100.0 | "
-                 "0.500 | | 0.500 |"));
+                 "0.500 | | 0.125 | 0.500 |"));
   const std::string head = "| variant | direction |";
   CHECK(page.find(head) != std::string::npos);
   CHECK(page.find(head) == page.rfind(head));
   CHECK(page.find("(L, columns) for fast one;") != std::string::npos);
   CHECK(has_line(page, "| 1 | 64 | 16 | 512 | 3.00 | **1.50** |"));
-  CHECK(has_line(page, "| 1 | 64 | 16 | 512 | fast one | 1.50 | | 100.0 | 200.0 | 0.500 |"));
+  CHECK(has_line(page, "| 1 | 64 | 16 | 512 | fast one | 1.50 | | 100.0 | 200.0 | 0.500 | 0.062 |"));
   CHECK(has_line(page, "![forward: 64 channels of 16 states, over the length](gpu_length_64_forward.png)"));
   CHECK(page.find("gpu_channels") == std::string::npos);
 }

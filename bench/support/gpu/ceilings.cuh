@@ -71,24 +71,31 @@ double best_seconds(F&& run) {
 
 /// Chains of one operation per thread, eight at once to cover its latency.
 template <class Step>
-__global__ void chains_kernel(float* out, int rounds, Step step) {
-  float x[8];
+__global__ void chains_kernel(typename Step::value_type* out, int rounds, Step step) {
+  using T = typename Step::value_type;
+  T x[8];
   for (int i = 0; i < 8; ++i) x[i] = Step::start(threadIdx.x + static_cast<unsigned>(i));
+#pragma unroll 8
   for (int r = 0; r < rounds; ++r) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) x[i] = step(x[i]);
   }
-  float sum = 0;
+  T sum = 0;
   for (int i = 0; i < 8; ++i) sum += x[i];
-  if (sum == 12345.0F) out[0] = sum;  // never, but the compiler cannot know
+  if (sum == T(12345)) out[0] = sum;  // never, but the compiler cannot know
 }
 struct Exponential {
+  using value_type = float;
   static __device__ float start(unsigned i) { return -static_cast<float>(i) * 1e-3F; }
   __device__ float operator()(float x) const { return sdlora::detail::CudaScanBlock(nullptr).exp2(x); }
 };
-struct MultiplyAdd {
-  static __device__ float start(unsigned i) { return static_cast<float>(i); }
-  __device__ float operator()(float x) const { return x * 0.999F + 0.5F; }
+/// The recurrence h ← a·h + b alone, its operands in registers.
+template <class T>
+struct BareStep {
+  using value_type = T;
+  T a, b;
+  static __device__ T start(unsigned i) { return static_cast<T>(i); }
+  __device__ T operator()(T h) const { return a * h + b; }
 };
 
 /// What this device reaches. Measured when first asked for.
@@ -117,13 +124,15 @@ class Ceilings {
   }
   /// Exponentials a second.
   double exponentials() {
-    if (exponentials_ == 0) exponentials_ = measure_chains<Exponential>();
+    if (exponentials_ == 0) exponentials_ = measure_chains(Exponential{});
     return exponentials_;
   }
-  /// Multiply-adds a second, one instruction each.
-  double multiply_adds() {
-    if (multiply_adds_ == 0) multiply_adds_ = measure_chains<MultiplyAdd>();
-    return multiply_adds_;
+  /// Steps a second of h ← a·h + b alone, a multiply-add each, with states of type T.
+  template <class T>
+  double bare_steps() {
+    double& rate = sizeof(T) == sizeof(double) ? bare_double_ : bare_float_;
+    if (rate == 0) rate = measure_chains(BareStep<T>{T(0.999), T(0.5)});
+    return rate;
   }
 
  private:
@@ -140,18 +149,18 @@ class Ceilings {
   }
 
   template <class Step>
-  static double measure_chains() {
-    const Memory<float> out(1);
+  static double measure_chains(Step step) {
+    const Memory<typename Step::value_type> out(1);
     cudaDeviceProp device{};
     check_cuda(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
     const auto blocks = static_cast<unsigned>(device.multiProcessorCount) * 8;
     constexpr int rounds = 4096;
-    const double seconds = best_seconds([&] { chains_kernel<<<blocks, 256>>>(out.get(), rounds, Step{}); });
+    const double seconds = best_seconds([&] { chains_kernel<<<blocks, 256>>>(out.get(), rounds, step); });
     check_cuda(cudaGetLastError(), "chains_kernel");
     return static_cast<double>(blocks) * 256 * 8 * rounds / seconds;
   }
 
-  double copy_ = 0, exponentials_ = 0, multiply_adds_ = 0;
+  double copy_ = 0, exponentials_ = 0, bare_float_ = 0, bare_double_ = 0;
   std::map<std::size_t, double> by_bytes_;
 };
 

@@ -50,28 +50,30 @@ template <class Policy>
   requires requires { Policy::by_columns; }
 inline constexpr bool by_columns<Policy> = Policy::by_columns;
 
-/// The matrices as a problem, in the layout of the policy. Pointers to the first row serve a backward as
-/// well, which then is that of a reverse scan: it moves the same bytes.
+/// The matrices of sequence s, which lie one after another, as a problem in the layout of the policy.
+/// Pointers to the first row serve a backward as well, which then is that of a reverse scan: it moves the
+/// same bytes.
 template <class Policy, Direction Way, class T>
-auto problem_of(const Columns<T>& data) {
+auto problem_of(const Columns<T>& data, std::int64_t s) {
+  const std::int64_t first = s * data.shape.L * data.shape.columns();
   std::conditional_t<Way == Direction::forward, LinearScanProblem<T>, LinearGradientProblem<T>> x;
   x.length = data.shape.L;
   x.columns = data.shape.columns();
   x.time_stride = by_columns<Policy> ? x.columns : 1;
   x.column_stride = by_columns<Policy> ? 1 : x.length;
-  x.a = data.a.get();
-  x.h = data.h.get();
+  x.a = data.a.get() + first;
+  x.h = data.h.get() + first;
   if constexpr (Way == Direction::forward) {
-    x.b = data.b.get();
+    x.b = data.b.get() + first;
   } else {
-    x.d_h = data.b.get();
-    x.d_a = data.d_a.get();
-    x.d_b = data.d_b.get();
+    x.d_h = data.b.get() + first;
+    x.d_a = data.d_a.get() + first;
+    x.d_b = data.d_b.get() + first;
   }
   return x;
 }
 
-/// Adds one policy on one shape.
+/// Adds one policy on one shape; several sequences are scanned one after another, as `scan` does.
 template <class Policy, class T, Direction Way>
 void add_columns(Suite& suite, const Shape& shape) {
   const std::string name = variant_name("columns", Policy::name, Way, scalar_name<T>(), shape);
@@ -80,24 +82,29 @@ void add_columns(Suite& suite, const Shape& shape) {
         "columns/" + std::string(name_of(Way)) + "/" + std::string(scalar_name<T>()) + shape.text();
     auto& data = Kept::get<Columns<T>>(key, [&] { return std::make_shared<Columns<T>>(shape, Way); });
     state.SetLabel(by_columns<Policy> ? "(L, columns)" : "(columns, L)");
-    const auto x = problem_of<Policy, Way>(data);
-    const std::size_t bytes = Policy::workspace_bytes(x);
+    const std::size_t bytes = Policy::workspace_bytes(problem_of<Policy, Way>(data, 0));
     const Memory<char> workspace(bytes);
     const double elements = static_cast<double>(shape.elements());
     // Forward a and b are read and h is written; backward a, h and h's gradient are read, two more written.
     constexpr double matrices = Way == Direction::forward ? 3 : 5;
-    measure(state, {.elements = elements, .bytes = matrices * elements * sizeof(T)},
-            [&] { cuda_scan(Policy{}, nullptr, x, workspace.get(), bytes); });
+    measure<T>(state, {.elements = elements, .bytes = matrices * elements * sizeof(T)}, [&] {
+      for (std::int64_t s = 0; s < shape.B; ++s) {
+        cuda_scan(Policy{}, nullptr, problem_of<Policy, Way>(data, s), workspace.get(), bytes);
+      }
+    });
   });
 }
 
-/// The shapes of the menu: one sequence each, for a scan of more has only more columns.
+/// The shapes of the menu. Several sequences are only more launches, and more states only more columns, so
+/// each is there at one length.
 inline std::vector<Shape> column_shapes(const Suite& suite, std::string_view scalar) {
   std::vector<Shape> shapes{{1, 2048, 65536, 1}};
   if (!suite.all()) return shapes;
   shapes.push_back({1, 128, 1048576, 1});
   shapes.push_back({1, 65536, 256, 1});
   if (scalar != "float") return shapes;
+  for (const std::int64_t N : {1, 4, 64, 256}) shapes.push_back({1, 2048, 64, N});
+  shapes.push_back({8, 2048, 64, 16});
   for (const std::int64_t L : {128, 512, 2048, 8192, 65536}) {
     for (const std::int64_t D : {1, 64, 1536}) {
       const Shape shape{1, L, D, 16};

@@ -61,7 +61,7 @@ void add_library_scan(Suite& suite, const Shape& shape) {
     const double positions = static_cast<double>(shape.L * shape.D);
     // The operands of the fused scan once, and per state a, b and h, each written and read.
     const Work work{.elements = positions * N, .bytes = positions * (8 + 6 * 4 * N), .positions = positions};
-    measure(state, work, [&] {
+    measure<BFloat16>(state, work, [&] {
       sdlora::detail::ScanLauncher launcher(nullptr, "the selective scan made of library scans");
       launcher.run<Prepare>(blocks, Prepare::shared_floats(around.states), around);
       cuda_scan(Policy{}, nullptr, x, workspace.get(), bytes);

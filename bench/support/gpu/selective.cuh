@@ -162,7 +162,7 @@ void add_fused(Suite& suite, Shape shape, const KernelScanOptions& options = {},
     suite.add(name, [=](benchmark::State& state) {
       auto& scan =
           Kept::get<FusedScan<IO, N>>(key, [&] { return std::make_shared<FusedScan<IO, N>>(shape, plan); });
-      measure(state, fused_work<IO>(shape, direction, kept_every), [&] {
+      measure<IO>(state, fused_work<IO>(shape, direction, kept_every), [&] {
         if (direction == Direction::forward) {
           scan.forward(kept_every > 0);
         } else {
@@ -186,8 +186,9 @@ inline void add_all_fused(Suite& suite) {
   if (!suite.all()) return;
   add_fused<BFloat16, 16>(suite, {1, 2048, 1536}, {.segment_length = 2048});
   add_fused<float, 16>(suite, {64, 2048, 2048});
-  for (const Shape& shape : {Shape{16, 2048, 1536}, Shape{4, 2048, 1536}, Shape{1, 65536, 1536},
-                             Shape{1, 65536, 256}, Shape{32, 1023, 5120}}) {
+  for (const Shape& shape :
+       {Shape{64, 128, 2048}, Shape{64, 512, 2048}, Shape{1, 512, 1536}, Shape{16, 2048, 1536},
+        Shape{4, 2048, 1536}, Shape{1, 65536, 1536}, Shape{1, 65536, 256}, Shape{32, 1023, 5120}}) {
     add_fused<BFloat16, 16>(suite, shape);
   }
   add_fused<BFloat16, 1>(suite, {64, 2048, 2048});

@@ -15,6 +15,7 @@
 #include <limits>
 #include <sdlora/error.hpp>
 #include <sdlora/scan/bfloat16.hpp>
+#include <sdlora/scan/policy.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -66,11 +67,12 @@ struct Work {
   double exponentials = 0;  ///< 0: not reported
 };
 
-/// Times `run` by events under Google Benchmark and reports what the fastest run reached: neighbours on the
-/// device and its clock only ever make runs slower.
-template <class F>
+/// Times `run`, on what is stored as T, by events under Google Benchmark and reports what the fastest run
+/// reached: neighbours on the device and its clock only ever make runs slower.
+template <class T, class F>
 void measure(benchmark::State& state, const Work& work, F&& run) {
   const double copy = Ceilings::instance().copy(work.bytes);
+  const double bare = Ceilings::instance().bare_steps<recurrence_state_t<T>>();
   Stopwatch watch;
   run();
   run();
@@ -87,7 +89,8 @@ void measure(benchmark::State& state, const Work& work, F&& run) {
   state.counters["best_ns_per_element"] = best * 1e9 / work.elements;
   state.counters["GB_per_s"] = work.bytes / best * 1e-9;
   state.counters["copy_GB_per_s"] = copy * 1e-9;
-  const double of_copy = work.bytes / best / copy;
+  state.counters["bare_ns_per_element"] = 1e9 / bare;
+  const double of_copy = work.bytes / best / copy, of_bare = work.elements / best / bare;
   double of_exp = 0;
   if (work.positions > 0) state.counters["Gpos_per_s"] = work.positions / best * 1e-9;
   if (work.exponentials > 0) {
@@ -95,7 +98,8 @@ void measure(benchmark::State& state, const Work& work, F&& run) {
     state.counters["of_exp"] = of_exp;
   }
   state.counters["of_copy"] = of_copy;
-  state.counters["of_nearer"] = std::max(of_copy, of_exp);
+  state.counters["of_bare"] = of_bare;
+  state.counters["of_nearest"] = std::max({of_copy, of_exp, of_bare});
 }
 
 /// The variants, in the order in which they are run.
