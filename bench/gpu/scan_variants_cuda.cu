@@ -6,7 +6,7 @@
 // Names: columns/<policy>/<forward|backward>/<scalar>/B:…/L:…/D:…/N:…     (B·L rows, D·N columns)
 //        selective/fused/<direction>/<I/O>/B:…/…/kept_every:…/segments:…   (0: nothing kept for a backward)
 //        selective/<policy>/forward/<I/O>/B:…/…                            (made of a scan of given a and b)
-// A policy of one's own joins with a line in main(), behind the menu's: add_policy<MyScan>(suite);
+// A policy of one's own joins with a line, here or in a program of its own (examples/custom_cuda_scan.cu).
 // Variants that begin after the time limit are left out. Exits with 77 where there is no device.
 
 #include "../support/gpu/columns.cuh"

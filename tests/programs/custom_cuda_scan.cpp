@@ -1,0 +1,61 @@
+// examples/custom_cuda_scan: its kernel in the emulator, and the program where it is built.
+#include "../examples/support/raking_scan.hpp"
+
+#include "support.hpp"
+#include "support/emulated_device.hpp"
+#include "support/scan_problem_cases.hpp"
+
+#include <sdlora/scan/detail/kernels/columns.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+struct ByRaking {
+  template <class Problem>
+  void operator()(const Problem& x) const {
+    using Kernel = RakingKernel<Problem>;
+    EmulatedDevice device(static_cast<std::uint64_t>(x.length));
+    if (x.has_head()) {
+      device.template run<detail::HeadKernel<Problem>>(detail::ColumnKernelShape::blocks(x.columns), 0, x);
+    }
+    std::vector<typename Kernel::Value> pieces(static_cast<std::size_t>(x.columns) * Kernel::threads);
+    device.template run<Kernel>(x.columns, 0, {x, pieces.data()});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("custom_cuda_scan: its kernel, in the emulator") {
+  // Fewer steps than threads, a piece more than full pieces, and several steps to a piece.
+  for (const std::int64_t length : {1, 2, 129, 1025}) {
+    const ProblemData<float> data(length, 7);
+    check_linear_problem<EmulatedDevice>(data, ByRaking{});
+    check_gradient_problem<EmulatedDevice>(data, ByRaking{});
+    check_value_problem<EmulatedDevice>(length, ByRaking{});
+  }
+}
+
+#ifdef SDLORA_TEST_CUSTOM_CUDA_SCAN
+
+TEST_CASE("custom_cuda_scan: a policy of one's own, checked and measured, or no device") {
+  const programs::Result ran = programs::run("custom_cuda_scan", {"--benchmark_min_time=0.001"});
+  CAPTURE(ran.err);
+  if (ran.status == 77) {
+    CHECK(ran.out == "skipped: no device\n");
+    return;
+  }
+  CHECK(ran.status == 0);
+  CHECK(ran.out.find("RakingScan agrees with Sequential") != std::string::npos);
+  CHECK(ran.err.find("] columns/raking/backward/float/B:1/L:2048/") != std::string::npos);
+}
+
+#endif
