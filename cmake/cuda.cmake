@@ -13,8 +13,8 @@ if(SDLORA_CUDA STREQUAL "ON" OR (SDLORA_CUDA STREQUAL "AUTO" AND PROJECT_IS_TOP_
       set(ENV{CUDACXX} "${SDLORA_NVCC}")
     endif()
   endif()
-  # What this machine has; where it has none, one architecture shows that all compiles, and tests/checks/registers.sh
-  # compiles the kernels for the others.
+  # What this machine has; where it has none, one architecture shows that all compiles, and tests/checks/cuda_units.sh and
+  # registers.sh compile for sm_80.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
                     OUTPUT_VARIABLE sdlora_capabilities RESULT_VARIABLE sdlora_no_device ERROR_QUIET)

@@ -1,26 +1,49 @@
-# CUDA units that no target builds: the headers of tensor/ and scan/ compile as host code of one, and the benchmark of
-# bench/gpu.sh and the programs of README and docs compile, instantiations included. Their machine code, minutes of work, is
-# left to a machine with a GPU.
+# CUDA units as no target compiles them. For sm_90, both sides without machine code, which is minutes of work left to a machine
+# with a GPU: the headers of tensor/ and scan/ as host code of one, the benchmark of bench/gpu.sh, the programs of README and
+# docs. For sm_80, where the build takes sm_90 or what the machine has, the device's side: the tests, the examples and the menu
+# of the benchmark with all that they instantiate, as far as PTX that is not optimised; registers.sh goes on to machine code
+# with kernels of every kind. About a minute of one core each.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 [[ -x $nvcc ]] || skip "no nvcc"
-options=(-std=c++20 -arch=sm_90 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude "${dependencies[@]}"
-         -Werror=all-warnings)
-reads_only=()
-if "$nvcc" --help | grep -e --fdevice-syntax-only >/dev/null; then reads_only=(-fdevice-syntax-only); fi
+options=(-std=c++20 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude "${dependencies[@]}" -Werror=all-warnings)
+# Runs for each line that `spread` is given: ARCHITECTURE:UNIT.
+if [[ ${1:-} == --one ]]; then
+  unit=${2#*:}
+  made=$scratch/$(basename "$unit" .cu)
+  if [[ $2 == sm_80:* ]]; then
+    options+=(-arch=compute_80 -Itests -ptx -Xcicc -O0 -o "$made.ptx")
+  else
+    options+=(-arch=sm_90 -c -o "$made.o")
+    if "$nvcc" --help | grep -e --fdevice-syntax-only >/dev/null; then
+      options+=(-fdevice-syntax-only -Xcompiler=-fsyntax-only)
+    fi
+  fi
+  "$nvcc" "${options[@]}" "$unit" && exit
+  echo "$unit does not compile without warnings under nvcc for ${2%%:*}"
+  exit 1
+fi
+
 units=()
+add() {  # ARCHITECTURE UNIT…
+  local architecture=$1
+  shift
+  units+=("${@/#/$architecture:}")
+}
 without=""
 if "$CXX" -E "${dependencies[@]}" -x c++ - <<<'#include <benchmark/benchmark.h>' >/dev/null 2>&1; then
-  for unit in bench/gpu/*.cu; do
-    # The others of the menu are this one with another type.
-    [[ $unit == */menu_* && $unit != */menu_bfloat16.cu ]] || units+=("$unit")
-  done
+  # The other units are the menu once more, with other types.
+  add sm_90 bench/gpu/scan_variants_cuda.cu
+  add sm_80 bench/gpu/menu_bfloat16.cu examples/*.cu
 else
-  without=", without bench/gpu: Google Benchmark is not here (Debian: libbenchmark-dev)"
+  without=", without bench/gpu and examples: Google Benchmark is not here (Debian: libbenchmark-dev)"
 fi
+for unit in tests/cuda/*.cu; do
+  [[ $unit == */thrust_host.cu ]] || add sm_80 "$unit"  # which has no device's side
+done
 printf '#include <sdlora/%s.hpp>\n' tensor scan >"$scratch/host.cu"
-units+=("$scratch/host.cu")
+add sm_90 "$scratch/host.cu"
 rm -f "$scratch"/shown_*.cu
 for page in README.md docs/scan-variants.md; do
   name=shown_$(basename "$page" .md)
@@ -30,13 +53,6 @@ for page in README.md docs/scan-variants.md; do
     file { print > file }' "$page"
   [[ -f $scratch/${name}1.cu ]] || problem "$page: no program between \`\`\`cuda and \`\`\`; show one"
 done
-units+=("$scratch"/shown_*.cu)
-running=()
-for unit in "${units[@]}"; do
-  "$nvcc" "${options[@]}" "${reads_only[@]}" -c "$unit" -o "$scratch/$(basename "$unit" .cu).o" &
-  running+=($!)
-done
-for i in "${!units[@]}"; do
-  wait "${running[i]}" || problem "${units[i]} does not compile without warnings under nvcc"
-done
+add sm_90 "$scratch"/shown_*.cu
+spread < <(printf '%s\n' "${units[@]}")
 finish "${#units[@]} units$without"
