@@ -248,7 +248,11 @@ if [[ -n $have_tests ]]; then
   bounded tests "$work/test_cuda" >"$out/tests.log" 2>&1 || result=$?
   case $result in
     0) verdict_tests=pass; say "tests pass" ;;
-    124) verdict_tests=cut; cut_short "the tests" ;;
+    124)
+      verdict_tests=cut
+      cut_short "the tests"
+      ! grep -q ERROR "$out/tests.log" || trouble "TESTS FAIL before that" "$out/tests.log"
+      ;;
     *) verdict_tests="see the log"; trouble "TESTS FAIL" "$out/tests.log" ;;
   esac
   tail -n 4 "$out/tests.log"
@@ -268,7 +272,13 @@ if [[ -n $sanitizer && -n $have_tests ]]; then
       >"$out/$tool.log" 2>&1 || result=$?
     case $result in
       0) verdict=clean; say "compute-sanitizer $tool: clean" ;;
-      124) verdict=cut; cut_short "compute-sanitizer $tool" ;;
+      124)
+        verdict=cut
+        cut_short "compute-sanitizer $tool"
+        if grep -e '^=========' "$out/$tool.log" | grep -qv -e COMPUTE-SANITIZER; then
+          trouble "compute-sanitizer $tool finds before that" "$out/$tool.log" grep -m 40 -e '=====' -e ERROR
+        fi
+        ;;
       *)
         verdict="exit status $result"
         trouble "compute-sanitizer $tool: $verdict" "$out/$tool.log" grep -m 40 -e '=====' -e ERROR

@@ -63,7 +63,11 @@ FAKE
 cat >"$tools/sanitizer" <<'FAKE'
 #!/usr/bin/env bash
 echo "$*" >>"$FAKE_STATE.sanitizer"
-[[ -z ${FAKE_SLOW_RUN:-} ]] || sleep 30
+echo "========= COMPUTE-SANITIZER"
+if [[ -n ${FAKE_SLOW_RUN:-} ]]; then
+  [[ $* != *racecheck* ]] || echo "========= a hazard"
+  sleep 30
+fi
 echo "========= ERROR SUMMARY: ${FAKE_ERRORS:-0} errors"
 [[ -z ${FAKE_ERRORS:-} ]] || exit 9
 FAKE
@@ -187,5 +191,8 @@ for stage in "the tests" "compute-sanitizer memcheck" "compute-sanitizer raceche
   page_says "Cut for want of time: $stage"
 done
 page_says "# Page of gpu-fake-0"
+ends "-- compute-sanitizer racecheck finds before that"
+ends "a hazard"
+! grep -qF "memcheck finds" <<<"$printed" || problem "bench/gpu.sh: a tool that was cut is said to have found something"
 [[ $(tr -d '\n ' <"$out/gpu-fake-0.json") == '{"benchmarks":[]}' ]] || problem "bench/gpu.sh: what is cut leaves no whole JSON"
 finish
