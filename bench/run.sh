@@ -9,8 +9,18 @@
 #                build/peers when PEERS_PYTHON does not name one that has torch and mambapy
 #   --filter     only the scan variants whose names match
 #   --min-time   seconds that each turn of a variant takes at the least
+#
+# All ends up in build/bench. What fails leaves nothing there, the rest goes on, and the exit status is 1.
+# SDLORA_BENCH_PROGRAMS is the folder of the programs, where that is not build/release/bench.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+refuse() {
+  say "bench/run.sh: $*"
+  sed -n '5,11s/^# \{0,1\}//p' bench/run.sh >&2
+  exit 2
+}
 
 programs=${SDLORA_BENCH_PROGRAMS:-build/release/bench}
 out=build/bench
@@ -21,14 +31,40 @@ for argument in "$@"; do
     --peers) peers=yes ;;
     --filter=*) filter=${argument#*=} ;;
     --min-time=*) min_time=${argument#*=} ;;
-    *) sed -n '5,12s/^# \{0,1\}//p' bench/run.sh >&2; exit 2 ;;
+    *) refuse "unknown argument $argument" ;;
   esac
 done
+[[ ${min_time:-1} =~ ^[0-9]*\.?[0-9]+$ ]] || refuse "--min-time: expected seconds, found '$min_time'"
 
-say() { printf '%s\n' "$*" >&2; }
-[[ -x $programs/scan_variants ]] || { say "bench/run.sh: $programs/scan_variants is not built; use ./run bench"; exit 1; }
+for name in scan_variants scan_report; do
+  [[ -x $programs/$name ]] || { say "bench/run.sh: $programs/$name is not built; use ./run bench"; exit 1; }
+done
+results=$out/scan_variants.json page=$out/scan_variants.md
 mkdir -p "$out"
+# What an earlier run left would pass for this one's.
+rm -f "$out"/scan_*.{json,md,gp,png} "$out"/{selective_scan,selective_scan_v3,expression,train_step}.txt
+trap 'rm -f "$out"/*.part' EXIT
 begun=$SECONDS
+
+failed=()
+fails() { failed+=("$1"); say "bench/run.sh: $1 failed"; }
+
+# keep FILE COMMAND…: what it prints is seen, and kept once it has ended well.
+keep() {
+  local file=$out/$1
+  shift
+  if "$@" | tee "$file.part" >&2; then
+    mv "$file.part" "$file"
+  else
+    fails "$(basename "$file")"
+    return 1
+  fi
+}
+
+# Adds what is read to the page, where there is one.
+section() {
+  if [[ -e $page ]]; then cat >>"$page"; else cat >/dev/null; fi
+}
 
 describe_machine() {
   echo "## Machine"
@@ -44,44 +80,70 @@ describe_machine() {
 machine=$(describe_machine)
 
 say "== scan variants ($selection selection)"
+# Where only some variants fail, the page names them.
 "$programs/scan_variants" --selection="$selection" --benchmark_filter="$filter" \
-  ${min_time:+--benchmark_min_time="$min_time"} --benchmark_out="$out/scan_variants.json" --benchmark_out_format=json
-"$programs/scan_report" "$out/scan_variants.json" "$out"
-printf '\n%s\n' "$machine" >>"$out/scan_variants.md"
-if command -v gnuplot >/dev/null; then
-  for script in "$out"/scan_*.gp; do
-    [[ -e $script ]] && gnuplot "$script"
-  done
+  ${min_time:+--benchmark_min_time="$min_time"} --benchmark_out="$results.part" --benchmark_out_format=json ||
+  fails scan_variants
+[[ ! -e $results.part ]] || mv "$results.part" "$results"
+if "$programs/scan_report" "$results" "$out"; then
+  printf '\n%s\n' "$machine" | section
 else
-  say "bench/run.sh: no plots, because gnuplot is not installed (Debian: gnuplot-nox)"
+  fails scan_report
+  rm -f "$out"/scan_*.{json,md,gp}
+fi
+
+draw() {
+  local script
+  if ! command -v gnuplot >/dev/null; then
+    say "bench/run.sh: no plots, because gnuplot is not installed (Debian: gnuplot-nox)"
+    return 1
+  fi
+  for script in "$out"/scan_*.gp; do
+    [[ -e $script ]] || continue
+    gnuplot "$script" || { fails "gnuplot $script"; return 1; }
+  done
+}
+if ! draw && [[ -e $page ]]; then
+  rm -f "$out"/scan_*.png
+  grep -v -e '^## Plots$' -e '^!\[' "$page" | cat -s >"$page.part"
+  mv "$page.part" "$page"
 fi
 
 # The other benchmarks print tables of their own.
+train_steps() {  # on one thread and on all
+  local threads all
+  all=$(nproc 2>/dev/null || echo 1)
+  for threads in $(printf '%s\n' 1 "$all" | uniq); do
+    "$programs/train_step" 3 24 "$threads" || return
+  done
+}
 others=(selective_scan expression train_step)
 for name in "${others[@]}"; do
   [[ -x $programs/$name ]] || continue
   say "== $name"
-  "$programs/$name" | tee "$out/$name.txt" >&2
+  run=("$programs/$name")
+  [[ $name != train_step ]] || run=(train_steps)
+  keep "$name.txt" "${run[@]}" || true
 done
 
 # The same scan on narrower vectors, which this machine has as well.
 if [[ -x $programs/selective_scan_v3 ]] && grep -q -m1 -w avx512f /proc/cpuinfo; then
   say "== selective_scan on AVX2"
-  "$programs/selective_scan_v3" 30 1536 1024 | tee "$out/selective_scan_v3.txt" >&2
+  keep selective_scan_v3.txt "$programs/selective_scan_v3" 30 1536 1024 || true
 fi
 
 find_peers() {  # prints a Python that has the peers
   local python=${PEERS_PYTHON:-build/peers/bin/python}
-  if [[ -x $python ]] && "$python" -c 'import torch, mambapy' 2>/dev/null; then echo "$python"; return; fi
-  if [[ -n ${PEERS_PYTHON:-} ]]; then say "bench/run.sh: $PEERS_PYTHON has not torch and mambapy"; return 1; fi
+  if [[ -x $python ]] && "$python" -c 'import torch, numpy, mambapy' 2>/dev/null; then echo "$python"; return; fi
+  if [[ -n ${PEERS_PYTHON:-} ]]; then say "bench/run.sh: $PEERS_PYTHON has not torch, numpy and mambapy"; return 1; fi
   say "== making build/peers with torch and mambapy"
   if ! python3 -m venv build/peers >&2; then
     say "bench/run.sh: no Python environment can be made (Debian: python3-venv)"
     return 1
   fi
   # torch first: mambapy would take any.
-  if ! { "$python" -m pip install -q torch==2.13.0 numpy && "$python" -m pip install -q mambapy; } >&2; then
-    say "bench/run.sh: torch 2.13.0 and mambapy cannot be installed here; the comparison is left out"
+  if ! { "$python" -m pip install -q torch==2.13.0 numpy && "$python" -m pip install -q mambapy==1.2.0; } >&2; then
+    say "bench/run.sh: torch 2.13.0 and mambapy 1.2.0 cannot be installed here; the comparison is left out"
     return 1
   fi
   echo "$python"
@@ -89,14 +151,17 @@ find_peers() {  # prints a Python that has the peers
 if [[ $peers == yes ]]; then
   if python=$(find_peers); then
     say "== mambapy in turn with ours"
-    "$python" bench/scan_peers.py "$programs/scan_variants" | tee "$out/scan_peers.md" >&2
-    { echo; echo "## Peer"; echo; cat "$out/scan_peers.md"; } >>"$out/scan_variants.md"
+    if keep scan_peers.md "$python" bench/scan_peers.py "$programs/scan_variants"; then
+      compared=$(cat "$out/scan_peers.md")
+    else
+      compared="The comparison failed."
+    fi
   else
-    { echo; echo "## Peer"; echo; echo "Not run: torch and mambapy could not be had."; } >>"$out/scan_variants.md"
+    compared="Not run: torch and mambapy could not be had."
   fi
+  printf '\n## Peer\n\n%s\n' "$compared" | section
 fi
 
-status=0
 gpu_lacks=""
 gpu_pages=()
 if ! nvidia-smi -L >/dev/null 2>&1; then gpu_lacks="no device"
@@ -110,13 +175,16 @@ else
   gpu_options=(--bench-only --out build/gpu --filter="$filter" ${min_time:+--min-time="$min_time"})
   [[ $selection == all ]] || gpu_options+=(--quick)
   if ! bash bench/gpu.sh "${gpu_options[@]}" >&2; then
-    status=1
-    say "bench/run.sh: the GPU's scan variants failed; build/gpu/bench.log has what they said"
+    fails "bench/gpu.sh"
+    say "bench/run.sh: build/gpu/bench.log has what the GPU's scan variants said"
   fi
   gpu_pages=(build/gpu/gpu-*.md)
 fi
 
-cat "$out/scan_variants.md"
-for page in "${gpu_pages[@]}"; do [[ ! -e $page ]] || { echo; cat "$page"; }; done
-say "== done in $(( SECONDS - begun )) s: $out/scan_variants.md, its JSON, and plots beside it"
-exit $status
+[[ ! -e $page ]] || cat "$page"
+for shown in "${gpu_pages[@]}"; do [[ ! -e $shown ]] || { echo; cat "$shown"; }; done
+if ((${#failed[@]})); then
+  say "bench/run.sh: FAILED: $(printf '%s\n' "${failed[@]}" | paste -s -d ,)"
+  exit 1
+fi
+say "== done in $(( SECONDS - begun )) s: $page, its JSON, and plots beside it"
