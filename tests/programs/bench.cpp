@@ -4,11 +4,14 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <ios>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 // The programs that measure scans, where Google Benchmark is: that they run, not how fast.
 #ifdef SDLORA_TEST_SCAN_VARIANTS
@@ -28,9 +31,14 @@ std::string printed_by(const std::string& command) {
   return text;
 }
 
-/// The seconds that `scan_variants --serve` answers a line with.
-double served(const std::string& line) {
-  const std::string answer = printed_by("echo " + line + " | '" + path_of("scan_variants") + "' --serve");
+/// The shell command that has `scan_variants --serve` answer a line, with values in `folder`.
+std::string serving(const std::string& line, const std::string& folder) {
+  return "echo " + line + " | '" + path_of("scan_variants") + "' --serve '" + folder + "'";
+}
+
+/// The seconds that it answers with.
+double served(const std::string& line, const std::string& folder = ".") {
+  const std::string answer = printed_by(serving(line, folder));
   CAPTURE(answer);
   CHECK(answer.find('\n') == answer.size() - 1);
   return std::strtod(answer.c_str(), nullptr);
@@ -103,6 +111,40 @@ TEST_CASE("scan_variants: what is served to the comparison with others") {
     CHECK(seconds > 0);
     CHECK(seconds < 1);
   }
+}
+
+TEST_CASE("scan_variants: what is scanned for the comparison with others, and what it lacks") {
+  const test::Folder folder;
+  const std::string into = folder.path().string();
+  const auto give = [&](const std::string& name, const std::vector<float>& values) {
+    std::ofstream(folder / (name + ".f32"), std::ios::binary)
+        .write(reinterpret_cast<const char*>(values.data()),
+               static_cast<std::streamsize>(values.size() * sizeof(float)));
+  };
+  const auto found = [&](const std::string& name) {
+    const std::string bytes = test::content(folder / (name + ".f32"));
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+    return values;
+  };
+  // Two sequences of two steps.
+  give("a", {0.5F, 0.5F, 4, 0.25F});
+  give("b", {1, 1, 2, 3});
+  give("d_h", {1, 1, 1, 2});
+  CHECK(served("values 2 2 1 1 1", into) > 0);
+  CHECK(found("h") == std::vector<float>{1, 1.5F, 2, 3.5F});
+  CHECK(found("d_b") == std::vector<float>{1.5F, 1, 1.5F, 2});
+  CHECK(found("d_a") == std::vector<float>{0, 1, 0, 4});
+
+  const auto refused = [&](const std::string& line) {
+    const std::string said = (folder / "said").string();
+    CHECK(std::system((serving(line, into) + " 2>'" + said + "'").c_str()) != 0);
+    return test::content(said);
+  };
+  CHECK(refused("values 2 3 1 1 1") == "scan_variants --serve: " + into + "/a.f32: expected 6 × 1 floats\n");
+  CHECK(refused("values 1 2 1 1 1") == "scan_variants --serve: " + into + "/a.f32: expected 2 × 1 floats\n");
+  CHECK(refused("selective-values 1 2 1 16 1").find("/u.f32: expected 2 × 1 floats") != std::string::npos);
+  CHECK(refused("sideways 1 2 1 1 1") == "scan_variants --serve: unknown request 'sideways'\n");
 }
 
 TEST_CASE("custom_scan: a policy and an operator of one's own, checked and measured") {
