@@ -15,9 +15,14 @@
 #include "support/scan_server.hpp"
 #include "support/scan_suite.hpp"
 
+#if __has_include(<thrust/scan.h>)
+#include <sdlora/scan/thrust_host.hpp>
+#endif
+
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
+#include <cstdio>
 #include <string_view>
 #include <vector>
 
@@ -37,6 +42,21 @@ struct MatrixProduct {
   static constexpr value_type identity() { return {}; }
 };
 
+constexpr LinearStep<float> linear_step(std::size_t i) {
+  return {0.9F + 0.01F * static_cast<float>(i % 10), 1.0F};
+}
+
+/// Thrust comes with CUDA; ThrustHost takes its place beside Sequential where its headers are.
+void add_thrust(scan_suite::Suite& suite) {
+#if __has_include(<thrust/scan.h>)
+  suite.add_policy<ThrustHost>();
+  suite.add_element_policy<ThrustHost, LinearRecurrence<float>>("linear", linear_step);
+#else
+  static_cast<void>(suite);
+  std::fputs("scan_variants: without ThrustHost: there was no <thrust/scan.h> when this was built\n", stderr);
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -53,13 +73,12 @@ int main(int argc, char** argv) {
   ColumnPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
   GuardedPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
   suite.add_fused();
-  suite.add_operator<LinearRecurrence<float>>("linear", [](std::size_t i) {
-    return LinearStep<float>{0.9F + 0.01F * static_cast<float>(i % 10), 1.0F};
-  });
+  suite.add_operator<LinearRecurrence<float>>("linear", linear_step);
   suite.add_operator<MatrixProduct>("matrix2x2", [](std::size_t i) {
     const float angle = 0.01F * static_cast<float>(i % 7);
     return MatrixProduct::value_type{{1 - angle * angle / 2, angle, -angle, 1 - angle * angle / 2}};
   });
+  add_thrust(suite);
 
   return scan_suite::run_registered(suite.register_all()) > 0 ? 1 : 0;
 }

@@ -4,6 +4,7 @@
 # selective_scan is built once more for AVX2, as selective_scan_v3, so that a machine with wider vectors measures both.
 include(warnings)
 include(sanitizers)
+include(thrust)
 include(CheckCXXCompilerFlag)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
@@ -51,6 +52,10 @@ function(sdlora_add_programs folder)
     sdlora_add_program(${folder} ${name} "${source}" ${further})
     if(wants_benchmark)
       target_link_libraries(${name} PRIVATE benchmark::benchmark)
+    endif()
+    file(STRINGS "${source}" wants_thrust REGEX "#include <sdlora/scan/thrust_host.hpp>" LIMIT_COUNT 1)
+    if(wants_thrust)
+      target_link_libraries(${name} PRIVATE sdlora_thrust)
     endif()
     if(name STREQUAL "selective_scan" AND SDLORA_HAS_X86_64_V3)
       sdlora_add_program(${folder} selective_scan_v3 "${source}")

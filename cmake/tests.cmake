@@ -4,6 +4,7 @@
 # Labels: unit and the folder's name; check for the scripts of tests/checks.
 include(warnings)
 include(sanitizers)
+include(thrust)
 
 sdlora_find_headers(doctest doctest::doctest doctest/doctest.h)
 if(NOT doctest_FOUND)
@@ -70,10 +71,7 @@ endfunction()
 foreach(folder IN ITEMS tensor scan adapters layers model io training programs)
   sdlora_add_test_folder(${folder})
 endforeach()
-# Thrust's host systems, a program for each: they give the same functions other bodies. Thrust comes with CUDA.
-find_path(SDLORA_thrust_INCLUDE thrust/scan.h HINTS ${CUDAToolkit_INCLUDE_DIRS} PATHS /usr/local/cuda/include
-          PATH_SUFFIXES cccl)
-mark_as_advanced(SDLORA_thrust_INCLUDE)
+# Thrust's host systems, a program for each: they give the same functions other bodies.
 find_package(OpenMP COMPONENTS CXX QUIET)
 set(thrust_systems CPP)
 if(OpenMP_CXX_FOUND)
@@ -82,11 +80,8 @@ endif()
 foreach(system IN LISTS thrust_systems)
   string(TOLOWER "thrust_host_${system}" name)
   sdlora_add_test(${name} "${PROJECT_SOURCE_DIR}/tests/scan/thrust_host.cpp")
-  target_compile_definitions(test_${name} PRIVATE THRUST_HOST_SYSTEM=THRUST_HOST_SYSTEM_${system}
-                                                  THRUST_DEVICE_SYSTEM=THRUST_DEVICE_SYSTEM_CPP)
-  if(SDLORA_thrust_INCLUDE)
-    target_include_directories(test_${name} SYSTEM PRIVATE "${SDLORA_thrust_INCLUDE}")
-  endif()
+  target_link_libraries(test_${name} PRIVATE sdlora_thrust)
+  target_compile_definitions(test_${name} PRIVATE THRUST_HOST_SYSTEM=THRUST_HOST_SYSTEM_${system})
   if(system STREQUAL "OMP")
     target_link_libraries(test_${name} PRIVATE OpenMP::OpenMP_CXX)
   endif()

@@ -2,8 +2,8 @@
 
 // Needs Thrust (CCCL 3, as in CUDA 13, in its include/cccl) in the include path, so no collection includes
 // this. A host compiler will do, with THRUST_DEVICE_SYSTEM defined as THRUST_DEVICE_SYSTEM_CPP: else Thrust
-// looks for CUDA. What runs is THRUST_HOST_SYSTEM: THRUST_HOST_SYSTEM_CPP (the default), _OMP (with -fopenmp)
-// or _TBB.
+// looks for CUDA. What runs is THRUST_HOST_SYSTEM: THRUST_HOST_SYSTEM_CPP (the default) or _OMP (with
+// -fopenmp); _TBB is untested.
 
 #include "policy.hpp"
 
