@@ -205,6 +205,6 @@ shows "# A device"
 FAKE_DEVICE=yes FAKE_GPU=fails bench 1
 says "FAILED: bench/gpu.sh"
 shows "## Machine"
-how="all well, and $drawn plots"
+how="all well, plots drawn: $drawn"
 [[ -n $gnuplot ]] || how="all well, but no plot was drawn, because gnuplot is not installed"
 finish "$how"
