@@ -44,12 +44,7 @@ struct LinearRecurrence {
 
 namespace detail {
 template <class V>
-struct DefaultOperator {
-  static_assert(!std::is_same_v<V, V>,
-                "sdlora::scan: only LinearStep values have an operator of their own; pass one for others: a "
-                "type with value_type, operator()(first, second) and identity()");
-  using type = void;
-};
+struct DefaultOperator;
 template <class T>
 struct DefaultOperator<LinearStep<T>> {
   using type = LinearRecurrence<T>;
@@ -59,6 +54,9 @@ struct DefaultOperator<LinearStep<T>> {
 /// The operator that a call takes where none is given: LinearRecurrence for LinearStep values.
 template <class V>
 using default_operator_t = typename detail::DefaultOperator<V>::type;
+
+template <class V>
+concept HasDefaultOperator = requires { typename default_operator_t<V>; };
 
 static_assert(AssociativeOperator<LinearRecurrence<float>>);
 static_assert(std::is_trivially_copyable_v<LinearStep<double>>);

@@ -100,6 +100,15 @@ void scan(Policy policy, const In& in, Out&& out,
   scan(policy, in, out, options, op, detail::thread_workspace());
 }
 
+/// Without an operator only steps of linear recurrences can be scanned: says so.
+template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out>
+  requires(!HasDefaultOperator<std::ranges::range_value_t<Out>>)
+void scan(Policy, const In&, Out&&, const ScanOptions<std::ranges::range_value_t<Out>>& = {}) {
+  static_assert(HasDefaultOperator<std::ranges::range_value_t<Out>>,
+                "sdlora::scan: only LinearStep values have an operator of their own; pass one for others, "
+                "behind the options: a type with value_type, operator()(first, second) and identity()");
+}
+
 namespace detail {
 
 template <class Policy, class T, class Stored>
