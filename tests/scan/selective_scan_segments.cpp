@@ -164,6 +164,11 @@ TEST_CASE("selective_scan_segments: any length but none, and what does not fit i
   Workspace workspace;
   CHECK_THROWS_WITH_AS(sdlora::selective_scan_forward_segments<4>(in, 0, {}, nullptr, nullptr, workspace),
                        doctest::Contains("segments of 0 rows"), sdlora::ArgumentError);
+  std::vector<double> u(140 * 3, 0.5);
+  in.u = {u.data(), 140, 3};
+  CHECK_THROWS_WITH_AS(
+      sdlora::selective_scan_forward_segments<4>(in, 32, {u.data(), 140, 3}, nullptr, nullptr, workspace),
+      doctest::Contains("out shares memory with u"), sdlora::ArgumentError);
   in.u.cols = 2;
   CHECK_THROWS_AS(sdlora::selective_scan_forward_segments<4>(in, 32, {}, nullptr, nullptr, workspace),
                   sdlora::ShapeError);

@@ -31,13 +31,13 @@ T reference_initial_state(const SelectiveScanInputs<T>& in, std::size_t s, std::
 }  // namespace detail
 
 /// The selective scan written as its definition: the oracle for every other implementation.
-/// `out` is (M, E); `final_state` (S, E, N) or null. Throws ShapeError where extents do not fit.
+/// `out` is (M, E); `final_state` (S, E, N) or null. Throws as `selective_scan_forward`.
 template <class T>
 void selective_scan_reference_forward(const SelectiveScanInputs<T>& in,
                                       std::type_identity_t<MatrixView<T>> out,
                                       std::type_identity_t<T>* final_state) {
   detail::check_selective_scan_inputs<dyn>(in);
-  detail::matrix_checks(in).check_channels("out", out);
+  detail::matrix_checks(in).check_out(in, out);
   const std::size_t E = in.channels(), N = in.states();
   std::vector<T> h(N);
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
@@ -59,7 +59,7 @@ void selective_scan_reference_forward(const SelectiveScanInputs<T>& in,
 }
 
 /// The gradients of the selective scan, by the chain rule through its definition. `d_out` is (M, E);
-/// `d_final_state` (S, E, N) or null for zero. Throws ShapeError where extents do not fit.
+/// `d_final_state` (S, E, N) or null for zero. Throws as `selective_scan_forward`.
 template <class T>
 void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
                                        std::type_identity_t<MatrixView<const T>> d_out,

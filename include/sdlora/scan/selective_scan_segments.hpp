@@ -31,7 +31,7 @@ void selective_scan_forward_segments(const SelectiveScanInputs<T>& in, std::size
   const Workspace::Scope scope(workspace);
   const detail::SegmentCut cut(in.sequences, segment_rows, workspace);
   if (!cut.cuts()) return selective_scan_forward<N>(in, out, final_state, checkpoints, workspace);
-  detail::matrix_checks(in).check_channels("out", out);
+  detail::matrix_checks(in).check_out(in, out);
   const std::size_t size = in.channels() * in.states(), S = in.sequences.count();
   SelectiveScanInputs<T> segments = in;
   segments.sequences = {cut.offsets};
