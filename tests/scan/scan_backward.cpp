@@ -40,6 +40,7 @@ TEST_CASE("scan_backward: what does not fit is refused") {
   refused("d_initial has no data", x, x, x, d_a, d_b, MatrixView<float>(nullptr, 1, 6));
   refused("a has no data", nowhere, x, x, d_a, d_b);
   refused("d_h has no data", x, x, nowhere, d_a, d_b);
+  refused("d_a is (0, 6)", x, x, x, MatrixView<float>(to_a.data(), 0, 6), d_b);
   refused("d_a has no data", x, x, x, nowhere, d_b);
   refused("d_b has no data", x, x, x, d_a, nowhere);
   refused("so they overlap", x, x, x, d_a, MatrixView<float>(to_b.data(), 4, 6, 5));

@@ -94,6 +94,7 @@ TEST_CASE("selective scan arguments: inputs that do not fit are named") {
   static constexpr std::array<std::size_t, 1> none{0};
   CHECK(mentions(refused([](auto& in) { in.sequences = {none}; }), "u is (5, 4) but must be (0, 4)"));
   CHECK(mentions(refused([](auto& in) { in.z.data = nullptr; }), "z has no data"));
+  CHECK(mentions(refused([](auto& in) { in.z.rows = 0; }), "z is (0, 4)"));
 }
 
 TEST_CASE("selective scan arguments: results that share memory are named") {

@@ -58,7 +58,7 @@ inline std::string joined_ranges(const std::vector<std::size_t>& ascending) {
     // Piece by piece: g++ 12 warns users of "," + to_string(…) (its false positive).
     if (!text.empty()) text += ',';
     text += std::to_string(ascending[i]);
-    if (last > i) (text += '-') += std::to_string(ascending[last]);
+    if (last > i) text.append("-").append(std::to_string(ascending[last]));
     i = last + 1;
   }
   return text;

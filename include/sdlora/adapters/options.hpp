@@ -15,6 +15,7 @@ struct LayerRange {
   std::size_t first = 0;
   std::size_t last = to_the_end;
 
+  /// As `last`: up to the model's last layer, however many it has. Any other may not go beyond.
   static constexpr std::size_t to_the_end = static_cast<std::size_t>(-1);
 };
 

@@ -100,7 +100,7 @@ void check_scan_backward(ScanKind kind, MatrixView<const Stored> a, MatrixView<c
   check("h", h);
   check("d_h", d_h);
   check_rows("scan_backward", "d_b", d_b);
-  if (d_a.data != nullptr || d_a.rows > 0) {
+  if (d_a || d_a.rows > 0) {
     check("d_a", d_a);
     check_rows("scan_backward", "d_a", d_a);
   }

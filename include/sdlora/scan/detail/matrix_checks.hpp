@@ -89,7 +89,7 @@ struct MatrixChecks {
   void check_inputs(const Inputs& in) const {
     check_channels("u", in.u);
     check_channels("dt", in.dt);
-    if (in.z.rows > 0) check_channels("z", in.z);
+    if (in.z || in.z.rows > 0) check_channels("z", in.z);
     check_states("B", in.B);
     check_states("C", in.C);
   }
