@@ -2,6 +2,10 @@
 # beginning that the first of each page has.
 source "$(dirname "$0")/common.sh"
 
+if [[ ${1:-} == --one ]]; then
+  "$CXX" "${compile[@]}" -Wall -Wextra -Werror -fsyntax-only "$2" || { echo "$2 does not compile"; exit 1; }
+  exit
+fi
 rm -f "$scratch"/block*.cpp
 for page in README.md docs/library.md; do
   awk -v folder="$scratch" -v page="$(basename "$page" .md)" '
@@ -16,8 +20,8 @@ for block in "$scratch"/block_*.cpp; do
     printf '#include <sdlora/sdlora.hpp>\n#include <iostream>\n#include <limits>\nusing namespace sdlora;\n%s\n' \
       "$(cat "$block")" >"$block"
   fi
-  "$CXX" "${compile[@]}" -Wall -Wextra -Werror -fsyntax-only "$block" || problem "$block does not compile"
 done
+spread < <(printf '%s\n' "$scratch"/block_*.cpp)
 # A test runs the policy that is shown.
 shown() { sed -n '/^struct OutputScale {$/,/^};$/p' "$1"; }
 diff <(shown docs/library.md) <(shown tests/model/own_policy.cpp) ||

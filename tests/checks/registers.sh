@@ -2,11 +2,18 @@
 # fused scan (gate, all gradients; 16 states in float and bfloat16, 1, 8, 64 and 256 in bfloat16; without a gate, and a subset
 # of the gradients), of the scans of columns and of those on CUB's collectives (recurrences, gradients, values under an
 # operator; float, double, bfloat16), and of expressions, with a reduction and without. Registers decide how many blocks share
-# a multiprocessor; spills cost memory traffic in the innermost loop. About 90 s of one core.
+# a multiprocessor; spills cost memory traffic in the innermost loop. About 90 s of processor time.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 [[ -x $nvcc ]] || skip "no nvcc"
+if [[ ${1:-} == --one ]]; then
+  "$nvcc" -std=c++20 -arch="sm_$2" --expt-relaxed-constexpr -Werror=all-warnings -ccbin "$CXX" -Iinclude \
+    -Xptxas -v -cubin "$scratch/kernels.cu" -o "$scratch/kernels_$2.cubin" >"$scratch/$2.log" 2>&1 && exit
+  cat "$scratch/$2.log"
+  echo "the kernels do not compile for sm_$2"
+  exit 1
+fi
 command -v c++filt >/dev/null || skip "no c++filt (Debian: binutils)"
 cat >"$scratch/kernels.cu" <<'CODE'
 #include <sdlora/scan/cuda/policies.cuh>
@@ -127,12 +134,11 @@ label() {  # LINE ARCHITECTURE: what `allowed` calls the kernel of which a line 
   echo "$kernel.$type$size$kind.$2"
 }
 
+architectures=(80 90)
+spread < <(printf '%s\n' "${architectures[@]}")
+((failures == 0)) || finish
 count=0
-for architecture in 80 90; do
-  log=$scratch/$architecture.log
-  "$nvcc" -std=c++20 -arch="sm_$architecture" --expt-relaxed-constexpr -Werror=all-warnings -ccbin "$CXX" -Iinclude \
-    -Xptxas -v -cubin "$scratch/kernels.cu" -o "$scratch/kernels_$architecture.cubin" >"$log" 2>&1 ||
-    { cat "$log"; problem "the kernels do not compile for sm_$architecture"; continue; }
+for architecture in "${architectures[@]}"; do
   kernel=""
   spill=0
   while IFS= read -r line; do
@@ -151,7 +157,7 @@ for architecture in 80 90; do
         ((spill <= most_spill)) || problem "$kernel spills too much"
         ;;
     esac
-  done < <(c++filt <"$log")
+  done < <(c++filt <"$scratch/$architecture.log")
 done
 # On each architecture: four kernels of the fused scan for each of seven kinds and one more backward, a sum for each type and
 # two carries; five kernels of columns for each of four problems; on CUB's collectives five for one and three for each of three
