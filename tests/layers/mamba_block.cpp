@@ -1,5 +1,7 @@
 // What a block keeps for its backward pass, against the sizes worked out by hand; where sequences
 // begin; which layers learn. Its values and gradients are tested in tests/model.
+#include "support/instances.hpp"
+
 #include <sdlora/adapters/presets.hpp>
 #include <sdlora/layers/mamba_block.hpp>
 #include <sdlora/model/base.hpp>

@@ -7,6 +7,7 @@
 #include <sdlora/training/schedule.hpp>
 
 #include "io/support.hpp"
+#include "support/instances.hpp"
 
 #include <algorithm>
 #include <array>

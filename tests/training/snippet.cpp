@@ -3,6 +3,7 @@
 #include <sdlora/sdlora.hpp>
 
 #include "io/support.hpp"
+#include "support/instances.hpp"
 
 #include <memory>
 #include <sstream>

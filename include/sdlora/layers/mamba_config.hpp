@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 namespace sdlora {
@@ -119,17 +120,20 @@ constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m, 
   return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, sizes));
 }
 
+/// In how many of a model's layers a site may learn.
+inline std::size_t active_layers(const AdapterOptions& options, std::string_view site, std::size_t n_layer) {
+  std::size_t active = 0;
+  for (std::size_t l = 0; l < n_layer; ++l) active += options.active(site, l);
+  return active;
+}
+
 /// Sum over sites of the count per layer times the number of layers where the site is active.
 template <class P, class... Sites>
 std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes,
                          const AdapterOptions& options) {
-  const auto layers = [&](auto site) {
-    std::size_t active = 0;
-    for (std::size_t l = 0; l < m.n_layer; ++l) active += options.active(decltype(site)::name, l);
-    return active;
-  };
   return (std::size_t{0} + ... +
-          (layers(Sites{}) * count_at<Sites, typename P::template policy_at<Sites>>(m, sizes)));
+          (active_layers(options, Sites::name, m.n_layer) *
+           count_at<Sites, typename P::template policy_at<Sites>>(m, sizes)));
 }
 
 }  // namespace detail

@@ -69,8 +69,8 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
         prompt_(store_, place<site::Prompt>({}, true)) {
     const MambaDimensions& m = dimensions();
     detail::require_options<P>(m, selection_, options_);
-    detail::require_element_shape<site::Embedding>(embedding_, m, "");
-    detail::require_element_shape<site::NormF>(norm_f_, m, "");
+    detail::require_element_shape<site::Embedding>(embedding_, m);
+    detail::require_element_shape<site::NormF>(norm_f_, m);
     blocks_.reserve(m.n_layer);
     first_learning_ = m.n_layer;
     for (std::size_t l = 0; l < m.n_layer; ++l) {

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace sdlora::detail {
 
@@ -32,27 +34,31 @@ std::size_t count_learned(const MambaDimensions& m, const AdapterOptions& option
   return count_active<P>(MambaLayerSites{}, m, sizes, options) + count_sites<P>(MambaModelSites{}, m, sizes);
 }
 
-/// Throws ShapeError where the policies' states have added fewer values to the store than their
-/// count() says. More than it says are refused by the store itself.
+/// Throws ShapeError where a store has another number of values at a site than the site's policy counts.
+inline void require_count(const std::vector<ParameterInfo>& entries, std::string_view site,
+                          std::string_view policy, std::size_t expected) {
+  std::size_t found = 0;
+  for (const ParameterInfo& entry : entries) found += entry.site == site ? entry.size() : 0;
+  if (found == expected) return;
+  throw ShapeError("MambaModel: site " + std::string(site) + ": expected " + std::to_string(expected) +
+                   " values to learn as policy " + std::string(policy) + " counts, found " +
+                   std::to_string(found) + " in the store; correct its count() or what its state adds");
+}
+
+/// The same for all sites of P, where the policies' states have added fewer values to the store than
+/// their count() says. More than it says are refused by the store itself.
 template <Placement P, class T>
 void require_counts(const MambaDimensions& m, const AdapterOptions& options, const ParameterStore<T>& store) {
   if (store.size() == store.capacity()) return;
   const AdapterSizes sizes = adapter_sizes(options, m);
-  const auto check = [&]<class S>(S, std::size_t expected) {
-    std::size_t found = 0;
-    for (const ParameterInfo& entry : store.entries()) found += entry.site == S::name ? entry.size() : 0;
-    if (found == expected) return;
-    throw ShapeError("MambaModel: site " + std::string(S::name) + ": expected " + std::to_string(expected) +
-                     " values to learn as policy " + std::string(P::template policy_at<S>::name) +
-                     " counts, found " + std::to_string(found) +
-                     " in the store; correct its count() or what its state adds");
+  const auto require = [&]<class S>(S, std::size_t times) {
+    using Policy = typename P::template policy_at<S>;
+    require_count(store.entries(), S::name, Policy::name, times * count_at<S, Policy>(m, sizes));
   };
   [&]<class... Sites>(SiteList<Sites...>) {
-    (check(Sites{}, count_active<P>(SiteList<Sites>{}, m, sizes, options)), ...);
+    (require(Sites{}, active_layers(options, Sites::name, m.n_layer)), ...);
   }(MambaLayerSites{});
-  [&]<class... Sites>(SiteList<Sites...>) {
-    (check(Sites{}, count_sites<P>(SiteList<Sites>{}, m, sizes)), ...);
-  }(MambaModelSites{});
+  [&]<class... Sites>(SiteList<Sites...>) { (require(Sites{}, 1), ...); }(MambaModelSites{});
 }
 
 }  // namespace sdlora::detail

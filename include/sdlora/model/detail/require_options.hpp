@@ -8,9 +8,14 @@
 #include "../short_number.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace sdlora::detail {
 
@@ -52,27 +57,27 @@ const B& required_base(const std::shared_ptr<const B>& base) {
   return *base;
 }
 
-/// Throws ArgumentError where a selection or an option does not fit a model of placement P.
-template <Placement P>
-void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
-  if (P::selects) {
-    if (selection.layers.empty()) {
-      throw ArgumentError("MambaModel: this placement selects dimensions: expected a Selection for " +
-                          std::to_string(m.n_layer) +
-                          " layers, found none; make one with select_dimensions on this base and pass it to "
-                          "the model");
-    }
-    if (selection.layers.size() != m.n_layer || selection.d_inner != m.d_inner ||
-        selection.d_state != m.d_state) {
-      throw ArgumentError("MambaModel: expected a selection for " + std::to_string(m.n_layer) +
-                          " layers of " + std::to_string(m.d_inner) + " channels and " +
-                          std::to_string(m.d_state) + " states, found one for " +
-                          std::to_string(selection.layers.size()) + " layers of " +
-                          std::to_string(selection.d_inner) + " and " + std::to_string(selection.d_state) +
-                          "; make it with select_dimensions on this base");
-    }
-    selection.validate();
+/// Throws ArgumentError where a selection is not one of a model's dimensions.
+inline void require_selection(const MambaDimensions& m, const Selection& selection) {
+  if (selection.layers.empty()) {
+    throw ArgumentError("MambaModel: this placement selects dimensions: expected a Selection for " +
+                        std::to_string(m.n_layer) +
+                        " layers, found none; make one with select_dimensions on this base and pass it to "
+                        "the model");
   }
+  if (selection.layers.size() != m.n_layer || selection.d_inner != m.d_inner ||
+      selection.d_state != m.d_state) {
+    throw ArgumentError("MambaModel: expected a selection for " + std::to_string(m.n_layer) + " layers of " +
+                        std::to_string(m.d_inner) + " channels and " + std::to_string(m.d_state) +
+                        " states, found one for " + std::to_string(selection.layers.size()) + " layers of " +
+                        std::to_string(selection.d_inner) + " and " + std::to_string(selection.d_state) +
+                        "; make it with select_dimensions on this base");
+  }
+  selection.validate();
+}
+
+/// Throws ArgumentError where a number among the options is outside of its range.
+inline void require_numbers(const AdapterOptions& options) {
   const auto require = [](bool good, const std::string& expected, const std::string& found,
                           const char* remedy) {
     if (!good)
@@ -85,12 +90,14 @@ void require_options(const MambaDimensions& m, const Selection& selection, const
           "to train nothing leave the site out");
   require(options.alpha >= 0.0 && std::isfinite(options.alpha), "an alpha above 0, or 0 for alpha = rank",
           short_number(options.alpha), "LoRA's change is multiplied by alpha / rank");
-  for (const LayerRange& range : options.layers) {
-    bool known = false;
-    [&]<class... Sites>(SiteList<Sites...>) {
-      known = ((Sites::name == range.site && P::template learns_at<Sites>) || ...);
-    }(MambaLayerSites{});
-    if (!known) {
+}
+
+/// Throws ArgumentError where a layer range names another site than those, `sites`, that learn in the
+/// blocks, or layers that a model does not have, or where two name the same site.
+inline void require_layer_ranges(const MambaDimensions& m, const std::vector<LayerRange>& ranges,
+                                 std::span<const std::string_view> sites) {
+  for (const LayerRange& range : ranges) {
+    if (std::find(sites.begin(), sites.end(), range.site) == sites.end()) {
       throw ArgumentError("MambaModel: the layer range names site '" + range.site +
                           "', which this placement does not train in its blocks; check the site's name");
     }
@@ -101,12 +108,25 @@ void require_options(const MambaDimensions& m, const Selection& selection, const
                           (last > m.n_layer ? "goes beyond the model's " : "has none of the model's ") +
                           std::to_string(m.n_layer) + " layers; name layers [first, last) of these");
     }
-    if (std::count_if(options.layers.begin(), options.layers.end(),
+    if (std::count_if(ranges.begin(), ranges.end(),
                       [&](const LayerRange& other) { return other.site == range.site; }) > 1) {
       throw ArgumentError("MambaModel: site '" + range.site +
                           "' has more than one layer range; give one range for each site");
     }
   }
+}
+
+/// Throws ArgumentError where a selection or an option does not fit a model of placement P.
+template <Placement P>
+void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
+  if constexpr (P::selects) require_selection(m, selection);
+  require_numbers(options);
+  [&]<class... Sites>(SiteList<Sites...>) {
+    std::array<std::string_view, sizeof...(Sites)> learning{};
+    std::size_t count = 0;
+    ((P::template learns_at<Sites> ? void(learning[count++] = Sites::name) : void()), ...);
+    require_layer_ranges(m, options.layers, std::span(learning).first(count));
+  }(MambaLayerSites{});
 }
 
 }  // namespace sdlora::detail

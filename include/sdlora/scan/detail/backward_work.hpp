@@ -37,4 +37,13 @@ struct BackwardWork {
   constexpr bool any() const { return g() || z || C || D; }
 };
 
+/// The part of it that running the recurrence again depends on: many a work shares one.
+struct RecomputeWork {
+  bool decay, ah, z, C;
+
+  constexpr explicit RecomputeWork(const BackwardWork& work)
+      : decay(work.g()), ah(work.gah()), z(work.z), C(work.C) {}
+  constexpr bool states() const { return ah || z || C; }
+};
+
 }  // namespace sdlora::detail

@@ -94,7 +94,7 @@ inline void add_lanes(const T* vectors, T* sums) {
 
 /// Runs the recurrence again over `length` rows of one vector, from the state `h` (N, line) that the
 /// forward pass saved, and keeps what the reverse pass needs.
-template <BackwardWork Work, std::size_t States, bool Bounded, class T, std::size_t Ahead>
+template <RecomputeWork Work, std::size_t States, bool Bounded, class T, std::size_t Ahead>
 inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> block, std::size_t v,
                              std::size_t length, const T* A2, const T* h, const T* B, const T* C,
                              std::size_t N, const SumsBefore<T> before, RowsAhead<Ahead> ahead) {
@@ -119,10 +119,10 @@ inline void recompute_states(const BackwardTile<T> tile, const BackwardBlock<T> 
           Step::each([&](std::size_t j) SDLORA_INLINED { return V::load_aligned(A2 + (i * step + j) * P); }));
       unrolled<step>([&](std::size_t j) SDLORA_INLINED {
         const std::size_t n = i * step + j;
-        if constexpr (Work.g()) a.part[j].store_aligned(block.decay + row + n * W);
+        if constexpr (Work.decay) a.part[j].store_aligned(block.decay + row + n * W);
         if constexpr (Work.states()) {
           const V ah = a.part[j] * state[n];
-          if constexpr (Work.gah()) ah.store_aligned(block.ah + row + n * W);
+          if constexpr (Work.ah) ah.store_aligned(block.ah + row + n * W);
           state[n] = fma(input, V(B[t * N + n]), ah);
           if constexpr (Work.z) y = fma(V(C[t * N + n]), state[n], y);
           if constexpr (Work.C) {
@@ -179,8 +179,9 @@ inline void reverse_states(const BackwardTile<T> tile, const BackwardBlock<T> bl
   });
 }
 
-/// Fills the tile of one chunk of one line. Returns whether its decays are bounded.
-template <BackwardWork Work, class T>
+/// Fills the tile of one chunk of one line, with what only Δ's gradient (`Delta`) or z's (`Gate`) needs where
+/// one of these is wanted. Returns whether its decays are bounded.
+template <bool Delta, bool Gate, class T>
 bool prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<const T>& d_out,
                            const ScanParameters<T>& parameters, std::size_t line, std::size_t first_row,
                            std::size_t length, const BackwardTile<T> tile, T* staging) {
@@ -212,11 +213,11 @@ bool prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
         largest = greater(largest, delta.part[i]);
         V(delta.part[i] * u).store_aligned(tile.input + at);
         u.store_aligned(tile.u + at);
-        if constexpr (Work.z) V(D * u).store_aligned(tile.y + at);
+        if constexpr (Gate) V(D * u).store_aligned(tile.y + at);
         V(T(0)).store_aligned(tile.gB + at);
         V(T(0)).store_aligned(tile.qA + at);
       });
-      if constexpr (Work.delta) {
+      if constexpr (Delta) {
         const Rows slope = choose(raw < zero, e, one) / (one + e);
         unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
           slope.part[i].store_aligned(tile.dt_slope + row(i) * P + v);
@@ -228,7 +229,7 @@ bool prepare_backward_line(const SelectiveScanInputs<T>& in, const MatrixView<co
         const Rows z = Rows::each([&](std::size_t i)
                                       SDLORA_INLINED { return V::load_unaligned(z_rows.row(row(i)) + v); });
         const Rows s = sigmoid_generic(z);
-        if constexpr (Work.z) {
+        if constexpr (Gate) {
           const Rows slope = d_y * s * fused_multiply_add(z, one - s, one);
           unrolled<scan_rows_in_step>([&](std::size_t i) SDLORA_INLINED {
             slope.part[i].store_aligned(tile.z_slope + row(i) * P + v);

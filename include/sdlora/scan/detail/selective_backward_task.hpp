@@ -139,8 +139,8 @@ class BackwardTask {
     copy_rows<N>(C_, in_.C, first_row, rows);
     for (std::size_t i = 0; i < lines_; ++i) {
       if (!line_[i].active) continue;
-      line_[i].bounded = prepare_backward_line<work>(in_, d_out_, parameters_, first_line_ + i, first_row,
-                                                     rows, line_[i].tile, staging_);
+      line_[i].bounded = prepare_backward_line<work.delta, work.z>(in_, d_out_, parameters_, first_line_ + i,
+                                                                   first_row, rows, line_[i].tile, staging_);
       if (delta_sums_) add_deltas(line_[i].tile.delta, rows, delta_sums_ + (first_line_ + i) * P);
     }
     if constexpr (work.g() || work.states()) {
@@ -197,11 +197,11 @@ class BackwardTask {
         with_work(line, [&]<BackwardWork Work>() {
           const T* h = Work.states() ? checkpoint + i * states * P + at : nullptr;
           if (line.bounded) {
-            recompute_states<Work, States, true>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
-                                                 before, ahead);
+            recompute_states<RecomputeWork(Work), States, true>(line.tile, block_, v, rows, A2, h, B_ + n,
+                                                                C_ + n, states, before, ahead);
           } else {
-            recompute_states<Work, States, false>(line.tile, block_, v, rows, A2, h, B_ + n, C_ + n, states,
-                                                  before, ahead);
+            recompute_states<RecomputeWork(Work), States, false>(line.tile, block_, v, rows, A2, h, B_ + n,
+                                                                 C_ + n, states, before, ahead);
           }
           if constexpr (Work.g()) {
             reverse_states<Work, States>(line.tile, block_, v, rows, A2, line.carry + at, line.d_A + at,
