@@ -3,6 +3,7 @@
 #include "../../../tensor/extents.hpp"
 #include "arguments.hpp"
 #include "arithmetic.hpp"
+#include "channel_layout.hpp"
 
 #include <cstddef>
 
@@ -12,13 +13,12 @@ namespace sdlora::detail {
 /// counterpart of ForwardKernel's `Aggregate`. Needs no states.
 template <class IO, int States, int Lanes, bool Gate>
 struct BackwardAggregateKernel {
-  static constexpr int threads = 128;
-  static constexpr int channels = threads / Lanes;
-  static constexpr int padded_states = States * Lanes;
-  static constexpr int width = States < 4 ? States : 4;
-  static constexpr int tile_steps = padded_states >= 64        ? 4
-                                    : 256 / padded_states < 16 ? 256 / padded_states
-                                                               : 16;
+  using Layout = ChannelLayout<States, Lanes>;
+  static constexpr int threads = Layout::threads;
+  static constexpr int channels = Layout::channels;
+  static constexpr int padded_states = Layout::padded_states;
+  static constexpr int width = Layout::width;
+  static constexpr int tile_steps = Layout::tile_steps;
   static constexpr int tile_values = tile_steps * padded_states;
   static constexpr std::size_t shared_floats = 2 * tile_values;
   static constexpr int resident_blocks = 4;
@@ -31,11 +31,10 @@ struct BackwardAggregateKernel {
     const int groups = ceil_div(in.channels, channels);
     const SegmentOfBlock segment(in, block.index(), groups);
     const int thread = block.thread();
-    const int part = thread % Lanes;
-    const int own_channel = segment.group * channels + thread / Lanes;
-    const bool active = own_channel < in.channels;
-    const auto column = static_cast<std::size_t>(active ? own_channel : in.channels - 1);
-    const int first_state = part * States;
+    const typename Layout::Place place(thread, segment, in.channels);
+    const int first_state = place.first_state;
+    const bool active = place.active;
+    const auto column = static_cast<std::size_t>(place.channel);
 
     float carry[States];
     float a2[States];
@@ -85,9 +84,9 @@ struct BackwardAggregateKernel {
     unroll<States>([&](auto j) {
       const int n = first_state + j;
       if (active && n < in.states)
-        x.carries[(segment.slot * in.states + n) * in.channels + own_channel] = carry[j];
+        x.carries[(segment.slot * in.states + n) * in.channels + place.channel] = carry[j];
     });
-    if (active && part == 0) x.delta_sums[segment.slot * in.channels + own_channel] = delta_sum;
+    if (active && place.part == 0) x.delta_sums[segment.slot * in.channels + place.channel] = delta_sum;
   }
 };
 

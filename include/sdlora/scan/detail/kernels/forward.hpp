@@ -3,6 +3,7 @@
 #include "../../../tensor/extents.hpp"
 #include "arguments.hpp"
 #include "arithmetic.hpp"
+#include "channel_layout.hpp"
 #include "tile.hpp"
 
 #include <cstddef>
@@ -15,13 +16,13 @@ namespace sdlora::detail {
 /// it only finds what its segment does to a state that enters as zero.
 template <class IO, int States, int Lanes, bool Gate, bool Aggregate = false>
 struct ForwardKernel {
-  static constexpr int threads = 128;
-  static constexpr int channels = threads / Lanes;
-  static constexpr int padded_states = States * Lanes;
-  static constexpr int width = States < 4 ? States : 4;
+  using Layout = ChannelLayout<States, Lanes>;
+  static constexpr int threads = Layout::threads;
+  static constexpr int channels = Layout::channels;
+  static constexpr int padded_states = Layout::padded_states;
+  static constexpr int width = Layout::width;
+  static constexpr int tile_steps = Layout::tile_steps;
   static constexpr int ring = 4;  // time steps that are loaded ahead
-  static constexpr int tile_steps =
-      padded_states >= 64 ? 4 : (256 / padded_states < 16 ? 256 / padded_states : 16);
   using Tile = KernelTile<IO, threads, tile_steps, padded_states>;
   static constexpr int tile_values = Tile::values;
   static constexpr std::size_t shared_floats = 2 * tile_values;
@@ -38,13 +39,10 @@ struct ForwardKernel {
     const KernelInputs<IO>& in = x.in;
     const int groups = ceil_div(in.channels, channels);
     const SegmentOfBlock segment(in, block.index(), groups);
-    const int thread = block.thread();
-    const int part = thread % Lanes;
-    const int own_channel = segment.group * channels + thread / Lanes;
-    const bool active = own_channel < in.channels;
-    const int channel = active ? own_channel : in.channels - 1;  // idle threads follow the last one
+    const typename Layout::Place place(block.thread(), segment, in.channels);
+    const int channel = place.channel, first_state = place.first_state;
+    const bool active = place.active;
     const auto column = static_cast<std::size_t>(channel);
-    const int first_state = part * States;
 
     float h[States];
     float a2[States];  // A·log2(e)
@@ -107,7 +105,7 @@ struct ForwardKernel {
                            (local > 0 ? local / in.checkpoint_interval : 1),
                        first_state, channel);
     }
-    const bool writes = active && part == 0;
+    const bool writes = active && place.part == 0;
 
     auto tiles = block.shared();
     int current = 0;
@@ -195,7 +193,7 @@ struct ForwardKernel {
         const int n = first_state + j;
         if (active && n < in.states) x.carries[(segment.slot * in.states + n) * in.channels + channel] = h[j];
       });
-      if (active && part == 0) x.delta_sums[segment.slot * in.channels + channel] = delta_sum;
+      if (active && place.part == 0) x.delta_sums[segment.slot * in.channels + channel] = delta_sum;
     } else if (x.final_state != nullptr && segment.last) {
       unroll<States>([&](auto j) {
         const int n = first_state + j;
