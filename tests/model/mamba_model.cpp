@@ -169,6 +169,11 @@ TEST_CASE("mamba_model: options out of range") {
   options.prompt_length = 0;
   refuses(options, "adapter options: expected a prompt length of at least 1, found 0; ");
   options = some_options();
+  options.states = 0;
+  refuses(options, "adapter options: expected at least 1 state of each selected channel, found 0; ");
+  // Where x_proj alone selects, states mean nothing.
+  CHECK(sdlora_model<Place<On<site::XProjB, SelectedDimensions<>>>>(options).parameters().size() > 0);
+  options = some_options();
   options.alpha = -0.25;
   refuses(options, "expected an alpha above 0, or 0 for alpha = rank, found -0.25; ");
   options.alpha = std::numeric_limits<double>::infinity();
@@ -218,6 +223,12 @@ TEST_CASE("mamba_model: selections that do not fit") {
   CHECK_THROWS_WITH_AS(Model(base, bad),
                        doctest::Contains("layer 1: expected ascending channel indices below 20"),
                        ArgumentError);
+  using Unselecting = MambaModel<Tiny, presets::LoRALinear<2>>;
+  CHECK(Unselecting(base, Selection{}).selection().layers.empty());
+  CHECK_THROWS_WITH_AS(
+      Unselecting(base, good),
+      doctest::Contains("selects no dimensions: expected no Selection, found one for 2 layers; leave it out"),
+      ArgumentError);
 }
 
 TEST_CASE("mamba_model: the warm-up of a placement learns all of A_log and nothing of x_proj") {

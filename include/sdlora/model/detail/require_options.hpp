@@ -76,20 +76,32 @@ inline void require_selection(const MambaDimensions& m, const Selection& selecti
   selection.validate();
 }
 
+/// Throws ArgumentError where there is a selection, for a placement that has no use for it.
+inline void require_no_selection(const Selection& selection) {
+  if (selection.layers.empty()) return;
+  // save_adapter would write it, and no model of this placement take it back.
+  throw ArgumentError(
+      "MambaModel: this placement selects no dimensions: expected no Selection, found one for " +
+      std::to_string(selection.layers.size()) +
+      " layers; leave it out, or place SelectedDimensions, as presets::SDLoRA does");
+}
+
+inline void require_number(bool good, const std::string& expected, const std::string& found,
+                           const char* remedy) {
+  if (!good)
+    throw ArgumentError("adapter options: expected " + expected + ", found " + found + "; " + remedy);
+}
+
 /// Throws ArgumentError where a number among the options is outside of its range.
 inline void require_numbers(const AdapterOptions& options) {
-  const auto require = [](bool good, const std::string& expected, const std::string& found,
-                          const char* remedy) {
-    if (!good)
-      throw ArgumentError("adapter options: expected " + expected + ", found " + found + "; " + remedy);
-  };
-  require(options.dropout >= 0.0 && options.dropout < 1.0, "a dropout of at least 0 and below 1",
-          short_number(options.dropout), "it is the share of inputs that are dropped");
-  require(options.rank != 0, "a rank of at least 1", "0", "to train nothing leave the site out");
-  require(options.prompt_length != 0, "a prompt length of at least 1", "0",
-          "to train nothing leave the site out");
-  require(options.alpha >= 0.0 && std::isfinite(options.alpha), "an alpha above 0, or 0 for alpha = rank",
-          short_number(options.alpha), "LoRA's change is multiplied by alpha / rank");
+  require_number(options.dropout >= 0.0 && options.dropout < 1.0, "a dropout of at least 0 and below 1",
+                 short_number(options.dropout), "it is the share of inputs that are dropped");
+  require_number(options.rank != 0, "a rank of at least 1", "0", "to train nothing leave the site out");
+  require_number(options.prompt_length != 0, "a prompt length of at least 1", "0",
+                 "to train nothing leave the site out");
+  require_number(options.alpha >= 0.0 && std::isfinite(options.alpha),
+                 "an alpha above 0, or 0 for alpha = rank", short_number(options.alpha),
+                 "LoRA's change is multiplied by alpha / rank");
 }
 
 /// Throws ArgumentError where a layer range names another site than those, `sites`, that learn in the
@@ -119,8 +131,14 @@ inline void require_layer_ranges(const MambaDimensions& m, const std::vector<Lay
 /// Throws ArgumentError where a selection or an option does not fit a model of placement P.
 template <Placement P>
 void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
-  if constexpr (P::selects) require_selection(m, selection);
+  P::selects ? require_selection(m, selection) : require_no_selection(selection);
   require_numbers(options);
+  using AtALog = typename P::template policy_at<site::ALog>;
+  if constexpr (selected_channels<AtALog> != 0) {
+    require_number(AtALog::states({.states = options.states}) != 0,
+                   "at least 1 state of each selected channel", "0",
+                   "to leave A_log as it is leave the site out");
+  }
   [&]<class... Sites>(SiteList<Sites...>) {
     std::array<std::string_view, sizeof...(Sites)> learning{};
     std::size_t count = 0;
