@@ -107,8 +107,8 @@ int main(int argc, char** argv) {
   of("--states", adapter.states, "selected states per channel", {SelectedDimensions<dyn, dyn>::name});
   of("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix",
      {PromptTuning<dyn>::name, PrefixTuning<dyn>::name});
-  of("--selection-steps", warm_up, "of SDLoRA's first phase; 0: one pass over the data",
-     {SelectedDimensions<dyn, dyn>::name});
+  of("--selection-steps", warm_up, "of SDLoRA's first phase", {SelectedDimensions<dyn, dyn>::name})
+      .at_least_one();
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
                                  .without_default();

@@ -144,16 +144,19 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   SelectionOptions options = quiet();
   options.progress = true;
   options.output = &shown;
-  options.adapters = {.rank = 2, .channels = 5, .states = 3, .layers = {{"A_log", 1, 2}, {"x_proj_B", 1, 2}}};
+  options.adapters = {.rank = 2,
+                      .channels = 5,
+                      .states = 3,
+                      .layers = {{"A_log", 1, 2}, {"x_proj_B", 1, 2}, {"x_proj_C", 1, 2}}};
   const Selection selection = select_dimensions<presets::SDLoRA<>>(base, doubling_task(9), options);
   CHECK(shown.str().find("warm-up 6/6") != std::string::npos);
   REQUIRE(selection.layers.size() == 2);
-  // Layer 0 does not learn, so nothing moved there and the first ones stand for it.
+  // No dimension of layer 0 learns, so the first ones stand for it.
   CHECK(selection.layers[0].channels == std::vector<std::uint32_t>{0, 1, 2, 3, 4});
   CHECK(selection.layers[1].channels.size() == 5);
   CHECK(selection.layers[1].states.size() == 15);
   MambaModel<TinyAny, presets::SDLoRA<>, float> model(base, selection, options.adapters);
-  CHECK(model.trainable_parameters == 2 * 2 * (10 + 20) + 5 * 3 + 16 * 5 + 2 * 16 * 5);
+  CHECK(model.trainable_parameters == 2 * 2 * (10 + 20) + 5 * 3 + 16 * 5 + 16 * 5);
 
   // More than there is: refused before the warm-up, not after it.
   shown.str("");
@@ -165,4 +168,25 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   };
   refuse(21, 3, "21 of 20 channels");
   refuse(5, 17, "17 of 16 states");
+  refuse(5, 0, "at least 1 state of each channel to choose, found 0");
+}
+
+TEST_CASE("what nothing was measured by is not selected") {
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  const auto data = doubling_task(9);
+  const auto refuse = [&]<class E>(const E*, const SelectionOptions& options, const std::string& part) {
+    test::check_error<E>([&] { select_dimensions<presets::SDLoRA<>>(base, data, options); }, {part});
+  };
+  SelectionOptions options = quiet();
+  options.adapters = {.channels = 5, .states = 3, .layers = {{"A_log", 1, 2}, {"x_proj_B", 1, 2}}};
+  refuse(static_cast<ArgumentError*>(nullptr), options,
+         "x_proj_C learns selected channels in layer 0, where the layer range of A_log");
+  options.adapters.layers = {{"A_log", 0, 1}};
+  refuse(static_cast<ArgumentError*>(nullptr), options, "x_proj_B learns selected channels in layer 1");
+
+  // The rate of the first step of a warm-up is 0.
+  options = quiet();
+  options.steps = 1;
+  options.warm_up_steps = 3;
+  refuse(static_cast<Error*>(nullptr), options, "A_log of layer 0 did not move in 1 steps");
 }

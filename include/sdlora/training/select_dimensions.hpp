@@ -20,10 +20,34 @@
 
 namespace sdlora {
 
+namespace detail {
+
+/// Throws ArgumentError where the layer ranges let a projection learn selected channels in a layer where
+/// A_log, by which they would be chosen, does not learn: the choice would mean nothing.
+template <Placement P>
+void require_scored_layers(const AdapterOptions& options, std::size_t n_layer) {
+  const auto check = [&]<class S>(S) {
+    if constexpr (selected_channels<typename P::template policy_at<S>> != 0) {
+      for (std::size_t l = 0; l < n_layer; ++l) {
+        if (!options.active(S::name, l) || options.active(site::ALog::name, l)) continue;
+        throw ArgumentError("select_dimensions: " + std::string(S::name) +
+                            " learns selected channels in layer " + std::to_string(l) +
+                            ", where the layer range of A_log leaves nothing to choose them by; give "
+                            "both sites the same range");
+      }
+    }
+  };
+  check(site::XProjB{});
+  check(site::XProjC{});
+}
+
+}  // namespace detail
+
 /// SDLoRA's first phase (Galim et al., arXiv 2410.09016, section 5.2): trains the placement's
 /// warm-up, in which all of A_log learns, for some steps; scores how far each A_log moved from its
 /// pre-trained value; chooses per layer the best channels and in each the best states. The trained
-/// values are dropped: a model made from the selection begins at the base again.
+/// values are dropped: a model made from the selection begins at the base again. Throws ArgumentError where
+/// an option makes no sense, Error where A_log of a layer that learns did not move.
 template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
 Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& data,
                             SelectionOptions options = {}, const Score& score = {}) {
@@ -41,6 +65,10 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   // Here and not after the warm-up.
   detail::require_choice("select_dimensions", Policy::channels(sizes), m.d_inner, Policy::states(sizes),
                          m.d_state);
+  if (Policy::states(sizes) == 0) {
+    throw ArgumentError("select_dimensions: expected at least 1 state of each channel to choose, found 0");
+  }
+  detail::require_scored_layers<P>(options.adapters, m.n_layer);
   // A range of a site that learns in the second phase alone means nothing in the first.
   AdapterOptions adapters = options.adapters;
   std::erase_if(adapters.layers, [](const LayerRange& range) {
@@ -70,6 +98,12 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
       const std::span<const T> learned = std::as_const(model).parameters().values(*entry);
       const T* before = base->layer(l).A_log.data;
       for (std::size_t i = 0; i < change.size(); ++i) change[i] = learned[i] - before[i];
+      if (std::all_of(change.begin(), change.end(), [](T moved) { return moved == T(0); })) {
+        throw Error("select_dimensions: A_log of layer " + std::to_string(l) + " did not move in " +
+                    std::to_string(options.steps) +
+                    " steps, so that nothing tells its dimensions apart; take more steps than the warm-up "
+                    "of the learning rate, or a higher rate");
+      }
     }
     selection.layers.push_back(select_layer(MatrixView<const T>(change.data(), m.d_inner, m.d_state),
                                             Policy::channels(sizes), Policy::states(sizes), score));
