@@ -228,6 +228,14 @@ TEST_CASE("parameters without decay keep it off; groups name sites that learn") 
   CHECK(store.values()[1] == 1.0F);
   test::check_error<ArgumentError>([&] { AdamW<float>(store, {.groups = {{.site = "A_lgo"}}}); },
                                    {"A_lgo", "check"});
+  const auto refuse = [&](std::vector<ParameterGroup> groups, const std::string& part) {
+    test::check_error<ArgumentError>([&] { AdamW<float>(store, {.groups = std::move(groups)}); },
+                                     {"group of site 'A_log': ", part});
+  };
+  refuse({{.site = "A_log", .rate_factor = -1.0}}, "a rate factor of at least 0, found -1");
+  refuse({{.site = "A_log", .rate_factor = std::nan("")}}, "a rate factor of at least 0, found nan");
+  refuse({{.site = "A_log", .weight_decay = std::nan("")}}, "a finite weight decay, found nan");
+  refuse({{.site = "A_log", .rate_factor = 2.0}, {.site = "A_log", .weight_decay = 0.1}}, "another group");
   const std::vector<float> three(3);
   test::check_error<ShapeError>([&] { optimizer.restore(three, three, 1); }, {"2 values", "found 3"});
 }

@@ -79,9 +79,11 @@ void adamw_update(T* values, T* first, T* second, const T* gradients, std::size_
 template <class T>
 class AdamW {
  public:
-  /// Throws ArgumentError where a group names a site that the store has no parameter of.
+  /// Throws ArgumentError where a group names a site that the store has no parameter of or that another
+  /// group names, or has a rate factor or a decay that makes no sense.
   explicit AdamW(const ParameterStore<T>& store, AdamWOptions options = {})
       : options_(std::move(options)), first_(store.size(), T(0)), second_(store.size(), T(0)) {
+    for (const ParameterGroup& group : options_.groups) require_group(store, group);
     for (const ParameterInfo& entry : store.entries()) {
       Range range{entry.offset, entry.size(), 1.0, entry.decay ? options_.weight_decay : 0.0};
       for (const ParameterGroup& group : options_.groups) {
@@ -90,14 +92,6 @@ class AdamW {
         if (group.weight_decay >= 0.0) range.decay = group.weight_decay;
       }
       ranges_.push_back(range);
-    }
-    for (const ParameterGroup& group : options_.groups) {
-      const auto of_site = [&](const ParameterInfo& entry) { return entry.site == group.site; };
-      if (std::none_of(store.entries().begin(), store.entries().end(), of_site)) {
-        throw ArgumentError(
-            "AdamW: a parameter group names site '" + group.site +
-            "', of which nothing learns in this model; check the site's name or remove the group");
-      }
     }
   }
 
@@ -151,6 +145,24 @@ class AdamW {
     double rate_factor;
     double decay;
   };
+
+  void require_group(const ParameterStore<T>& store, const ParameterGroup& group) const {
+    const auto require = [&](bool good, const std::string& what) {
+      if (!good) throw ArgumentError("AdamW: the parameter group of site '" + group.site + "': " + what);
+    };
+    const auto here = [&](const auto& named) { return named.site == group.site; };
+    require(std::any_of(store.entries().begin(), store.entries().end(), here),
+            "nothing of this site learns in this model; check the site's name or remove the group");
+    require(std::count_if(options_.groups.begin(), options_.groups.end(), here) == 1,
+            "another group is of the same site; give one for each");
+    require(std::isfinite(group.rate_factor) && group.rate_factor >= 0.0,
+            "expected a rate factor of at least 0, found " + std::to_string(group.rate_factor) +
+                "; the learning rate is multiplied by it");
+    require(std::isfinite(group.weight_decay), "expected a finite weight decay, found " +
+                                                   std::to_string(group.weight_decay) +
+                                                   "; a negative one keeps that of all parameters");
+  }
+
   AdamWOptions options_;
   std::vector<Range> ranges_;
   std::vector<T> first_;
