@@ -237,4 +237,12 @@ TEST_CASE("a damaged checkpoint is refused and changes nothing") {
   test::check_error<Error>([&] { save_checkpoint(path, store, optimizer, identity); },
                            {"b is not finite", "begin anew"});
   CHECK(test::content(path) == bytes);
+  // Nor do moments, which no run could go on from: here the square of a large gradient.
+  store.values()[4] = 1.0;
+  store.gradients()[4] = 1e200;
+  optimizer.step(store, 0.1);
+  CHECK(store.values()[4] == 1.0);
+  test::check_error<Error>([&] { save_checkpoint(path, store, optimizer, identity); },
+                           {"second_moment.b is not finite"});
+  CHECK(test::content(path) == bytes);
 }

@@ -6,8 +6,8 @@
 #include "../io/safetensors_writer.hpp"
 #include "adamw.hpp"
 
+#include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -19,12 +19,14 @@ namespace sdlora {
 
 namespace detail {
 inline constexpr const char* checkpoint_format = "sdlora checkpoint 2";
+/// Before the names of parameters: their values, then AdamW's moments of them.
+inline constexpr const char* checkpoint_prefixes[3] = {"", "first_moment.", "second_moment."};
 }  // namespace detail
 
 /// Writes what a run needs to go on from here: the values that learn, the optimizer's moments, the
 /// number of steps and the run's identity, as one safetensors file that replaces the last one by a
 /// rename. Random numbers and the place in the data follow from the step. Throws FileError; Error
-/// where a value is not finite, and then leaves the last checkpoint as it is.
+/// where a value or a moment is not finite, and then leaves the last checkpoint as it is.
 template <class T>
 void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>& store,
                      const AdamW<T>& optimizer, const RunIdentity& identity) {
@@ -33,20 +35,20 @@ void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>&
   writer.set_metadata("format", detail::checkpoint_format);
   writer.set_metadata("step", std::to_string(optimizer.steps()));
   for (const auto& [key, text] : identity) writer.set_metadata("run." + key, text);
+  const std::span<const T> values[3] = {store.values(), optimizer.first_moments(),
+                                        optimizer.second_moments()};
   for (const ParameterInfo& entry : store.entries()) {
-    for (const T value : store.values(entry)) {
-      if (!std::isfinite(value)) {
-        throw Error("save_checkpoint: " + entry.name + " is not finite after step " +
+    for (std::size_t kind = 0; kind < 3; ++kind) {
+      const std::string name = detail::checkpoint_prefixes[kind] + entry.name;
+      const std::span<const T> part = values[kind].subspan(entry.offset, entry.size());
+      // Of the moments as well: a file with one that is not would be refused when the run goes on.
+      if (detail::find_not_finite(part) != part.size()) {
+        throw Error("save_checkpoint: " + name + " is not finite after step " +
                     std::to_string(optimizer.steps()) + "; nothing was written to " + path.string() +
                     "; begin anew with a lower learning rate, in another directory");
       }
+      writer.add(name, dtype, {entry.rows, entry.cols}, part);
     }
-    const std::vector<std::size_t> shape{entry.rows, entry.cols};
-    writer.add(entry.name, dtype, shape, store.values(entry));
-    writer.add("first_moment." + entry.name, dtype, shape,
-               optimizer.first_moments().subspan(entry.offset, entry.size()));
-    writer.add("second_moment." + entry.name, dtype, shape,
-               optimizer.second_moments().subspan(entry.offset, entry.size()));
   }
   writer.save(path);
 }
@@ -85,11 +87,10 @@ std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<
                         std::to_string(file.size()) + "; the checkpoint is of another placement");
   }
   std::vector<T> values[3];
-  const char* const prefixes[3] = {"", "first_moment.", "second_moment."};
   for (std::size_t kind = 0; kind < 3; ++kind) {
     values[kind].resize(store.size());
     for (const ParameterInfo& entry : store.entries()) {
-      const std::string name = prefixes[kind] + entry.name;
+      const std::string name = detail::checkpoint_prefixes[kind] + entry.name;
       file.require_shape(name, std::vector<std::size_t>{entry.rows, entry.cols});
       file.read(name, std::span<T>(values[kind]).subspan(entry.offset, entry.size()));
     }
