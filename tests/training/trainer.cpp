@@ -200,6 +200,7 @@ TEST_CASE("options and data that make no sense are refused") {
     test::check_error<ArgumentError>([&] { Trainer(model, options).fit(data); }, {part});
   };
   refuse({.epochs = 0}, "epochs");
+  refuse({.epochs = std::size_t{1} << 63, .batch_size = 2}, "epochs of 2 steps are more than can be counted");
   refuse({.learning_rate = -1.0}, "learning rate above 0, found -1");
   refuse({.learning_rate = std::nan("")}, "learning rate");
   refuse({.batch_size = 0, .accumulation = 3}, "batch size and an accumulation of 1 to 2^24, found 0 and 3");

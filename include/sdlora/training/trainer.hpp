@@ -23,6 +23,7 @@
 #include <functional>
 #include <initializer_list>
 #include <iostream>
+#include <limits>
 #include <optional>
 #include <ostream>
 #include <span>
@@ -172,6 +173,10 @@ class Trainer {
     const TrainerOptions& o = options_;
     Order order{examples, o.batch_size * o.accumulation, o.seed};
     const std::uint64_t per_epoch = order.steps_per_epoch();
+    if (o.steps == 0 && o.epochs > std::numeric_limits<std::uint64_t>::max() / per_epoch) {
+      throw ArgumentError("Trainer: " + std::to_string(o.epochs) + " epochs of " + std::to_string(per_epoch) +
+                          " steps are more than can be counted; give fewer, or steps");
+    }
     const std::uint64_t total = o.steps != 0 ? o.steps : o.epochs * per_epoch;
     const Schedule schedule{o.learning_rate, total, o.warm_up_steps, o.decay, o.final_rate};
     AdamW<T> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
