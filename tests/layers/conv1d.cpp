@@ -234,4 +234,10 @@ TEST_CASE("conv1d: shapes that do not fit") {
   in = p.inputs();
   in.x = in.x.rows_from(0, 4);
   CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("one row per token"), ShapeError);
+  in = p.inputs();
+  const std::size_t late[] = {3, 5}, far[] = {0, std::size_t{1} << 40, 5};
+  in.sequences = {late};
+  CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("run from 3 to 5"), ShapeError);
+  in.sequences = {far};
+  CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("fall from"), ShapeError);
 }

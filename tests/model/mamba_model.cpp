@@ -149,8 +149,26 @@ TEST_CASE("mamba_model: tokens and batches that do not fit") {
   CHECK_THROWS_WITH_AS(model.step(three, state, MatrixView<float>(logits.data(), 3, 19)),
                        doctest::Contains("of 2 sequences as in the state"), ShapeError);
   CHECK_THROWS_WITH_AS(model.step(std::span(three).first(2), state, MatrixView<float>(logits.data(), 2, 18)),
-                       doctest::Contains("matmul: expected out (2, 19)"), ShapeError);
-  CHECK(model.loss(some_batch({3})).sum > 0.0);  // after errors the model goes on
+                       doctest::Contains("room for logits (2, 19), found (2, 18)"), ShapeError);
+  const std::size_t offsets[] = {0, 2, 3}, rows[] = {2, 3};
+  CHECK_THROWS_WITH_AS(
+      model.forward_rows(three, {offsets}, state, rows, MatrixView<float>(logits.data(), 2, 19)),
+      doctest::Contains("expected rows below 3, the number of tokens, found 3"), ArgumentError);
+  CHECK_THROWS_WITH_AS(model.forward_rows(three, {offsets}, state, std::span(rows).first(1),
+                                          MatrixView<float>(logits.data(), 2, 19)),
+                       doctest::Contains("room for logits (1, 19), found (2, 19)"), ShapeError);
+  const auto offset = [&](std::size_t first, std::size_t second) {
+    const std::size_t wrong[] = {first, second, 3};
+    model.forward(three, {wrong}, state, MatrixView<float>(logits.data(), 3, 19));
+  };
+  CHECK_THROWS_WITH_AS(offset(1, 2), doctest::Contains("run from 1 to 3"), ShapeError);
+  CHECK_THROWS_WITH_AS(offset(0, std::size_t{1} << 40), doctest::Contains("fall from"), ShapeError);
+  MambaState<float> shallow(tiny_with_layers(1), 2);
+  CHECK_THROWS_WITH_AS(model.forward(three, {offsets}, shallow, MatrixView<float>(logits.data(), 3, 19)),
+                       doctest::Contains("expected a state of this model, found one of other sizes"),
+                       ShapeError);
+  for (const float value : state.values()) REQUIRE(value == 0.0F);  // none of these calls has moved it
+  CHECK(model.loss(some_batch({3})).sum > 0.0);                     // after errors the model goes on
 }
 
 TEST_CASE("mamba_model: options out of range") {

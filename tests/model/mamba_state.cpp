@@ -63,4 +63,14 @@ TEST_CASE("mamba_state: sequences that are not there") {
                        doctest::Contains("below 2, found 7"), ArgumentError);
   CHECK_THROWS_WITH_AS(three.gather(from, std::vector<std::size_t>{0, 1}),
                        doctest::Contains("for each of 3, found 2"), ShapeError);
+  MambaDimensions other = m;
+  for (std::size_t MambaDimensions::* size :
+       {&MambaDimensions::n_layer, &MambaDimensions::d_inner, &MambaDimensions::d_state}) {
+    other = m;
+    other.*size += 1;
+    const MambaState<double> larger(other, 2);
+    CHECK(!larger.fits(m));
+    CHECK_THROWS_WITH_AS(three.repeat(larger, 0), doctest::Contains("of the same sizes"), ShapeError);
+  }
+  CHECK(three.fits(m));
 }

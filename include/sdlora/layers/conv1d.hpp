@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../scan/detail/call_checks.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/parallel.hpp"
@@ -114,6 +115,7 @@ void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_
                      " and weight " + extents_text(in.weight.rows, in.weight.cols) +
                      "; pass one row per token of all sequences");
   }
+  check_sequences("conv1d", in.sequences, rows);
 }
 
 inline constexpr std::size_t conv_rows = 32;

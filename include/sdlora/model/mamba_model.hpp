@@ -162,9 +162,10 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
 
   /// Reads the tokens of packed sequences on from `state`, which moves on, and writes the logits
   /// that follow each token: whole, in chunks or step by step the same within rounding. ids (M),
-  /// logits (M, V).
+  /// logits (M, V). Throws ShapeError or ArgumentError where something does not fit, before the state moves.
   void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
                MatrixView<T> logits) {
+    require_logits(ids.size(), logits);
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
     rms_norm_forward(x, norm_f_.values().data, epsilon(), x);
@@ -174,6 +175,14 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
   void forward_rows(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
                     std::span<const std::size_t> rows, MatrixView<T> logits) {
+    for (const std::size_t row : rows) {
+      if (row >= ids.size()) {
+        throw ArgumentError("MambaModel: expected rows below " + std::to_string(ids.size()) +
+                            ", the number of tokens, found " + std::to_string(row) +
+                            "; a row counts in all sequences together");
+      }
+    }
+    require_logits(rows.size(), logits);
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
     const MatrixView<T> chosen = workspace_.matrix<T>(rows.size(), x.cols);
@@ -354,6 +363,14 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
     return loss;
   }
 
+  void require_logits(std::size_t rows, MatrixView<T> logits) const {
+    if (logits.rows == rows && logits.cols == dimensions().vocab_size) return;
+    throw ShapeError("MambaModel: expected room for logits " +
+                     detail::extents_text(rows, dimensions().vocab_size) + ", found " +
+                     detail::extents_text(logits.rows, logits.cols) +
+                     "; give a row for each token asked for");
+  }
+
   MatrixView<T> continue_with(std::span<const std::int32_t> ids, const Sequences& sequences,
                               state_type& state) {
     require_ids(ids);
@@ -361,6 +378,11 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
       throw ShapeError("MambaModel: expected " + std::to_string(sequences.rows()) + " tokens of " +
                        std::to_string(state.sequences()) + " sequences as in the state, found " +
                        std::to_string(ids.size()) + " tokens of " + std::to_string(sequences.count()));
+    }
+    if (!state.fits(dimensions())) {
+      throw ShapeError(
+          "MambaModel: expected a state of this model, found one of other sizes; begin with "
+          "initial_state");
     }
     const std::size_t d = dimensions().d_model;
     const MatrixView<T> x = workspace_.matrix<T>(ids.size(), d);

@@ -18,25 +18,31 @@ class MambaState {
  public:
   MambaState(const MambaDimensions& m, std::size_t sequences)
       : sequences_(sequences),
-        window_size_(sequences * (m.d_conv - 1) * m.d_inner),
-        h_size_(sequences * m.d_inner * m.d_state),
-        values_(m.n_layer * (window_size_ + h_size_), T(0)) {}
+        layers_(m.n_layer),
+        window_((m.d_conv - 1) * m.d_inner),
+        h_(m.d_inner * m.d_state),
+        values_(layers_ * stride(), T(0)) {}
 
   std::size_t sequences() const { return sequences_; }
+  /// Whether it is the state of a model of these sizes.
+  bool fits(const MambaDimensions& m) const {
+    return layers_ == m.n_layer && window_ == (m.d_conv - 1) * m.d_inner && h_ == m.d_inner * m.d_state;
+  }
   BlockState<T> layer(std::size_t l) {
-    T* first = values_.data() + l * (window_size_ + h_size_);
-    return {first, first + window_size_};
+    T* first = values_.data() + l * stride();
+    return {first, first + sequences_ * window_};
   }
   std::span<const T> values() const { return values_; }
 
   /// The state of sequence `from` of `other` for every sequence here. Both of one model. Throws
-  /// ArgumentError where `other` has no such sequence.
+  /// ArgumentError where `other` has no such sequence, ShapeError where it is of other sizes.
   void repeat(const MambaState& other, std::size_t from) {
     for (std::size_t s = 0; s < sequences_; ++s) copy_sequence(other, from, s);
   }
 
   /// For sequence s here, the state of sequence from[s] of `other`. Both of one model. Throws
-  /// ArgumentError where `other` has no such sequence, ShapeError unless each sequence here gets one.
+  /// ArgumentError where `other` has no such sequence, ShapeError where it is of other sizes and unless each
+  /// sequence here gets one.
   void gather(const MambaState& other, std::span<const std::size_t> from) {
     if (from.size() != sequences_) {
       throw ShapeError("MambaState: expected a sequence to take for each of " + std::to_string(sequences_) +
@@ -46,25 +52,32 @@ class MambaState {
   }
 
  private:
+  /// From one layer to the next: the windows of all sequences, then their SSM states.
+  std::size_t stride() const { return sequences_ * (window_ + h_); }
+
   void copy_sequence(const MambaState& other, std::size_t from, std::size_t to) {
+    if (layers_ != other.layers_ || window_ != other.window_ || h_ != other.h_) {
+      throw ShapeError(
+          "MambaState: expected a state of a model of the same sizes, found one of others; take "
+          "both from one model's initial_state");
+    }
     if (from >= other.sequences_) {
       throw ArgumentError("MambaState: expected a sequence below " + std::to_string(other.sequences_) +
                           ", found " + std::to_string(from) + "; name one that the other state has");
     }
-    const std::size_t layers = values_.size() / (window_size_ + h_size_);
-    const std::size_t window = window_size_ / sequences_;
-    const std::size_t h = h_size_ / sequences_;
-    for (std::size_t l = 0; l < layers; ++l) {
-      T* target = values_.data() + l * (window_size_ + h_size_);
-      const T* source = other.values_.data() + l * (other.window_size_ + other.h_size_);
-      std::copy_n(source + from * window, window, target + to * window);
-      std::copy_n(source + other.window_size_ + from * h, h, target + window_size_ + to * h);
+    for (std::size_t l = 0; l < layers_; ++l) {
+      T* target = values_.data() + l * stride();
+      const T* source = other.values_.data() + l * other.stride();
+      std::copy_n(source + from * window_, window_, target + to * window_);
+      std::copy_n(source + other.sequences_ * window_ + from * h_, h_,
+                  target + sequences_ * window_ + to * h_);
     }
   }
 
   std::size_t sequences_;
-  std::size_t window_size_;
-  std::size_t h_size_;
+  std::size_t layers_;
+  std::size_t window_;  // values of a sequence, (K − 1)·E
+  std::size_t h_;       // E·N
   std::vector<T> values_;
 };
 
