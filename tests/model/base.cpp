@@ -50,6 +50,15 @@ TEST_CASE("base: A is −exp(A_log) after finish, and a copy is a base of its ow
   CHECK(base->A(0)(0, 0) != copy.A(0)(0, 0));
 }
 
+TEST_CASE("base: a move takes the values along") {
+  Base<Tiny, double> base(*rough_base<Tiny, double>(tiny_dimensions));
+  const double* values = base.embedding().data;
+  const double A = base.A(1)(19, 15);
+  const Base<Tiny, double> moved(std::move(base));
+  CHECK(moved.embedding().data == values);
+  CHECK(moved.A(1)(19, 15) == A);
+}
+
 TEST_CASE("base: a random one begins as Mamba's pre-training does") {
   const auto base = Base<Tiny, double>::random(tiny_dimensions, 7);
   const auto again = Base<Tiny, double>::random(tiny_dimensions, 7),
@@ -90,4 +99,23 @@ TEST_CASE("base: sizes that contradict the configuration's type are named") {
   m = tiny_dimensions;
   m.d_inner = 30;
   CHECK_THROWS_WITH_AS((Base<TinyAny, float>(m)), doctest::Contains("presets::AnyMamba"), ArgumentError);
+}
+
+TEST_CASE("base: sizes that no memory can hold") {
+  const auto refused = [](const MambaDimensions& m) {
+    CHECK_THROWS_AS((Base<TinyAny, float>(m)), ShapeError);
+  };
+  MambaDimensions m = tiny_dimensions;
+  m.vocab_size = std::size_t{1} << 62;
+  refused(m);
+  m = tiny_dimensions;
+  m.d_model = std::size_t{1} << 62;  // 2E·d is a multiple of 2^64
+  m.d_inner = std::size_t{1} << 63;
+  refused(m);
+  m = tiny_dimensions;
+  m.vocab_size = std::size_t{1} << 57;  // each fits, but not all together
+  m.dt_rank = std::size_t{1} << 56;
+  refused(m);
+  m = tiny_with_layers(std::size_t{1} << 60);
+  refused(m);
 }

@@ -24,7 +24,7 @@ class Base {
 
  public:
   /// Zeros of the given sizes, to be filled through `visit`. Throws ArgumentError where a size
-  /// contradicts the configuration's type.
+  /// contradicts the configuration's type, ShapeError where no memory can hold them.
   explicit Base(const MambaDimensions& m) : m_(m) {
     require("d_model", C::config.d_model, m.d_model);
     require("n_layer", C::config.n_layer, m.n_layer);
@@ -33,10 +33,14 @@ class Base {
     require("d_state", C::config.d_state, m.d_state);
     require("d_conv", C::config.d_conv, m.d_conv);
     require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
+    detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T>), "Base");
     layers_.resize(m.n_layer);
     A_.resize(m.n_layer);
     std::size_t count = 0;
-    lay_out([&](MatrixView<T>&, std::size_t rows, std::size_t cols) { count += padded(rows * cols); });
+    lay_out([&](MatrixView<T>&, std::size_t rows, std::size_t cols) {
+      count += padded(detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "Base"));
+      detail::checked_bytes(count, sizeof(T), "Base");
+    });
     memory_ = detail::allocate_aligned(count * sizeof(T));
     T* next = reinterpret_cast<T*>(memory_.get());
     std::fill_n(next, count, T(0));
@@ -54,6 +58,7 @@ class Base {
       std::copy_n(view.data, view.rows * view.cols, target[i++].data);
     });
   }
+  Base(Base&&) = default;
   Base& operator=(const Base&) = delete;
 
   /// Random values as a model starts its pre-training (Mamba's published initialisation).
