@@ -109,6 +109,11 @@ TEST_CASE("lora: dropout belongs to a training pass, is that pass's own, and kee
   const auto one = adds(s, {.training = true, .step = 1}, rows);
   CHECK(one == adds(s, {.training = true, .step = 1}, rows));
   CHECK(one != adds(s, {.training = true, .step = 2}, rows));
+  // Nor that of another seed, sooner or later.
+  Placed<LoRA<>> next({.rank = 1, .dropout = 0.25, .seed = 4});
+  std::fill(next.store.values().begin(), next.store.values().end(), 1.0);
+  for (const std::uint64_t step : {0U, 1U, 2U})
+    CHECK(one != adds(next, {.training = true, .step = step}, rows));
   double mean = 0.0;
   for (std::size_t i = 0; i < rows; ++i) mean += one[i * out] / static_cast<double>(rows);
   // 6500 inputs, each kept with probability 3/4 and then 4/3: the mean's deviation is 13·√(1/3/6500) = 0.093.

@@ -110,7 +110,9 @@ struct LoRA {
 
     /// The same pass number gives the same mask, so backward repeats forward's.
     void apply_mask(MatrixView<const T> x, MatrixView<T> out, const Pass& pass) const {
-      const RandomStream random(seed_ + pass.step, ~stream_);  // not that of A's initial values
+      // Of a stream that is not that of A's initial values. The seed and the pass are mixed: were they added,
+      // the masks of one seed would be those of the next, a pass later.
+      const RandomStream random(RandomStream(seed_, ~stream_).bits(pass.step), 0);
       const T keep_scale = static_cast<T>(1.0 / (1.0 - dropout_));
       parallel_for(x.rows, [&](std::size_t i) {
         for (std::size_t j = 0; j < x.cols; ++j) {
