@@ -121,6 +121,31 @@ TEST_CASE("a text goes on from a carried state") {
   const Ids second = generate(model, state, logits, {.max_tokens = 5});
   whole.insert(whole.end(), second.begin(), second.end());
   CHECK(whole == text);
+
+  // The last token has been read where a stop token followed it, and else not.
+  const auto after = [&](std::size_t tokens) {
+    auto read = model.initial_state(1);
+    for (const std::int32_t token : prompt)
+      model.step({&token, 1}, read, MatrixView<double>{logits.data(), 1, 19});
+    const std::vector<double> begin = logits;
+    for (std::size_t i = 0; i < tokens; ++i)
+      model.step({&text[i], 1}, read, MatrixView<double>{logits.data(), 1, 19});
+    logits = begin;
+    return read;
+  };
+  const auto same = [](const auto& a, const auto& b) {
+    return std::equal(a.values().begin(), a.values().end(), b.values().begin());
+  };
+  std::size_t stop = 1;  // the first token that did not occur before it
+  while (std::find(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(stop), text[stop]) !=
+         text.begin() + static_cast<std::ptrdiff_t>(stop))
+    REQUIRE(++stop < text.size());
+  auto cut = after(0);
+  CHECK(generate(model, cut, logits, {.max_tokens = stop}).size() == stop);
+  CHECK(same(cut, after(stop - 1)));
+  auto stopped = after(0);
+  CHECK(generate(model, stopped, logits, {.max_tokens = 9, .stop_token = text[stop]}).size() == stop);
+  CHECK(same(stopped, after(stop)));
 }
 
 TEST_CASE("temperature, top-k and top-p give the probabilities that they should") {

@@ -129,7 +129,8 @@ class TokenSampler {
 };
 
 /// Continues one sequence from `state`, which has read everything before, given the logits (V) of
-/// the first token to choose. The state moves on past all returned tokens but the last.
+/// the first token to choose. The state moves on past all returned tokens but the last, and past that one
+/// too where a stop token followed it.
 template <class Model>
 std::vector<std::int32_t> generate(Model& model, typename Model::state_type& state,
                                    std::vector<typename Model::value_type> logits,
