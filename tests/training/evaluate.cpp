@@ -215,4 +215,6 @@ TEST_CASE("unusable candidates, prompts and tasks are refused") {
   test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{}); }, {"0 prompts"});
   test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{good, good, {}}); },
                                    {"0 answers"});
+  test::check_error<ArgumentError>([&] { evaluate_choices(model, ChoiceTask{good, good, {1}}); },
+                                   {"the answer of prompt 0 to be one of 1 candidates", "found 1"});
 }

@@ -363,13 +363,21 @@ class CandidateScorer {
   std::vector<double> sums_;  // (prompts of the batch, candidates)
 };
 
-/// Accuracy of a model on a task, by scored candidates (see ChoiceOptions for the rule).
+/// Accuracy of a model on a task, by scored candidates (see ChoiceOptions for the rule). Throws ArgumentError
+/// unless each prompt has an answer, an index of the candidates.
 template <class Model>
 ChoiceResult evaluate_choices(Model& model, const ChoiceTask& task, ChoiceOptions options = {}) {
   if (task.prompts.empty() || task.prompts.size() != task.answers.size()) {
     throw ArgumentError("evaluate_choices: expected prompts, each with its answer, found " +
                         std::to_string(task.prompts.size()) + " prompts and " +
                         std::to_string(task.answers.size()) + " answers");
+  }
+  for (std::size_t p = 0; p < task.answers.size(); ++p) {
+    if (task.answers[p] < task.candidates.size()) continue;
+    throw ArgumentError("evaluate_choices: expected the answer of prompt " + std::to_string(p) +
+                        " to be one of " + std::to_string(task.candidates.size()) +
+                        " candidates, counted from 0, found " + std::to_string(task.answers[p]) +
+                        "; give the index of the right one");
   }
   CandidateScorer<Model> scorer(model, task.candidates, options);
   ChoiceResult result;
