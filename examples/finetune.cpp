@@ -4,6 +4,7 @@
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
+#include <sdlora/io/folder_lock.hpp>
 #include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/trainer.hpp>
 
@@ -141,10 +142,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
     report_unused(policy_options, choice);
+    const examples::NewFolder folder(out / "checkpoint");
+    const FolderLock lock(out);
     // What a killed run left half-written beside the names that it writes.
     for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/selection.json"})
       remove_leftovers(out / name);
-    const examples::NewFolder folder(out / "checkpoint");
     examples::begin_run(out, options.resume);
 
     Selection selection;

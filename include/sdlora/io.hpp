@@ -5,6 +5,7 @@
 #include "io/atomic_file.hpp"
 #include "io/base_checkpoint.hpp"
 #include "io/dataset.hpp"
+#include "io/folder_lock.hpp"
 #include "io/half.hpp"
 #include "io/json.hpp"
 #include "io/jsonl.hpp"

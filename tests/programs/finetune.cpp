@@ -119,6 +119,17 @@ TEST_CASE("programs: finetune says where it begins and, interrupted, how to go o
   for (int wait = 0; wait < 3000 && !std::filesystem::exists(at / "long/checkpoint/checkpoint.safetensors");
        ++wait)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  // Of two runs into one folder the second is refused, and the first goes on.
+  for (const char* resume : {"", "--resume"}) {
+    const std::string metrics = test::content(at / "long/metrics.jsonl");
+    const Result second = run("finetune", *resume == 0 ? endless : with(endless, {resume}));
+    CHECK(second.status == 1);
+    if (*resume != 0) {
+      CHECK(second.err.find(at.at("long") + ": another run writes into this folder (process ") !=
+            std::string::npos);
+    }
+    CHECK(test::content(at / "long/metrics.jsonl").starts_with(metrics));
+  }
   const Result result = running.interrupt();
   CHECK(result.status == -1);
   CHECK(result.err.find("the same command with --resume goes on from the last checkpoint") !=

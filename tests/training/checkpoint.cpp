@@ -185,6 +185,30 @@ TEST_CASE("a checkpoint of another run is refused, and says why") {
   test::check_error<FileError>([&] { Trainer(model, options).fit(data); }, {"checkpoint", "resume"});
 }
 
+TEST_CASE("two runs do not use one checkpoint directory at a time") {
+  const test::Folder folder;
+  const auto data = doubling_task(8);
+  Model model = new_model();
+  TrainerOptions options = options_in(folder / "run");
+  std::size_t tried = 0;
+  options.on_step = [&](const StepReport& step) {
+    if (step.step != 3) return;
+    ++tried;
+    for (const bool resume : {false, true}) {
+      Model other = new_model();
+      TrainerOptions same = options_in(folder / "run");
+      same.resume = resume;
+      const auto before = values_of(other);
+      test::check_error<FileError>(
+          [&] { Trainer(other, same).fit(data); },
+          {same.checkpoint_directory.string() + ": another run writes into this folder"});
+      CHECK(values_of(other) == before);
+    }
+  };
+  Trainer(model, options).fit(data);
+  CHECK(tried == 1);
+}
+
 TEST_CASE("a damaged checkpoint is refused and changes nothing") {
   const test::Folder folder;
   ParameterStore<double> store(5);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../io/atomic_file.hpp"
+#include "../io/folder_lock.hpp"
 #include "../io/json.hpp"
 #include "../io/run_identity.hpp"
 #include "../model/batch.hpp"
@@ -129,7 +130,8 @@ class Trainer {
 
   /// Trains on the examples of `data` (a dataset or a range of examples).
   /// Throws ArgumentError on unusable data, Error where the loss stops being finite (the model is as
-  /// before that step, and files are untouched), FileError where a file cannot be written or read.
+  /// before that step, and files are untouched), FileError where a file cannot be written or read, or another
+  /// run uses the checkpoint directory.
   template <class Data>
   TrainingReport fit(const Data& data) {
     return run(examples_of(data), {});
@@ -186,7 +188,10 @@ class Trainer {
     std::filesystem::path checkpoint;
     std::optional<std::uint64_t> saved;  // the step of the checkpoint, once there is one
     RunIdentity identity;
+    std::optional<FolderLock> lock;  // before anything there is read, until the end of the run
     if (!o.checkpoint_directory.empty()) {
+      make_directories(o.checkpoint_directory);
+      lock.emplace(o.checkpoint_directory);
       identity = identify(examples, total);
       checkpoint = open_checkpoint();
       if (o.resume && std::filesystem::exists(checkpoint)) {
@@ -297,9 +302,7 @@ class Trainer {
 
   /// The checkpoint's name; what a killed run left half-written beside it is removed.
   std::filesystem::path open_checkpoint() const {
-    const std::filesystem::path& directory = options_.checkpoint_directory;
-    make_directories(directory);
-    const std::filesystem::path path = directory / "checkpoint.safetensors";
+    const std::filesystem::path path = options_.checkpoint_directory / "checkpoint.safetensors";
     if (!options_.resume && std::filesystem::exists(path)) {
       throw FileError(path.string(), "",
                       "is the checkpoint of an earlier run; resume it, or remove the file to begin anew");
