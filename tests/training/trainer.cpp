@@ -216,6 +216,21 @@ TEST_CASE("options and data that make no sense are refused") {
   refuse({.final_rate = -0.1}, "final rate");
   test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(std::vector<Example>{}); },
                                    {"found none"});
+  // Before the first step, wherever they come in the order.
+  const auto unusable = [&](const Example& example, const std::string& part) {
+    const auto before = values_of(model);
+    auto examples = doubling_task(30);
+    examples.push_back(example);
+    test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(examples); },
+                                     {"Trainer: example 30: " + part});
+    test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(data, examples); },
+                                     {"Trainer: evaluation example 30: " + part});
+    CHECK(values_of(model) == before);
+  };
+  unusable({{1, 19}, {1, 2}}, "expected ids from 0 to 18, found 19 at position 1");
+  unusable({{1, 2}, {1, -1}}, "expected labels of -100 or from 0 to 18, found -1 at position 1");
+  unusable({{1, 2, 3}, {1, 2}}, "expected tokens, and a label for each, found 3 tokens and 2 labels");
+  unusable({}, "expected tokens, and a label for each, found 0 tokens");
   const std::vector<Example> mute{{{1, 2}, {1, ignored_label}}};
   test::check_error<ArgumentError>([&] { Trainer(model, quiet()).fit(mute); }, {"label"});
 }

@@ -172,6 +172,8 @@ class Trainer {
 
   TrainingReport run(std::span<const Example> examples, std::span<const Example> evaluation) {
     if (examples.empty()) throw ArgumentError("Trainer: expected examples to train on, found none");
+    require_usable(examples, "example ");
+    require_usable(evaluation, "evaluation example ");
     const TrainerOptions& o = options_;
     Order order{examples, o.batch_size * o.accumulation, o.seed};
     const std::uint64_t per_epoch = order.steps_per_epoch();
@@ -243,6 +245,32 @@ class Trainer {
       if (o.on_step) o.on_step(made);
     }
     return report;
+  }
+
+  /// Refuses what no batch takes now, and not in the step or evaluation that comes to it.
+  void require_usable(std::span<const Example> examples, const char* what) const {
+    const std::size_t vocabulary = model_->dimensions().vocab_size;
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+      const auto& [ids, labels] = examples[i];
+      const auto refuse = [&](const std::string& text) {
+        throw ArgumentError(std::string("Trainer: ") + what + std::to_string(i) + ": " + text);
+      };
+      if (ids.empty() || ids.size() != labels.size()) {
+        refuse("expected tokens, and a label for each, found " + std::to_string(ids.size()) + " tokens and " +
+               std::to_string(labels.size()) + " labels; leave it out, or correct it");
+      }
+      const auto outside = [&](std::int32_t id) {
+        return id < 0 || static_cast<std::size_t>(id) >= vocabulary;
+      };
+      for (std::size_t t = 0; t < ids.size(); ++t) {
+        // The first label is never used.
+        const bool label = !outside(ids[t]) && t > 0 && labels[t] != ignored_label && outside(labels[t]);
+        if (!label && !outside(ids[t])) continue;
+        refuse(std::string("expected ") + (label ? "labels of -100 or" : "ids") + " from 0 to " +
+               std::to_string(vocabulary - 1) + ", found " + std::to_string(label ? labels[t] : ids[t]) +
+               " at position " + std::to_string(t) + "; encode it with the model's tokenizer");
+      }
+    }
   }
 
   StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T>& optimizer,
