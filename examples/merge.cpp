@@ -1,5 +1,6 @@
 // Adds an adapter to its base's weights and writes a plain checkpoint, which `transformers` loads.
 #include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/io/folder_lock.hpp>
 
 #include <cstdio>
 #include <filesystem>
@@ -19,6 +20,9 @@ int main(int argc, char** argv) {
     examples::require_no_model_or_base(out, model_directory);
     const CheckpointConfig config = read_base_config(model_directory);
     const examples::AnyBasePointer base = examples::load_any_base(model_directory);
+    const examples::NewFolder folder(out);
+    const FolderLock lock(out);
+    examples::remove_model_leftovers(out);
     const auto merged = examples::load_any_adapter(base, adapter)->merged();
     save_base(*merged, out, {.tokenizer = config.tokenizer, .end_of_text = config.end_of_text});
     std::fprintf(stderr, "merged checkpoint written to %s\n", out.c_str());

@@ -1,6 +1,7 @@
 // Pre-trains a byte-level Mamba on plain text and saves it as a base checkpoint: how examples/base was made.
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
+#include <sdlora/io/folder_lock.hpp>
 #include <sdlora/io/mapped_file.hpp>
 #include <sdlora/training/evaluate.hpp>
 #include <sdlora/training/trainer.hpp>
@@ -99,6 +100,8 @@ int main(int argc, char** argv) {
     options.checkpoint_directory = out / "checkpoint";
     Trainer trainer{*model, options};
     const examples::NewFolder folder(options.checkpoint_directory);
+    const FolderLock lock(out);
+    examples::remove_model_leftovers(out);
     examples::begin_run(out, options.resume);
     trainer.fit(text);
     const Loss loss = evaluate_loss(*model, rest);

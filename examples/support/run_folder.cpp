@@ -52,6 +52,10 @@ void require_no_model_or_base(const std::filesystem::path& out, const std::files
   require_no_model(out, "remove it, or choose another --out");
 }
 
+void remove_model_leftovers(const std::filesystem::path& out) {
+  for (const char* name : {"config.json", "model.safetensors"}) remove_leftovers(out / name);
+}
+
 std::filesystem::path checkpoint_in(const std::filesystem::path& out) {
   return out / "checkpoint" / "checkpoint.safetensors";
 }

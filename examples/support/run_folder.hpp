@@ -14,6 +14,9 @@ void require_no_model(const std::filesystem::path& out, const std::string& fix);
 /// (which may be empty: none).
 void require_no_model_or_base(const std::filesystem::path& out, const std::filesystem::path& base);
 
+/// Removes what a killed program left half-written in `out` of the model that it was saving there.
+void remove_model_leftovers(const std::filesystem::path& out);
+
 /// The checkpoint of a training run that writes to `out`.
 std::filesystem::path checkpoint_in(const std::filesystem::path& out);
 

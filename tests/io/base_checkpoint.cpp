@@ -9,6 +9,8 @@
 #include <doctest/doctest.h>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
@@ -162,6 +164,26 @@ TEST_CASE("base checkpoint: a full disk leaves the one that stood there whole") 
   CHECK(test::content(folder / "config.json") == config);
   CHECK(test::content(folder / "model.safetensors") == weights);
   CHECK(folder.entries() == 2);
+
+  // A process that is killed there leaves what is found by the names of the two.
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
+    std::signal(SIGXFSZ, SIG_DFL);
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    save_base(*base, folder.path());
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  CHECK(folder.entries() > 2);
+  remove_leftovers(folder / "config.json");
+  remove_leftovers(folder / "model.safetensors");
+  CHECK(folder.entries() == 2);
+  CHECK(test::content(folder / "model.safetensors") == weights);
 }
 
 TEST_CASE("base checkpoint: what save_pretrained writes loads, and the state-spaces style") {

@@ -36,7 +36,11 @@ TEST_CASE("programs: merge leaves every model that it finds as it was") {
   // The tokenizer's files may lie there before.
   std::filesystem::create_directories(at / "fresh");
   at.write("fresh/tokenizer.json", "{}");
+  // What a killed program left half-written goes.
+  at.write("fresh/.model.safetensors.tmp-1-0", "half");
   run_well("merge", merge("fresh"));
+  CHECK(names_in(at / "fresh") ==
+        std::vector<std::string>{"config.json", "model.safetensors", "tokenizer.json"});
 }
 
 TEST_CASE("programs: merge says what is wrong") {

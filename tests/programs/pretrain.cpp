@@ -42,7 +42,10 @@ TEST_CASE("programs: pretrain leaves every model that it did not make as it was"
     CHECK(names_in(at / "base") == std::vector<std::string>{"config.json", "model.safetensors"});
   }
   // Its own it goes on with, and no other run does.
+  std::filesystem::create_directory(at / "made");
+  at.write("made/.config.json.tmp-1-1", "half");
   run_well("pretrain", at.into("made"));
+  CHECK(names_in(at / "made") == std::vector<std::string>{"checkpoint", "config.json", "model.safetensors"});
   const std::string made = test::content(at / "made/model.safetensors");
   check_fails("pretrain", at.into("made"), {"checkpoint.safetensors", "--resume"});
   const Result again = run("pretrain", with(at.into("made"), {"--resume"}));

@@ -114,15 +114,17 @@ class AtomicFile {
 
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
+  /// Puts what was written on the disk, still under the temporary name. FileError where that fails.
+  void flush() {
+    if (fd_ < 0) throw FileError(path_.string(), "", "flushed after its commit; open it anew");
+    if (::fsync(fd_) != 0 && errno != EINVAL) fail_flush(errno);  // EINVAL: cannot be synced
+  }
+
   /// Flushes to the disk and renames. After an error nothing has changed under the final name.
   void commit() {
     if (fd_ < 0) throw FileError(path_.string(), "", "committed twice; commit it once");
-    const int synced = ::fsync(fd_) == 0 || errno == EINVAL ? 0 : errno;  // EINVAL: cannot be synced
-    const int closed = ::close(std::exchange(fd_, -1)) == 0 ? 0 : errno;
-    if (synced != 0 || closed != 0) {
-      detail::throw_system(path_.string(), "flushing to the disk", synced != 0 ? synced : closed,
-                           "check the free space");
-    }
+    flush();
+    if (::close(std::exchange(fd_, -1)) != 0) fail_flush(errno);
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
       detail::throw_system(path_.string(), "renaming into place", errno,
                            "make sure that the name is not a directory and the folder can be written");
@@ -134,6 +136,10 @@ class AtomicFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  [[noreturn]] void fail_flush(int error) const {
+    detail::throw_system(path_.string(), "flushing to the disk", error, "check the free space");
+  }
+
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int fd_ = -1;

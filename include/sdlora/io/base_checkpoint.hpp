@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../model/base.hpp"
-#include "detail/staged_file.hpp"
+#include "atomic_file.hpp"
 #include "json.hpp"
 #include "model_config.hpp"
 #include "safetensors.hpp"
@@ -142,25 +142,29 @@ void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
   config.end_of_text = options.end_of_text;
   const std::filesystem::path config_path = directory / "config.json";
   make_directories(directory);
-  const detail::StagedFile weights(directory / "model.safetensors");
-  const detail::StagedFile description(config_path);
-  writer.save(weights.temporary());
-  write_checkpoint_config(description.temporary(), config);
+  AtomicFile weights(directory / "model.safetensors");
+  AtomicFile description(config_path);
+  const std::string text = checkpoint_config_text(config);
+  writer.write(weights);
+  description.write(text);
+  weights.flush();
+  description.flush();
   // Never new weights beside the config.json of other ones, not even where this process is killed here.
-  const detail::StagedFile old(config_path);
+  const std::filesystem::path old = detail::temporary_name(config_path);
   std::error_code none;
-  const bool other = std::filesystem::exists(config_path, none) &&
-                     read_text_file(config_path, std::size_t{1} << 30) != checkpoint_config_text(config);
-  if (other && ::rename(config_path.c_str(), old.temporary().c_str()) != 0) {
+  const bool other =
+      std::filesystem::exists(config_path, none) && read_text_file(config_path, std::size_t{1} << 30) != text;
+  if (other && ::rename(config_path.c_str(), old.c_str()) != 0) {
     detail::throw_system(config_path.string(), "renaming", errno, "make sure that the folder can be written");
   }
   try {
     weights.commit();
   } catch (const FileError&) {
-    if (other) std::filesystem::rename(old.temporary(), config_path, none);
+    if (other) std::filesystem::rename(old, config_path, none);
     throw;
   }
   description.commit();
+  if (other) std::filesystem::remove(old, none);
 }
 
 }  // namespace sdlora

@@ -25,14 +25,14 @@
 namespace sdlora {
 
 /// Writes one safetensors file. `add` only notes where the values are or how to compute them;
-/// `save` streams them out through a small buffer, so that nothing is held twice.
+/// `save` or `write` streams them out through a small buffer, so that nothing is held twice.
 ///
 ///     SafetensorsWriter writer;
 ///     writer.add("weight", Dtype::BF16, {rows, cols}, std::span<const float>(weight));
 ///     writer.save("model.safetensors");
 class SafetensorsWriter {
  public:
-  /// Called by `save` when the tensor's turn comes; the values must last until its next call.
+  /// Called when the tensor's turn comes; the values must last until its next call.
   template <TensorElement T>
   using Producer = std::function<std::span<const T>()>;
 
@@ -43,7 +43,7 @@ class SafetensorsWriter {
     metadata_[key] = value;
   }
 
-  /// Notes a tensor whose values lie at `values` until `save`. float and double are written as F32,
+  /// Notes a tensor whose values lie at `values` until they are written. float and double are written as F32,
   /// F64, F16 or BF16 (to nearest, ties to even), integers as I32 or I64. ArgumentError where the
   /// name is taken or not UTF-8, the shape does not hold as many values, or the dtype is another.
   template <TensorElement T>
@@ -90,6 +90,13 @@ class SafetensorsWriter {
   /// Writes the file, atomically (see `AtomicFile`). ArgumentError where a finite value would turn
   /// infinite in its dtype, or a producer gives another number of values than its shape holds.
   void save(const std::filesystem::path& path) const {
+    AtomicFile file(path);
+    write(file);
+    file.commit();
+  }
+
+  /// The same into a file that the caller commits.
+  void write(AtomicFile& file) const {
     // Wide elements first: every tensor then begins at a multiple of its element size.
     std::vector<const Item*> order;
     order.reserve(items_.size());
@@ -125,12 +132,10 @@ class SafetensorsWriter {
                           "; write several files");
     }
 
-    AtomicFile file(path);
     const auto length = static_cast<std::uint64_t>(header.size());
     file.write(std::as_bytes(std::span(&length, 1)));
     file.write(header);
     for (const Item* item : order) item->write(file, item->info.elements());
-    file.commit();
   }
 
  private:
