@@ -6,6 +6,7 @@
 #include <sdlora/training/evaluate.hpp>
 #include <sdlora/training/trainer.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -30,6 +31,7 @@ JsonlDataset windows(const std::filesystem::path& path, std::size_t length) {
         file.path(), "",
         "expected text of at least 2 bytes, found " + std::to_string(bytes.size()) + "; give another file");
   }
+  length = std::min(length, bytes.size());
   std::vector<Example> examples;
   for (std::size_t first = 0; first + 1 < bytes.size(); first += length) {
     Example example;

@@ -85,6 +85,7 @@ TEST_CASE("programs: pretrain says what is wrong") {
   };
   fails({"--length", "0"}, {"--length", "at least 2", "found 0"});
   fails({"--length", "1"}, {"--length", "at least 2", "found 1"});
+  run_well("pretrain", at.into("long", {"--length", "18446744073709551615"}));
   fails({"--d-model", "0"}, {"--d-model", "at least 1"});
   fails({"--layers", "0"}, {"--layers", "at least 1"});
   fails({"--d-model", "4611686018427387904"}, {"Base: extents (264, 4611686018427387904)"});
