@@ -78,6 +78,17 @@ TEST_CASE("merging sites that learn in some layers only") {
   check_merge<presets::SDLoRA<2, 3, 2>, double>("ranges", 1e-12, options);
 }
 
+TEST_CASE("a base of other sizes takes no change") {
+  auto model = stirred_model<presets::BitFit, TinyAny, float>();
+  Base<TinyAny, float> shallow(tiny_with_layers(1));
+  CHECK_THROWS_WITH_AS(model.add_change(shallow, 1.0F), doctest::Contains("a base of the model's sizes"),
+                       ShapeError);
+  MambaDimensions m = tiny_dimensions;
+  m.vocab_size += 1;
+  Base<TinyAny, float> other(m);
+  CHECK_THROWS_AS(model.add_change(other, 1.0F), ShapeError);
+}
+
 TEST_CASE("prompts, prefixes and initial states cannot be merged") {
   static_assert(!presets::Prompt<>::mergeable && !presets::Prefix<>::mergeable &&
                 !presets::InitialState::mergeable);

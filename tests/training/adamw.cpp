@@ -238,6 +238,12 @@ TEST_CASE("parameters without decay keep it off; groups name sites that learn") 
   refuse({{.site = "A_log", .rate_factor = 2.0}, {.site = "A_log", .weight_decay = 0.1}}, "another group");
   const std::vector<float> three(3);
   test::check_error<ShapeError>([&] { optimizer.restore(three, three, 1); }, {"2 values", "found 3"});
+  ParameterStore<float> smaller(1);
+  smaller.add("w", "out_proj", 1, 1, true);
+  const std::uint64_t steps = optimizer.steps();
+  test::check_error<ShapeError>([&] { optimizer.step(smaller, 0.1); },
+                                {"the store of 2 values that it was made for, found one of 1"});
+  CHECK(optimizer.steps() == steps);
 }
 
 TEST_CASE("clipping: the norm of all gradients, the same for any number of threads") {

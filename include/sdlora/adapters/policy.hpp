@@ -33,7 +33,8 @@ struct AdapterSizes {
   std::size_t prompt_length = 0;  ///< rows of a prompt or prefix
 };
 
-/// What a policy's state is told of the place that it sits in.
+/// What a policy's state is told of the place that it sits in. What the two pointers lead to may move with
+/// the model: a state copies what it needs of it.
 template <class T>
 struct SitePlace {
   std::string name;       ///< unique, as "layers.3.out_proj"

@@ -24,7 +24,8 @@ namespace sdlora {
 
 /// A Mamba language model (Gu and Dao, arXiv 2312.00752) on a shared base, of which the places that
 /// `P` names learn: embedding, blocks, norm_f, and a head tied to the embedding. It owns only what
-/// learns; everything else is the base's.
+/// learns; everything else is the base's. A model is used by one thread at a time, for its calls share a
+/// workspace; models on one base may be used side by side.
 template <class C, class P, class T = float>
 class MambaModel {
   static_assert(Config<C>,
@@ -217,8 +218,18 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
     return result;
   }
 
-  /// target's weights += sign · the learned change: −1 takes back what `merged` added.
+  /// target's weights += sign · the learned change: −1 takes back what `merged` added. Throws ShapeError
+  /// where `target` is of other sizes.
   void add_change(base_type& target, T sign) const {
+    const auto sizes = [](MambaDimensions m) {
+      m.norm_epsilon = 0.0;
+      return m;
+    };
+    if (sizes(target.dimensions()) != sizes(dimensions())) {
+      throw ShapeError(
+          "MambaModel: expected a base of the model's sizes to add its change to, found one of others; "
+          "give a copy of the model's own");
+    }
     embedding_.add_change(target.embedding(), sign);
     norm_f_.add_change(target.norm_f(), sign);
     for (std::size_t l = 0; l < blocks_.size(); ++l) blocks_[l].add_change(target.layer(l), sign);

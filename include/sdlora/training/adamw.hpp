@@ -95,8 +95,10 @@ class AdamW {
     }
   }
 
-  /// One update of the store's values from its gradients.
+  /// One update of the store's values from its gradients. Throws ShapeError where the store is of another
+  /// size than the one that this was made for.
   void step(ParameterStore<T>& store, double learning_rate) {
+    require_size(store);
     ++steps_;
     const double correction1 = 1.0 - std::pow(options_.beta1, static_cast<double>(steps_));
     const double correction2 = 1.0 - std::pow(options_.beta2, static_cast<double>(steps_));
@@ -120,6 +122,14 @@ class AdamW {
                              count, factors);
       });
     }
+  }
+
+  /// Throws ShapeError unless the store has as many values as the one that this was made for.
+  void require_size(const ParameterStore<T>& store) const {
+    if (store.size() == first_.size()) return;
+    throw ShapeError("AdamW: expected the store of " + std::to_string(first_.size()) +
+                     " values that it was made for, found one of " + std::to_string(store.size()) +
+                     "; make an optimizer for each model");
   }
 
   std::uint64_t steps() const { return steps_; }

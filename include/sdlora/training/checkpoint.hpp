@@ -30,6 +30,7 @@ inline constexpr const char* checkpoint_prefixes[3] = {"", "first_moment.", "sec
 template <class T>
 void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>& store,
                      const AdamW<T>& optimizer, const RunIdentity& identity) {
+  optimizer.require_size(store);
   constexpr Dtype dtype = sizeof(T) == 8 ? Dtype::F64 : Dtype::F32;
   SafetensorsWriter writer;
   writer.set_metadata("format", detail::checkpoint_format);
