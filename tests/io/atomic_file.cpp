@@ -26,6 +26,7 @@ TEST_CASE("a file appears on commit, whole, and replaces the old one") {
     CHECK(test::content(path) == "new text");
     check_error<FileError>([&] { file.write("more"); }, {"a.txt", "after its commit"});
     check_error<FileError>([&] { file.commit(); }, {"a.txt", "twice"});
+    check_error<FileError>([&] { file.flush(); }, {"a.txt", "flushed after its commit"});
   }
   write_file(path, "newer");
   CHECK(test::content(path) == "newer");
@@ -82,89 +83,15 @@ TEST_CASE("a full disk is an error and leaves the old file") {
   CHECK(folder.entries() == 1);
 }
 
-TEST_CASE("a directory appears on commit with all of its files") {
-  const test::Folder folder;
-  const auto path = folder / "deep/model";
-  {
-    AtomicDirectory directory(path);
-    CHECK(directory.final_path() == path);
-    write_file(directory.path() / "a.txt", "a");
-    std::filesystem::create_directory(directory.path() / "sub");
-    write_file(directory.path() / "sub/b.txt", "b");
-    CHECK_FALSE(std::filesystem::exists(path));
-    directory.commit();
-    check_error<FileError>([&] { directory.commit(); }, {"twice"});
-  }
-  CHECK(test::content(path / "a.txt") == "a");
-  CHECK(test::content(path / "sub/b.txt") == "b");
-  CHECK_FALSE(std::filesystem::exists(folder / "deep" / ".model"));
-  CHECK(std::distance(std::filesystem::directory_iterator(folder / "deep"), {}) == 1);
-}
-
-TEST_CASE("an abandoned directory leaves nothing") {
-  const test::Folder folder;
-  {
-    AtomicDirectory directory(folder / "model/");
-    CHECK(directory.final_path() == folder / "model");
-    write_file(directory.path() / "a.txt", "a");
-  }
-  CHECK(folder.entries() == 0);
-}
-
-TEST_CASE("a directory with files makes way only where that is asked for") {
-  const test::Folder folder;
-  const auto path = folder / "model";
-  std::filesystem::create_directory(path);
-  {
-    AtomicDirectory directory(path);  // an empty one may
-    write_file(directory.path() / "a.txt", "first");
-    directory.commit();
-  }
-  CHECK(test::content(path / "a.txt") == "first");
-  check_error<FileError>([&] { AtomicDirectory directory(path); },
-                         {"model", "found files", "choose another"});
-  {
-    AtomicDirectory directory(path, {.replace = true});
-    write_file(directory.path() / "b.txt", "second");
-    directory.commit();
-  }
-  CHECK_FALSE(std::filesystem::exists(path / "a.txt"));
-  CHECK(test::content(path / "b.txt") == "second");
-  CHECK(folder.entries() == 1);
-}
-
-TEST_CASE("a directory that fills up before the commit is not lost") {
-  const test::Folder folder;
-  const auto path = folder / "model";
-  AtomicDirectory directory(path);
-  write_file(directory.path() / "a.txt", "ours");
-  std::filesystem::create_directory(path);
-  write_file(path / "b.txt", "theirs");
-  check_error<FileError>([&] { directory.commit(); }, {"model", "renaming"});
-  CHECK(test::content(path / "b.txt") == "theirs");
-  CHECK_FALSE(std::filesystem::exists(path / "a.txt"));
-}
-
-TEST_CASE("names that no directory can have are refused") {
-  const test::Folder folder;
-  const auto file = folder.write("file", "x");
-  check_error<FileError>([&] { AtomicDirectory directory(file); }, {"file", "expected a directory"});
-  check_error<FileError>([&] { AtomicDirectory directory(file, {.replace = true}); },
-                         {"expected a directory"});
-  check_error<FileError>([&] { AtomicDirectory directory(file / "below"); }, {"below", "folder"});
-  for (const char* name : {"", "/", ".", "..", "a/.."}) {
-    check_error<FileError>([&] { AtomicDirectory directory(name); }, {"name of a new directory"});
-  }
-}
-
 TEST_CASE("what a killed process leaves is found by its name") {
   const test::Folder folder;
   const auto path = folder / "model";
   const pid_t child = ::fork();
   if (child == 0) {
-    AtomicDirectory directory(path);
-    write_file(directory.path() / "a.txt", "a");
-    AtomicFile file(folder / "model.txt");
+    AtomicFile file(path);
+    AtomicFile other(folder / "model.txt");
+    other.write("half");
+    other.flush();
     ::kill(::getpid(), SIGKILL);
   }
   int status = -1;

@@ -1,4 +1,5 @@
 #include <random>
+#include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/model_config.hpp>
 #include <string>
 
@@ -228,7 +229,7 @@ TEST_CASE("a configuration is written for transformers and read back") {
                           .tokenizer = "by\"te\n\xC3\xA9",
                           .end_of_text = 256,
                           .key_style = KeyStyle::Original};
-  write_checkpoint_config(folder / "config.json", config);
+  write_file(folder / "config.json", checkpoint_config_text(config));
   for (const auto& path : {folder.path(), folder / "config.json"}) {
     const auto back = read_checkpoint_config(path);
     CHECK(back.d_model == 100);
@@ -255,7 +256,7 @@ TEST_CASE("a configuration is written for transformers and read back") {
   CHECK(document["intermediate_size"] == 300);
 
   config = {.d_model = 8, .n_layer = 1, .vocab_size = 5, .dt_rank = 1};
-  write_checkpoint_config(folder / "config.json", config);
+  write_file(folder / "config.json", checkpoint_config_text(config));
   CHECK_FALSE(read_checkpoint_config(folder.path()).tokenizer);
   CHECK_FALSE(read_checkpoint_config(folder.path()).end_of_text);
   CHECK_NOTHROW(require_supported(read_checkpoint_config(folder.path())));

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -164,130 +163,6 @@ inline void make_directories(const std::filesystem::path& path) {
                         "; choose another");
   }
 }
-
-struct AtomicDirectoryOptions {
-  /// Whether a directory that already stands under the name, with everything in it, makes way for
-  /// the new one. Only for directories that the program itself has made.
-  bool replace = false;
-};
-
-/// A directory that appears under its name with all of its files or not at all. Files are written
-/// below `path()` (a temporary name beside the final one); `commit` flushes and renames. Without
-/// `commit` the destructor removes everything.
-class AtomicDirectory {
- public:
-  using Options = AtomicDirectoryOptions;
-
-  /// Makes the temporary directory (and the folders above it). FileError where it cannot, or where
-  /// the name is taken by a file, or by a directory that is not empty without `replace`.
-  explicit AtomicDirectory(const std::filesystem::path& path, Options options = {})
-      : path_(detail::without_trailing_slash(path)), options_(options) {
-    if (!path_.has_filename() || path_.filename() == "." || path_.filename() == "..") {
-      throw FileError(path.string(), "", "expected the name of a new directory; give one");
-    }
-    std::error_code error;
-    if (std::filesystem::exists(path_, error)) {
-      if (!std::filesystem::is_directory(path_, error)) {
-        throw FileError(path_.string(), "", "expected a directory or a free name, found a file; remove it");
-      }
-      if (!options_.replace && !std::filesystem::is_empty(path_, error)) {
-        throw FileError(path_.string(), "",
-                        "expected an empty directory or a free name, found files in it; choose another "
-                        "name or remove it");
-      }
-    }
-    std::filesystem::create_directories(detail::folder_of(path_), error);
-    for (int attempt = 0;; ++attempt) {
-      temporary_ = detail::temporary_name(path_);
-      if (::mkdir(temporary_.c_str(), 0777) == 0) break;
-      if (errno != EEXIST || attempt == 100) {
-        detail::throw_system(path_.string(),
-                             "creating a directory in folder " + detail::folder_of(path_).string(), errno,
-                             "make sure that the folder exists and can be written");
-      }
-    }
-  }
-
-  AtomicDirectory(const AtomicDirectory&) = delete;
-  AtomicDirectory& operator=(const AtomicDirectory&) = delete;
-
-  ~AtomicDirectory() {
-    if (committed_) return;
-    std::error_code error;
-    std::filesystem::remove_all(temporary_, error);
-  }
-
-  /// Where to write until `commit`.
-  const std::filesystem::path& path() const { return temporary_; }
-
-  /// The name that it will have.
-  const std::filesystem::path& final_path() const { return path_; }
-
-  /// Flushes every file and renames the directory. Under the final name stands the old content or
-  /// the new at every moment (where the file system cannot exchange two names, `replace` leaves
-  /// nothing there for the instant between two renames).
-  void commit() {
-    if (committed_) throw FileError(path_.string(), "", "committed twice; commit it once");
-    try {
-      flush();
-    } catch (const std::filesystem::filesystem_error& error) {
-      throw FileError(path_.string(), "", std::string("reading the new directory failed: ") + error.what());
-    }
-    std::error_code error;
-    const bool occupied = options_.replace && std::filesystem::exists(path_, error);
-    std::filesystem::path old = temporary_;
-    if (!occupied || !exchange()) {
-      if (occupied) {
-        old = detail::temporary_name(path_);
-        if (::rename(path_.c_str(), old.c_str()) != 0) {
-          detail::throw_system(path_.string(), "moving the old directory away", errno,
-                               "check its permissions");
-        }
-      }
-      if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-        const int reason = errno;
-        if (occupied) std::filesystem::rename(old, path_, error);
-        detail::throw_system(path_.string(), "renaming into place", reason,
-                             "make sure that nothing else makes a directory of that name");
-      }
-    }
-    committed_ = true;
-    detail::sync_folder(detail::folder_of(path_));
-    if (occupied) std::filesystem::remove_all(old, error);
-  }
-
- private:
-  void flush() const {
-    std::vector<std::filesystem::path> folders{temporary_};
-    std::error_code error;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(temporary_, error)) {
-      if (entry.is_directory()) folders.push_back(entry.path());
-      if (!entry.is_regular_file()) continue;
-      const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-      const int synced = fd < 0 || (::fsync(fd) != 0 && errno != EINVAL) ? errno : 0;
-      if (fd >= 0) ::close(fd);
-      if (synced != 0) {
-        detail::throw_system(path_.string(), "flushing " + entry.path().filename().string() + " to the disk",
-                             synced, "check the free space");
-      }
-    }
-    for (const auto& folder : folders) detail::sync_folder(folder);
-  }
-
-  /// Swaps the two names in one step; false where that is not to be had.
-  bool exchange() const {
-#if defined(RENAME_EXCHANGE)
-    return ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0;
-#else
-    return false;
-#endif
-  }
-
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  Options options_;
-  bool committed_ = false;
-};
 
 /// Removes the temporaries that killed processes left beside `path`. Only the one process that
 /// writes there may call it, and not while it has one open. Returns how many there were.

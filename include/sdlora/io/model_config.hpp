@@ -13,7 +13,6 @@
 #include "../error.hpp"
 #include "../layers/mamba_config.hpp"
 #include "../tensor/extents.hpp"
-#include "atomic_file.hpp"
 #include "json.hpp"
 #include "tokenizer.hpp"
 
@@ -314,11 +313,6 @@ inline std::string checkpoint_config_text(const CheckpointConfig& config) {
     }
   }
   return text + "\n}\n";
-}
-
-/// Writes config.json in Hugging Face's style, atomically; `path` is the file.
-inline void write_checkpoint_config(const std::filesystem::path& path, const CheckpointConfig& config) {
-  write_file(path, checkpoint_config_text(config));
 }
 
 /// Refuses text on a checkpoint that does not read the tokenizer's ids.
