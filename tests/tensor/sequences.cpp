@@ -21,3 +21,13 @@ TEST_CASE("sequences: none") {
   CHECK(Sequences{only_zero}.count() == 0);
   CHECK(Sequences{only_zero}.rows() == 0);
 }
+
+TEST_CASE("sequences: those that are not of the rows are refused") {
+  constexpr static std::array<std::size_t, 3> good{0, 3, 5}, late{1, 3, 5}, falling{0, 7, 5};
+  const auto check = [](const Sequences& sequences) { detail::check_sequences("scan", sequences, 5); };
+  check({});
+  check({good});
+  CHECK_THROWS_WITH_AS(
+      check({late}), doctest::Contains("scan: sequences must be ascending offsets from 0 to 5"), ShapeError);
+  CHECK_THROWS_WITH_AS(check({falling}), doctest::Contains("fall from 7 to 5 at sequence 1"), ShapeError);
+}

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "../error.hpp"
-#include "../scan/detail/call_checks.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/parallel.hpp"

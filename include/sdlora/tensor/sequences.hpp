@@ -1,7 +1,11 @@
 #pragma once
 
+#include "../error.hpp"
+
+#include <algorithm>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace sdlora {
 
@@ -16,5 +20,28 @@ struct Sequences {
   constexpr std::size_t first(std::size_t s) const { return offsets[s]; }
   constexpr std::size_t length(std::size_t s) const { return offsets[s + 1] - offsets[s]; }
 };
+
+namespace detail {
+
+/// Throws ShapeError unless `sequences` is absent or covers exactly `rows`.
+inline void check_sequences(const char* where, const Sequences& sequences, std::size_t rows) {
+  const auto offsets = sequences.offsets;
+  if (offsets.empty()) return;
+  const auto refuse = [&](const std::string& found) {
+    throw ShapeError(std::string(where) + ": sequences must be ascending offsets from 0 to " +
+                     std::to_string(rows) + " (the rows given) but " + found +
+                     "; pass those of these very rows");
+  };
+  if (offsets.front() != 0 || offsets.back() != rows) {
+    refuse("run from " + std::to_string(offsets.front()) + " to " + std::to_string(offsets.back()));
+  }
+  const auto lower = std::is_sorted_until(offsets.begin(), offsets.end());
+  if (lower != offsets.end()) {
+    refuse("fall from " + std::to_string(*(lower - 1)) + " to " + std::to_string(*lower) + " at sequence " +
+           std::to_string(lower - offsets.begin() - 1));
+  }
+}
+
+}  // namespace detail
 
 }  // namespace sdlora

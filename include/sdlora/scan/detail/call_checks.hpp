@@ -7,7 +7,6 @@
 #include "../options.hpp"
 #include "matrix_checks.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <span>
@@ -16,25 +15,6 @@
 // What calls of scans are refused for.
 
 namespace sdlora::detail {
-
-/// Throws ShapeError unless `sequences` is absent or covers exactly `rows`.
-inline void check_sequences(const char* where, const Sequences& sequences, std::size_t rows) {
-  const auto offsets = sequences.offsets;
-  if (offsets.empty()) return;
-  const auto refuse = [&](const std::string& found) {
-    throw ShapeError(std::string(where) + ": sequences must be ascending offsets from 0 to " +
-                     std::to_string(rows) + " (the rows given) but " + found +
-                     "; pass those of these very rows");
-  };
-  if (offsets.front() != 0 || offsets.back() != rows) {
-    refuse("run from " + std::to_string(offsets.front()) + " to " + std::to_string(offsets.back()));
-  }
-  const auto lower = std::is_sorted_until(offsets.begin(), offsets.end());
-  if (lower != offsets.end()) {
-    refuse("fall from " + std::to_string(*(lower - 1)) + " to " + std::to_string(*lower) + " at sequence " +
-           std::to_string(lower - offsets.begin() - 1));
-  }
-}
 
 /// The sequences of a call: those it was given, or all rows as one.
 struct SequencesOfCall {
