@@ -73,6 +73,10 @@ struct KernelSizes {
   static_assert(known,
                 "sdlora: d_state, d_conv and expand of a MambaConfig cannot be left to run time, for kernels "
                 "unroll them; give numbers");
+  static_assert(
+      C::config.d_state > 0 && C::config.d_conv > 0 && C::config.expand > 0,
+      "sdlora: d_state, d_conv and expand of a MambaConfig must be at least 1; with a d_conv of 1 the "
+      "convolution reads no earlier token");
 };
 
 }  // namespace detail
