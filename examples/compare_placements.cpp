@@ -4,9 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/tensor/parallel.hpp>
@@ -17,6 +15,7 @@
 #include "support/comparison.hpp"
 #include "support/labelled_text.hpp"
 #include "support/naive_bayes.hpp"
+#include "support/rate_search.hpp"
 
 namespace {
 
@@ -49,16 +48,6 @@ std::string mega(double bytes) {
   return text;
 }
 
-/// The next rate of 1, 3, 10, 30, … upwards or downwards.
-double next_rate(double rate, bool up) {
-  const double mantissa = rate / std::pow(10.0, std::floor(std::log10(rate * 1.001)));
-  const bool one = mantissa < 2.0;
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1g",
-                up ? rate * (one ? 3.0 : 10.0 / 3.0) : rate / (one ? 10.0 / 3.0 : 3.0));
-  return std::strtod(text, nullptr);
-}
-
 Method method_named(const std::string& name) {
   for (Method& method : methods()) {
     if (method.name == name) return std::move(method);
@@ -78,25 +67,6 @@ void require_rows(const Settings& settings) {
     throw ArgumentError("--only: '" + name + "' is no row; choose of " + names +
                         (full_names.empty() ? "" : ", with --full also " + full_names));
   }
-}
-
-/// Chooses the row's rate among `rates` by `accuracy(rate)`. As long as the best is the first or the
-/// last of them, the next one beyond is tried as well.
-template <class Accuracy>
-void tune(Row& row, const std::vector<double>& rates, const Accuracy& accuracy) {
-  if (rates.empty()) return;
-  std::map<double, double> tried;
-  for (const double rate : rates) tried[rate] = accuracy(rate);
-  for (;;) {
-    const auto better = [](const auto& a, const auto& b) { return a.second < b.second; };
-    row.rate = std::max_element(tried.begin(), tried.end(), better)->first;
-    const bool last = row.rate == tried.rbegin()->first;
-    if (!last && row.rate != tried.begin()->first) break;
-    const double rate = next_rate(row.rate, last);
-    tried[rate] = accuracy(rate);
-  }
-  row.method.rates.clear();
-  for (const auto& [rate, measured] : tried) row.method.rates.push_back(rate);
 }
 
 void print_table(const std::vector<Row>& rows, std::size_t items) {
@@ -231,7 +201,7 @@ void compare(Settings settings) {
     Row row{method, method.rate, {}};
     if (settings.full) {
       const Method tuned = method.rate_of.empty() ? method : method_named(method.rate_of);
-      tune(row, tuned.rates, [&](double rate) {
+      const auto accuracy = [&](double rate) {
         return run_once(settings.out / "runs", base, data,
                         {.method = tuned,
                          .rate = rate,
@@ -243,7 +213,12 @@ void compare(Settings settings) {
                          .items = tuning_sizes.items,
                          .progress = settings.progress})
             .accuracy;
-      });
+      };
+      if (!tuned.rates.empty()) {
+        ChosenRate chosen = choose_rate(tuned.rates, accuracy);
+        row.rate = chosen.rate;
+        row.method.rates = std::move(chosen.tried);
+      }
       if (!method.rate_of.empty()) row.method.rates = {row.rate};
     }
     for (const std::uint64_t seed : settings.seeds) {
