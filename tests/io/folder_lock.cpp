@@ -98,7 +98,7 @@ TEST_CASE("of many that ask again and again, one at a time has the folder") {
           ::close(fd);
           ::unlink(sign.c_str());
           ++taken;
-        } catch (const FileError&) {
+        } catch (const FileError&) {  // another has it
         }
       }
       ::_exit(0);
