@@ -7,6 +7,7 @@
 #include "base.hpp"
 #include "batch.hpp"
 #include "cross_entropy.hpp"
+#include "detail/call_checks.hpp"
 #include "detail/counts.hpp"
 #include "detail/require_options.hpp"
 #include "mamba_state.hpp"
@@ -166,7 +167,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   /// logits (M, V). Throws ShapeError or ArgumentError where something does not fit, before the state moves.
   void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
                MatrixView<T> logits) {
-    require_logits(ids.size(), logits);
+    detail::require_logits(logits.rows, logits.cols, ids.size(), dimensions());
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
     rms_norm_forward(x, norm_f_.values().data, epsilon(), x);
@@ -176,14 +177,8 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
   void forward_rows(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
                     std::span<const std::size_t> rows, MatrixView<T> logits) {
-    for (const std::size_t row : rows) {
-      if (row >= ids.size()) {
-        throw ArgumentError("MambaModel: expected rows below " + std::to_string(ids.size()) +
-                            ", the number of tokens, found " + std::to_string(row) +
-                            "; a row counts in all sequences together");
-      }
-    }
-    require_logits(rows.size(), logits);
+    detail::require_rows(rows, ids.size());
+    detail::require_logits(logits.rows, logits.cols, rows.size(), dimensions());
     const Workspace::Scope scope(workspace_);
     const MatrixView<T> x = continue_with(ids, sequences, state);
     const MatrixView<T> chosen = workspace_.matrix<T>(rows.size(), x.cols);
@@ -221,15 +216,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   /// target's weights += sign · the learned change: −1 takes back what `merged` added. Throws ShapeError
   /// where `target` is of other sizes.
   void add_change(base_type& target, T sign) const {
-    const auto sizes = [](MambaDimensions m) {
-      m.norm_epsilon = 0.0;
-      return m;
-    };
-    if (sizes(target.dimensions()) != sizes(dimensions())) {
-      throw ShapeError(
-          "MambaModel: expected a base of the model's sizes to add its change to, found one of others; "
-          "give a copy of the model's own");
-    }
+    detail::require_same_sizes(target.dimensions(), dimensions());
     embedding_.add_change(target.embedding(), sign);
     norm_f_.add_change(target.norm_f(), sign);
     for (std::size_t l = 0; l < blocks_.size(); ++l) blocks_[l].add_change(target.layer(l), sign);
@@ -274,22 +261,9 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
 
   void begin(const Batch& batch) {
-    if (batch.empty()) {
-      throw ArgumentError(
-          "MambaModel: expected a batch of at least one sequence, found an empty one; add examples");
-    }
-    require_ids(batch.ids());
+    detail::require_batch(batch);
+    detail::require_ids(batch.ids(), dimensions());
     workspace_.reset();
-  }
-
-  void require_ids(std::span<const std::int32_t> ids) const {
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= dimensions().vocab_size) {
-        throw ArgumentError("MambaModel: token " + std::to_string(i) + " is " + std::to_string(ids[i]) +
-                            ", expected 0 to " + std::to_string(dimensions().vocab_size - 1) +
-                            "; was the text encoded with this model's tokenizer?");
-      }
-    }
   }
 
   Rows embed(const Batch& batch) {
@@ -355,7 +329,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
         targets[next++] = batch.targets()[i];
       }
     }
-    require_ids(targets);
+    detail::require_ids(targets, dimensions());
     const auto take = [&] { return workspace_.matrix<T>(n, d); };
     const MatrixView<T> x = take();
     const MatrixView<T> h = take();
@@ -374,27 +348,10 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
     return loss;
   }
 
-  void require_logits(std::size_t rows, MatrixView<T> logits) const {
-    if (logits.rows == rows && logits.cols == dimensions().vocab_size) return;
-    throw ShapeError("MambaModel: expected room for logits " +
-                     detail::extents_text(rows, dimensions().vocab_size) + ", found " +
-                     detail::extents_text(logits.rows, logits.cols) +
-                     "; give a row for each token asked for");
-  }
-
   MatrixView<T> continue_with(std::span<const std::int32_t> ids, const Sequences& sequences,
                               state_type& state) {
-    require_ids(ids);
-    if (sequences.count() != state.sequences() || sequences.rows() != ids.size()) {
-      throw ShapeError("MambaModel: expected " + std::to_string(sequences.rows()) + " tokens of " +
-                       std::to_string(state.sequences()) + " sequences as in the state, found " +
-                       std::to_string(ids.size()) + " tokens of " + std::to_string(sequences.count()));
-    }
-    if (!state.fits(dimensions())) {
-      throw ShapeError(
-          "MambaModel: expected a state of this model, found one of other sizes; begin with "
-          "initial_state");
-    }
+    detail::require_ids(ids, dimensions());
+    detail::require_tokens(ids.size(), sequences, state.sequences(), state.fits(dimensions()));
     const std::size_t d = dimensions().d_model;
     const MatrixView<T> x = workspace_.matrix<T>(ids.size(), d);
     for (std::size_t i = 0; i < ids.size(); ++i) {
