@@ -50,9 +50,7 @@ inline std::string content(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-inline void report_failure(const char* what, const std::string& text) {
-  FAIL_CHECK(what << text);
-}
+inline void report_failure(const char* what, const std::string& text) { FAIL_CHECK(what << text); }
 
 /// The text of the E that `act` throws; fails where it throws something else or nothing.
 template <class E, class Act>
