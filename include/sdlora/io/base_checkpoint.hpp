@@ -114,7 +114,8 @@ struct SaveBaseOptions {
 
 /// Writes config.json and model.safetensors into `directory`, which is made where missing, in Hugging
 /// Face's style: `load_base` and `transformers` read it. A checkpoint that stood there before is
-/// replaced when both are on the disk. Throws FileError, and then leaves that one whole.
+/// replaced when both are on the disk. Throws FileError, and then leaves that one whole, unless it is the
+/// very last step that fails, the renaming of config.json.
 template <Config C, class T>
 void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
                const SaveBaseOptions& options = {}) {
