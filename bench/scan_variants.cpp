@@ -16,7 +16,7 @@
 #include "support/scan_suite.hpp"
 
 #if __has_include(<thrust/scan.h>)
-#include <sdlora/scan/thrust_host.hpp>
+#include <sdlora/scan/menu/thrust_host.hpp>
 #endif
 
 #include <benchmark/benchmark.h>

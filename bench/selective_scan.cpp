@@ -7,8 +7,8 @@
 //
 // With numbers of channels, only these are measured, at 16 states on one thread, and beside 1536 channels.
 
-#include <sdlora/scan/selective_scan.hpp>
-#include <sdlora/scan/selective_scan_segments.hpp>
+#include <sdlora/scan/selective/segments.hpp>
+#include <sdlora/scan/selective/selective_scan.hpp>
 #include <sdlora/tensor/extents.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <sdlora/tensor/simd.hpp>

@@ -1,4 +1,4 @@
-# The target sdlora_thrust, for what includes sdlora/scan/thrust_host.hpp: Thrust's folder where there is one (it comes
+# The target sdlora_thrust, for what includes sdlora/scan/menu/thrust_host.hpp: Thrust's folder where there is one (it comes
 # with CUDA), and what lets a host compiler take it.
 include_guard(GLOBAL)
 find_path(SDLORA_thrust_INCLUDE thrust/scan.h HINTS ${CUDAToolkit_INCLUDE_DIRS} PATHS /usr/local/cuda/include

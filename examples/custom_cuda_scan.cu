@@ -16,7 +16,7 @@
 #include <exception>
 #include <limits>
 #include <sdlora/cuda.cuh>
-#include <sdlora/scan/sequential.hpp>
+#include <sdlora/scan/menu/sequential.hpp>
 #include <string_view>
 #include <vector>
 

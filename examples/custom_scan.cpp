@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <limits>
-#include <sdlora/scan/menu.hpp>
+#include <sdlora/scan/menu/menu.hpp>
 #include <span>
 #include <vector>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sdlora/scan/detail/exp2_table.hpp>
+#include <sdlora/scan/selective/detail/exp2_table.hpp>
 #include <sdlora/tensor/matrix_view.hpp>
 #include <sdlora/tensor/simd.hpp>
 

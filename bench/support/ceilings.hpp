@@ -13,7 +13,7 @@
 #include <functional>
 #include <limits>
 #include <map>
-#include <sdlora/scan/menu.hpp>
+#include <sdlora/scan/menu/menu.hpp>
 #include <sdlora/tensor/extents.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <sdlora/tensor/simd.hpp>

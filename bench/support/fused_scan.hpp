@@ -7,8 +7,8 @@
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
-#include <sdlora/scan/selective_scan.hpp>
-#include <sdlora/scan/selective_scan_segments.hpp>
+#include <sdlora/scan/selective/segments.hpp>
+#include <sdlora/scan/selective/selective_scan.hpp>
 #include <vector>
 
 namespace scan_suite {

@@ -18,7 +18,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <sdlora/scan/menu.hpp>
+#include <sdlora/scan/menu/menu.hpp>
 #include <sdlora/tensor/workspace.hpp>
 #include <string>
 #include <utility>

@@ -4,7 +4,7 @@
 #include <sdlora/layers/conv1d.hpp>
 #include <sdlora/layers/rms_norm.hpp>
 #include <sdlora/model/cross_entropy.hpp>
-#include <sdlora/scan/selective_scan.hpp>
+#include <sdlora/scan/selective/selective_scan.hpp>
 #include <sdlora/tensor/matmul.hpp>
 
 // What every model is made of, whatever its placement: for programs with several to compile once. To be

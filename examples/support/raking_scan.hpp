@@ -4,7 +4,7 @@
 // host.
 
 #include <cstdint>
-#include <sdlora/scan/scan_problem.hpp>
+#include <sdlora/scan/menu/scan_problem.hpp>
 
 /// A block per column: every thread composes a piece of time, then what the pieces before it came to, then
 /// its piece again, storing. Any ScanProblem: linear recurrences, their gradients, values under an operator.

@@ -4,7 +4,7 @@
 #include <sdlora/adapters/selection.hpp>
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/selection_file.hpp>
-#include <sdlora/layers/mamba_config.hpp>
+#include <sdlora/layers/mamba/config.hpp>
 
 namespace sdlora::examples {
 

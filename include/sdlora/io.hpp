@@ -6,7 +6,6 @@
 #include "io/base_checkpoint.hpp"
 #include "io/dataset.hpp"
 #include "io/folder_lock.hpp"
-#include "io/half.hpp"
 #include "io/json.hpp"
 #include "io/jsonl.hpp"
 #include "io/mapped_file.hpp"

@@ -10,4 +10,3 @@
 #include "model/loss.hpp"
 #include "model/mamba_model.hpp"
 #include "model/mamba_state.hpp"
-#include "model/short_number.hpp"

@@ -1,11 +1,13 @@
 #pragma once
 
 // All of tensor/.
+#include "tensor/bfloat16.hpp"
 #include "tensor/broadcast.hpp"
 #include "tensor/device.hpp"
 #include "tensor/evaluate.hpp"
 #include "tensor/expression.hpp"
 #include "tensor/extents.hpp"
+#include "tensor/float16.hpp"
 #include "tensor/functions.hpp"
 #include "tensor/instruction_set.hpp"
 #include "tensor/matmul.hpp"

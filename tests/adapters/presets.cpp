@@ -1,5 +1,5 @@
 #include <sdlora/adapters/presets.hpp>
-#include <sdlora/layers/mamba_config.hpp>
+#include <sdlora/layers/mamba/config.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 #include <sdlora/adapters/site.hpp>
-#include <sdlora/layers/mamba_config.hpp>
+#include <sdlora/layers/mamba/config.hpp>
 
 #include <doctest/doctest.h>
 

@@ -11,7 +11,7 @@ if [[ ${1:-} == --one ]]; then
   exit 0
 fi
 
-# Thrust is no dependency of the library; tests/scan/thrust_host.cpp compiles what needs it.
-alone() { headers | grep -v '/scan/thrust_host\.hpp$'; }
+# Thrust is no dependency of the library; tests/scan/menu/thrust_host.cpp compiles what needs it.
+alone() { headers | grep -v '/scan/menu/thrust_host\.hpp$'; }
 spread < <(alone)
 finish "$(alone | wc -l) headers"

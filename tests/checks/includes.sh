@@ -10,7 +10,7 @@ folder_of() {
   local path=${1#include/sdlora/}
   case $path in
     */*) echo "${path%%/*}" ;;
-    error.hpp | version.hpp) echo root ;;
+    error.hpp | text.hpp | version.hpp) echo root ;;
     *) echo umbrella ;;
   esac
 }
@@ -57,7 +57,7 @@ while IFS= read -r header; do
       \<Eigen/* | \<xsimd/* | \<unistd.h\> | \<fcntl.h\> | \<sys/* | \<sanitizer/* | \<pthread.h\> | \<sched.h\> | \<dirent.h\> | \<ucontext.h\> | \<cerrno\>) ;;
       \<*/*)
         if [[ $header == *.cuh && $include =~ ^\<(cub|thrust|cuda)/ ]]; then continue; fi
-        if [[ $header == */scan/thrust_host.hpp && $include == \<thrust/* ]]; then continue; fi
+        if [[ $header == */scan/menu/thrust_host.hpp && $include == \<thrust/* ]]; then continue; fi
         problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json in io/; cub, thrust and cuda in .cuh)" ;;
       \<*.h\> | \<*.hpp\> | \<*.cuh\>)
         if [[ $header == *.cuh || $include =~ ^\<(immintrin|arm_neon)\.h ]]; then continue; fi

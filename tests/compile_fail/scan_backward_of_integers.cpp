@@ -1,6 +1,6 @@
 // expect: sdlora::scan_backward: matrices hold float, double or bfloat16
-#include <sdlora/scan/scan_backward.hpp>
-#include <sdlora/scan/simd_channels.hpp>
+#include <sdlora/scan/menu/scan_backward.hpp>
+#include <sdlora/scan/menu/simd_channels.hpp>
 
 using namespace sdlora;
 

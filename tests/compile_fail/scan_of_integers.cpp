@@ -1,6 +1,6 @@
 // expect: sdlora::scan: matrices hold float, double or bfloat16
-#include <sdlora/scan/scan.hpp>
-#include <sdlora/scan/simd_channels.hpp>
+#include <sdlora/scan/menu/scan.hpp>
+#include <sdlora/scan/menu/simd_channels.hpp>
 
 using namespace sdlora;
 

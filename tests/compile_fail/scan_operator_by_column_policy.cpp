@@ -1,7 +1,7 @@
 // expect: this policy solves linear recurrences over columns only
-#include <sdlora/scan/scan.hpp>
-#include <sdlora/scan/sequential.hpp>
-#include <sdlora/scan/simd_channels.hpp>
+#include <sdlora/scan/menu/scan.hpp>
+#include <sdlora/scan/menu/sequential.hpp>
+#include <sdlora/scan/menu/simd_channels.hpp>
 
 using namespace sdlora;
 

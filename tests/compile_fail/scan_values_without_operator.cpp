@@ -1,6 +1,6 @@
 // expect: sdlora::scan: only LinearStep values have an operator of their own
-#include <sdlora/scan/scan.hpp>
-#include <sdlora/scan/sequential.hpp>
+#include <sdlora/scan/menu/scan.hpp>
+#include <sdlora/scan/menu/sequential.hpp>
 
 using namespace sdlora;
 

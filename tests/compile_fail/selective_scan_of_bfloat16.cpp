@@ -1,6 +1,6 @@
 // expect: sdlora::SelectiveScanInputs: values are float or double
-#include <sdlora/scan/bfloat16.hpp>
-#include <sdlora/scan/selective_scan.hpp>
+#include <sdlora/scan/selective/selective_scan.hpp>
+#include <sdlora/tensor/bfloat16.hpp>
 
 using namespace sdlora;
 

@@ -1,6 +1,6 @@
 #include <sdlora/scan/cuda/scan.cuh>
-#include <sdlora/scan/scan_backward.hpp>
-#include <sdlora/scan/sequential.hpp>
+#include <sdlora/scan/menu/scan_backward.hpp>
+#include <sdlora/scan/menu/sequential.hpp>
 #include <sdlora/tensor/cuda/copy.cuh>
 
 #include "support/cuda_device.cuh"

@@ -1,2 +1,2 @@
 // Thrust's host system; the body is shared with host compilers.
-#include "../scan/thrust_host.cpp"
+#include "../scan/menu/thrust_host.cpp"

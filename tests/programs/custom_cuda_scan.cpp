@@ -5,7 +5,7 @@
 #include "support/emulated_device.hpp"
 #include "support/scan_problem_cases.hpp"
 
-#include <sdlora/scan/detail/kernels/columns.hpp>
+#include <sdlora/scan/menu/detail/kernels/columns.hpp>
 
 #include <doctest/doctest.h>
 

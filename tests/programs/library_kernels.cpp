@@ -5,7 +5,7 @@
 #include "support/emulated_device.hpp"
 #include "support/scan_kernel_cases.hpp"
 
-#include <sdlora/scan/selective_scan_reference.hpp>
+#include <sdlora/scan/selective/reference.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // What kernels compute with on the host and on a GPU, against the host's functions in double.
-#include <sdlora/scan/detail/kernels/arithmetic.hpp>
+#include <sdlora/scan/detail/kernel_arithmetic.hpp>
 
 #include <doctest/doctest.h>
 

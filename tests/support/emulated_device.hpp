@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sdlora/scan/emulator.hpp>
+#include <sdlora/tensor/emulator.hpp>
 
 #include <vector>
 

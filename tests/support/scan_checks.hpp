@@ -11,9 +11,9 @@
 #include <cstring>
 #include <limits>
 #include <random>
-#include <sdlora/scan/scan.hpp>
-#include <sdlora/scan/scan_backward.hpp>
-#include <sdlora/scan/sequential.hpp>
+#include <sdlora/scan/menu/scan.hpp>
+#include <sdlora/scan/menu/scan_backward.hpp>
+#include <sdlora/scan/menu/sequential.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <string>
 #include <utility>

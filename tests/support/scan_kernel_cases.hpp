@@ -1,9 +1,9 @@
 #pragma once
 
-#include <sdlora/scan/bfloat16.hpp>
-#include <sdlora/scan/detail/kernels/runs.hpp>
-#include <sdlora/scan/selective_scan_kernels.hpp>
-#include <sdlora/scan/selective_scan_reference.hpp>
+#include <sdlora/scan/selective/detail/kernels/runs.hpp>
+#include <sdlora/scan/selective/kernel_arguments.hpp>
+#include <sdlora/scan/selective/reference.hpp>
+#include <sdlora/tensor/bfloat16.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sdlora/scan/scan_backward.hpp>
-#include <sdlora/scan/scan_problem.hpp>
-#include <sdlora/scan/sequential.hpp>
+#include <sdlora/scan/menu/scan_backward.hpp>
+#include <sdlora/scan/menu/scan_problem.hpp>
+#include <sdlora/scan/menu/sequential.hpp>
 
 #include "support/numbers.hpp"
 #include "support/scan_checks.hpp"

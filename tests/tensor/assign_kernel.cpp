@@ -1,5 +1,5 @@
-#include <sdlora/scan/emulator.hpp>
 #include <sdlora/tensor/detail/assign_kernel.hpp>
+#include <sdlora/tensor/emulator.hpp>
 
 #include "support/expression_cases.hpp"
 

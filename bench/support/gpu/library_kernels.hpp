@@ -5,8 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <sdlora/scan/detail/kernels/arithmetic.hpp>
-#include <sdlora/scan/selective_scan_kernels.hpp>
+#include <sdlora/scan/detail/kernel_arithmetic.hpp>
+#include <sdlora/scan/selective/kernel_arguments.hpp>
 #include <sdlora/tensor/extents.hpp>
 
 namespace gpu_suite {

@@ -14,8 +14,8 @@
 #include <functional>
 #include <limits>
 #include <sdlora/error.hpp>
-#include <sdlora/scan/bfloat16.hpp>
-#include <sdlora/scan/policy.hpp>
+#include <sdlora/scan/menu/policy.hpp>
+#include <sdlora/tensor/bfloat16.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>

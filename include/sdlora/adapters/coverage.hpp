@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../text.hpp"
 #include "parameter_store.hpp"
 
 #include <algorithm>
@@ -41,13 +42,6 @@ std::vector<SiteCoverage> coverage(const ParameterStore<T>& store) {
 }
 
 namespace detail {
-
-/// 455328 as "455,328".
-inline std::string grouped_digits(std::size_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t i = text.size(); i > 3;) text.insert(i -= 3, 1, ',');
-  return text;
-}
 
 /// {0, 1, 2, 5} as "0-2,5".
 inline std::string joined_ranges(const std::vector<std::size_t>& ascending) {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "../error.hpp"
-#include "../model/short_number.hpp"
+#include "../text.hpp"
 #include "detail/strict_json_builder.hpp"
 #include "mapped_file.hpp"
 #include "utf8.hpp"

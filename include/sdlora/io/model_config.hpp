@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "../error.hpp"
-#include "../layers/mamba_config.hpp"
+#include "../layers/mamba/config.hpp"
 #include "../tensor/extents.hpp"
 #include "json.hpp"
 #include "tokenizer.hpp"

@@ -18,9 +18,9 @@
 #include <vector>
 
 #include "../error.hpp"
-#include "../scan/bfloat16.hpp"
+#include "../tensor/bfloat16.hpp"
+#include "../tensor/float16.hpp"
 #include "detail/safetensors_header.hpp"
-#include "half.hpp"
 #include "mapped_file.hpp"
 #include "tensor_info.hpp"
 

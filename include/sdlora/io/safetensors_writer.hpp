@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "../error.hpp"
-#include "../scan/bfloat16.hpp"
+#include "../tensor/bfloat16.hpp"
+#include "../tensor/float16.hpp"
 #include "atomic_file.hpp"
-#include "half.hpp"
 #include "json.hpp"
 #include "safetensors.hpp"
 

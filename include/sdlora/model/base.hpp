@@ -1,8 +1,8 @@
 #pragma once
 
 #include "../error.hpp"
-#include "../layers/mamba_config.hpp"
-#include "../layers/mamba_weights.hpp"
+#include "../layers/mamba/config.hpp"
+#include "../layers/mamba/weights.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "../tensor/workspace.hpp"

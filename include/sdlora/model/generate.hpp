@@ -3,7 +3,7 @@
 #include "../error.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/random.hpp"
-#include "short_number.hpp"
+#include "../text.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 
 #include "../adapters/describe.hpp"
 #include "../adapters/selection.hpp"
-#include "../layers/mamba_block.hpp"
+#include "../layers/mamba/block.hpp"
 #include "../tensor/tensor.hpp"
 #include "base.hpp"
 #include "batch.hpp"

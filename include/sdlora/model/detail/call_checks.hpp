@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../../error.hpp"
-#include "../../layers/mamba_config.hpp"
+#include "../../layers/mamba/config.hpp"
 #include "../../tensor/extents.hpp"
 #include "../../tensor/sequences.hpp"
 #include "../batch.hpp"

@@ -4,7 +4,7 @@
 #include "../../adapters/parameter_store.hpp"
 #include "../../adapters/place.hpp"
 #include "../../error.hpp"
-#include "../../layers/mamba_config.hpp"
+#include "../../layers/mamba/config.hpp"
 
 #include <cstddef>
 #include <string>

@@ -4,8 +4,8 @@
 #include "../../adapters/place.hpp"
 #include "../../adapters/selection.hpp"
 #include "../../error.hpp"
-#include "../../layers/mamba_config.hpp"
-#include "../short_number.hpp"
+#include "../../layers/mamba/config.hpp"
+#include "../../text.hpp"
 
 #include <algorithm>
 #include <array>

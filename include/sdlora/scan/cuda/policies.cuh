@@ -1,8 +1,8 @@
 #pragma once
 
 #include "../../tensor/extents.hpp"
-#include "../detail/kernels/columns.hpp"
-#include "../scan_problem.hpp"
+#include "../menu/detail/kernels/columns.hpp"
+#include "../menu/scan_problem.hpp"
 #include "detail/collective_kernels.cuh"
 #include "detail/launch.cuh"
 

@@ -4,10 +4,10 @@
 #include "../../tensor/cuda/storage.cuh"
 #include "../../tensor/cuda/stream.cuh"
 #include "../../tensor/tensor_view.hpp"
-#include "../detail/call_checks.hpp"
-#include "../options.hpp"
-#include "../scan.hpp"
-#include "../scan_problem.hpp"
+#include "../menu/detail/call_checks.hpp"
+#include "../menu/options.hpp"
+#include "../menu/scan.hpp"
+#include "../menu/scan_problem.hpp"
 #include "policies.cuh"
 
 #include <cuda_runtime.h>

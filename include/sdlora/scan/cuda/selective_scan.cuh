@@ -1,8 +1,8 @@
 #pragma once
 
 #include "../../tensor/cuda/device_matrix.cuh"
-#include "../detail/kernels/runs.hpp"
-#include "../selective_scan_kernels.hpp"
+#include "../selective/detail/kernels/runs.hpp"
+#include "../selective/kernel_arguments.hpp"
 #include "detail/launch.cuh"
 
 #include <cuda_runtime.h>

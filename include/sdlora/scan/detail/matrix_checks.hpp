@@ -3,7 +3,7 @@
 #include "../../error.hpp"
 #include "../../tensor/extents.hpp"
 #include "../../tensor/matrix_view.hpp"
-#include "../selective_scan_gradients.hpp"
+#include "../selective/gradients.hpp"
 
 #include <cstddef>
 #include <span>

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "../../../tensor/bfloat16.hpp"
 #include "../../../tensor/cuda/launch.cuh"
-#include "../../bfloat16.hpp"
 
 #include <cuda_bf16.h>
 #include <cstdint>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../../detail/kernels/collectives.hpp"
-#include "../../scan_problem.hpp"
+#include "../../menu/detail/kernels/collectives.hpp"
+#include "../../menu/scan_problem.hpp"
 
 #include <cstdint>
 #include <cub/agent/single_pass_scan_operators.cuh>

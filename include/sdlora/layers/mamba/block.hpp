@@ -1,0 +1,187 @@
+#pragma once
+
+#include "../../adapters/place.hpp"
+#include "../../tensor/evaluate.hpp"
+#include "../fused_linear.hpp"
+#include "../rms_norm.hpp"
+#include "config.hpp"
+#include "needs.hpp"
+#include "places.hpp"
+#include "ssm.hpp"
+#include "weights.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace sdlora {
+
+/// A Mamba block with its residual connection (Gu and Dao, arXiv 2312.00752, section 3.4):
+/// x += out_proj(scan(silu(conv(in_proj_x(n)))) · silu(in_proj_z(n))), n = RMSNorm(x).
+/// What it keeps for backward, and which gradients exist, follow from the placement's type.
+template <Config C, Placement P, class T>
+class MambaBlock {
+  static constexpr std::size_t N = C::config.d_state;
+  static constexpr std::size_t K = C::config.d_conv;
+
+  template <class S>
+  static constexpr bool learns = P::template learns_at<S>;
+  template <class S>
+  using Linear = typename P::template policy_at<S>::template Linear<T>;
+  template <class S>
+  using Element = typename P::template policy_at<S>::template Element<T>;
+
+  using Needs = MambaNeeds<P>;
+  using Ssm = MambaSsm<C, P, T>;
+
+ public:
+  /// A block on `weights` and A = −exp(A_log) (E, N), which must outlive it; what learns is added to
+  /// `store`. `selection` is this layer's, null where the placement selects nothing. Throws
+  /// ArgumentError where it does not fit the placement.
+  MambaBlock(const MambaWeights<const T>& weights, MatrixView<const T> A, const MambaDimensions& dimensions,
+             std::size_t layer, ParameterStore<T>& store, const AdapterOptions& options,
+             const LayerSelection* selection)
+      : MambaBlock(MambaPlaces<T>{weights, dimensions, layer, options, selection}, A, store) {}
+
+  /// Whether anything learns in this layer: not so outside of the placement's layer ranges.
+  bool active() const { return norm_.active() || in_proj_.active() || ssm_.active() || out_proj_.active(); }
+
+  /// Takes from the workspace what backward will need for these sequences. `input_gradient` is
+  /// backward's `InputGradient`.
+  static BlockActivations<T> keep(const MambaDimensions& m, const Sequences& sequences, bool input_gradient,
+                                  Workspace& workspace) {
+    const std::size_t M = sequences.rows();
+    const std::size_t E = m.d_inner;
+    const Needs needs(input_gradient);
+    const auto take = [&](bool needed, std::size_t cols) {
+      return needed ? workspace.matrix<T>(M, cols) : MatrixView<T>{};
+    };
+    BlockActivations<T> kept;
+    kept.x = take(needs.in_proj_input(), m.d_model);
+    kept.xz = take(needs.scan, 2 * E);
+    kept.u = take(needs.scan, E);
+    kept.x_dbl = take(needs.scan, m.dt_rank + 2 * N);
+    kept.dt = take(needs.scan, E);
+    kept.y = take(learns<site::OutProj>, E);
+    if (needs.scan)
+      kept.checkpoints = workspace.take<T>(selective_scan_checkpoint_size(sequences, E, N)).data();
+    return kept;
+  }
+
+  /// x (M, d) becomes the block's output. `kept` is filled where it has room, for backward. With a
+  /// `state`, sequences continue from it and it is moved on; else they start at the learned or zero
+  /// initial state.
+  void forward(MatrixView<T> x, const Sequences& sequences, BlockActivations<T> kept, BlockState<T> state,
+               const Pass& pass, Workspace& workspace) const {
+    const Workspace::Scope scope(workspace);
+    const std::size_t M = x.rows;
+    const std::size_t E = m_.d_inner;
+    const auto room = [&](MatrixView<T>& view, std::size_t cols) {
+      if (!view) view = workspace.matrix<T>(M, cols);
+    };
+    if (kept.x) assign<AssignMode::Set>(kept.x, x);
+    room(kept.xz, 2 * E);
+    room(kept.u, E);
+    room(kept.x_dbl, m_.dt_rank + 2 * N);
+    room(kept.dt, E);
+    room(kept.y, E);
+    {
+      const Workspace::Scope normed(workspace);
+      const MatrixView<T> n = workspace.matrix<T>(M, m_.d_model);  // (M, d)
+      rms_norm_forward(x, norm_.values().data, epsilon(), n);
+      in_proj_.forward(n, kept.xz, pass, workspace);
+    }
+    typename Ssm::Start start;
+    if (state.window != nullptr) {
+      start = {state.window, (K - 1) * E, state.h, E * N};
+    } else {
+      start = ssm_.learned_start(pass, workspace);
+    }
+    T* window = nullptr;
+    T* h = nullptr;
+    if (state.window != nullptr) {
+      window = workspace.take<T>(sequences.count() * (K - 1) * E).data();
+      h = workspace.take<T>(sequences.count() * E * N).data();
+    }
+    ssm_.forward(sequences, kept, start, /*gated=*/true, window, h, pass, workspace);
+    if (state.window != nullptr) {
+      std::copy_n(window, sequences.count() * (K - 1) * E, state.window);
+      std::copy_n(h, sequences.count() * E * N, state.h);
+    }
+    const MatrixView<T> out = workspace.matrix<T>(M, m_.d_model);  // (M, d)
+    out_proj_.forward(kept.y, out, pass, workspace);
+    assign<AssignMode::Add>(x, out);
+  }
+
+  /// d_x (M, d) holds the gradient of the block's output and, with `InputGradient`, becomes that of
+  /// its input; gradients of what learns are added to the store. For sequences that started at the
+  /// learned or zero initial state, with what `forward` put in `kept`.
+  template <bool InputGradient>
+  void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> d_x,
+                const Pass& pass, Workspace& workspace) const {
+    constexpr Needs needs(InputGradient);
+    const Workspace::Scope scope(workspace);
+    const std::size_t M = d_x.rows;
+    const std::size_t E = m_.d_inner;
+    MatrixView<T> d_y{};
+    if constexpr (needs.scan) d_y = workspace.matrix<T>(M, E);
+    out_proj_.backward(kept.y, d_x, d_y, Write::Overwrite, pass, workspace);
+    if constexpr (needs.scan) {
+      const MatrixView<T> d_xz = workspace.matrix<T>(M, 2 * E);
+      const typename Ssm::Start start = ssm_.learned_start(pass, workspace);
+      typename Ssm::StartGradient d_start{};
+      if constexpr (Needs::initial_state) {
+        d_start.h = Ssm::zeros(E * N, workspace);
+        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros((K - 1) * E, workspace);
+      }
+      ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
+          sequences, kept, start, d_y, nullptr, nullptr, d_xz, d_start, pass, workspace);
+      if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
+      if constexpr (needs.in_proj_input()) {
+        const MatrixView<T> n = workspace.matrix<T>(M, m_.d_model);
+        rms_norm_forward(kept.x, norm_.values().data, epsilon(), n);
+        MatrixView<T> d_n{};
+        if constexpr (needs.norm_input) d_n = workspace.matrix<T>(M, m_.d_model);
+        in_proj_.backward(n, d_xz, d_n, Write::Overwrite, pass, workspace);
+        if constexpr (needs.norm_input) {
+          rms_norm_backward(kept.x, norm_.values().data, epsilon(), d_n,
+                            InputGradient ? d_x : MatrixView<T>{}, norm_.gradient().data, workspace);
+        }
+      }
+    }
+  }
+
+  /// Fills the state before the first token: learned where h0 or a prefix is placed, else zero.
+  void initial_state(std::size_t sequences, BlockState<T> state, Workspace& workspace) const {
+    ssm_.initial_state(sequences, state, workspace);
+  }
+
+  /// target += sign · everything learned here that has a place among the weights.
+  void add_change(const MambaWeights<T>& target, T sign) const {
+    norm_.add_change(target.norm, sign);
+    in_proj_.add_change(target.in_proj, sign);
+    ssm_.add_change(target, sign);
+    out_proj_.add_change(target.out_proj, sign);
+  }
+
+ private:
+  MambaBlock(const MambaPlaces<T>& p, MatrixView<const T> A, ParameterStore<T>& store)
+      : m_(p.dimensions),
+        norm_(store, p.template at<site::Norm>(p.weights.norm, false)),
+        in_proj_(store,
+                 {p.template at<site::InProjX>(p.weights.in_proj.rows_from(0, m_.d_inner), true),
+                  p.template at<site::InProjZ>(p.weights.in_proj.rows_from(m_.d_inner, m_.d_inner), true)}),
+        ssm_(p, A, store),
+        out_proj_(store, {p.template at<site::OutProj>(p.weights.out_proj, true)}) {
+    p.template require_shape<site::Norm>(norm_);
+  }
+
+  T epsilon() const { return static_cast<T>(m_.norm_epsilon); }
+
+  MambaDimensions m_;
+  Element<site::Norm> norm_;
+  FusedLinear<T, Linear<site::InProjX>, Linear<site::InProjZ>> in_proj_;
+  Ssm ssm_;
+  FusedLinear<T, Linear<site::OutProj>> out_proj_;
+};
+
+}  // namespace sdlora

@@ -1,0 +1,202 @@
+#pragma once
+
+#include "../../adapters/place.hpp"
+#include "../../adapters/policy.hpp"
+#include "../../error.hpp"
+#include "../../tensor/extents.hpp"
+
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace sdlora {
+
+/// The sizes of a Mamba language model. A structural aggregate; sizes that are `dyn` come from the
+/// checkpoint at run time. d_state, d_conv and expand are always static: kernels unroll them.
+struct MambaConfig {
+  std::size_t d_model = dyn;
+  std::size_t n_layer = dyn;
+  std::size_t vocab_size = dyn;
+  std::size_t dt_rank = 0;  ///< 0: ceil(d_model / 16)
+  std::size_t d_state = 16;
+  std::size_t d_conv = 4;
+  std::size_t expand = 2;
+  double norm_epsilon = 1e-5;
+};
+
+/// The same sizes, all known.
+struct MambaDimensions {
+  std::size_t d_model = 0;  ///< d
+  std::size_t n_layer = 0;
+  std::size_t vocab_size = 0;  ///< V
+  std::size_t dt_rank = 0;     ///< R
+  std::size_t d_inner = 0;     ///< E
+  std::size_t d_state = 0;     ///< N
+  std::size_t d_conv = 0;      ///< K
+  double norm_epsilon = 1e-5;
+
+  friend bool operator==(const MambaDimensions&, const MambaDimensions&) = default;
+};
+
+/// A type that carries a MambaConfig, as presets::Mamba130m.
+template <class C>
+concept Config = requires {
+  { C::config } -> std::convertible_to<MambaConfig>;
+};
+
+/// Whether every size is known at compile time.
+constexpr bool is_static(const MambaConfig& c) {
+  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn;
+}
+
+/// All dimensions of a fully static configuration.
+constexpr MambaDimensions dimensions(const MambaConfig& c) {
+  return {c.d_model,
+          c.n_layer,
+          c.vocab_size,
+          c.dt_rank == 0 ? (c.d_model + 15) / 16 : c.dt_rank,
+          c.expand * c.d_model,
+          c.d_state,
+          c.d_conv,
+          c.norm_epsilon};
+}
+
+namespace detail {
+
+/// Asserts what the kernels need of a configuration's type.
+template <Config C>
+struct KernelSizes {
+  static constexpr bool known =
+      C::config.d_state != dyn && C::config.d_conv != dyn && C::config.expand != dyn;
+  static_assert(known,
+                "sdlora: d_state, d_conv and expand of a MambaConfig cannot be left to run time, for kernels "
+                "unroll them; give numbers");
+  static_assert(
+      C::config.d_state > 0 && C::config.d_conv > 0 && C::config.expand > 0,
+      "sdlora: d_state, d_conv and expand of a MambaConfig must be at least 1; with a d_conv of 1 the "
+      "convolution reads no earlier token");
+};
+
+}  // namespace detail
+
+/// The shape of a site's values; for the prompt and the prefix, the width of one row.
+template <Site S>
+constexpr SiteShape site_shape(const MambaDimensions& m) {
+  using std::is_same_v;
+  if constexpr (is_same_v<S, site::InProjX> || is_same_v<S, site::InProjZ>) return {m.d_inner, m.d_model};
+  if constexpr (is_same_v<S, site::XProjDt>) return {m.dt_rank, m.d_inner};
+  if constexpr (is_same_v<S, site::XProjB> || is_same_v<S, site::XProjC>) return {m.d_state, m.d_inner};
+  if constexpr (is_same_v<S, site::DtProj>) return {m.d_inner, m.dt_rank};
+  if constexpr (is_same_v<S, site::DtBias> || is_same_v<S, site::ConvBias> || is_same_v<S, site::D>) {
+    return {1, m.d_inner};
+  }
+  if constexpr (is_same_v<S, site::Conv1d>) return {m.d_inner, m.d_conv};
+  if constexpr (is_same_v<S, site::ALog> || is_same_v<S, site::H0>) return {m.d_inner, m.d_state};
+  if constexpr (is_same_v<S, site::OutProj>) return {m.d_model, m.d_inner};
+  if constexpr (is_same_v<S, site::Norm> || is_same_v<S, site::NormF>) return {1, m.d_model};
+  if constexpr (is_same_v<S, site::Embedding>) return {m.vocab_size, m.d_model};
+  if constexpr (is_same_v<S, site::Prompt>) return {1, m.d_model};
+  if constexpr (is_same_v<S, site::Prefix>) return {1, m.d_inner};
+}
+
+/// The sites of one block, and those that a model has once.
+using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
+                                 site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
+                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix>;
+using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
+
+namespace detail {
+
+/// How many values the policy P learns at site S in one layer (or model).
+template <Site S, class P>
+constexpr std::size_t count_at(const MambaDimensions& m, AdapterSizes sizes) {
+  if constexpr (std::is_same_v<S, site::ALog> && selected_channels<P> != 0) {
+    return P::count_selected(sizes);
+  } else {
+    return P::count(site_shape<S>(m), sizes);
+  }
+}
+
+template <class P, class... Sites>
+constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes) {
+  return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, sizes));
+}
+
+/// In how many of a model's layers a site may learn.
+inline std::size_t active_layers(const AdapterOptions& options, std::string_view site, std::size_t n_layer) {
+  std::size_t active = 0;
+  for (std::size_t l = 0; l < n_layer; ++l) active += options.active(site, l);
+  return active;
+}
+
+/// Sum over sites of the count per layer times the number of layers where the site is active.
+template <class P, class... Sites>
+std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes,
+                         const AdapterOptions& options) {
+  return (std::size_t{0} + ... +
+          (active_layers(options, Sites::name, m.n_layer) *
+           count_at<Sites, typename P::template policy_at<Sites>>(m, sizes)));
+}
+
+}  // namespace detail
+
+/// All values of a model's checkpoint, with the head tied to the embedding.
+constexpr std::size_t total_parameters(const MambaDimensions& m) {
+  const std::size_t E = m.d_inner;
+  const std::size_t layer = m.d_model + 2 * E * m.d_model + E * m.d_conv + E +
+                            (m.dt_rank + 2 * m.d_state) * E + E * m.dt_rank + E + E * m.d_state + E +
+                            m.d_model * E;
+  return m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
+}
+
+/// How many values learn under a placement, in every layer; `sizes` where its types leave some open.
+template <Placement P>
+constexpr std::size_t trainable_parameters(const MambaDimensions& m, AdapterSizes sizes) {
+  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, sizes) +
+         detail::count_sites<P>(MambaModelSites{}, m, sizes);
+}
+
+/// The same for a placement whose types know all sizes.
+template <Placement P>
+constexpr std::size_t trainable_parameters(const MambaDimensions& m) {
+  static_assert(P::is_static,
+                "sdlora::trainable_parameters: this placement leaves sizes to run time; pass them, "
+                "as adapter_sizes(options, dimensions) makes them");
+  return trainable_parameters<P>(m, AdapterSizes{});
+}
+
+/// The sizes that a placement's `dyn` parameters take.
+inline AdapterSizes adapter_sizes(const AdapterOptions& options, const MambaDimensions& m) {
+  const std::size_t one_percent = m.d_inner - (m.d_inner * 99 + 50) / 100;
+  return {options.rank, options.channels != 0 ? options.channels : (one_percent == 0 ? 1 : one_percent),
+          options.states, options.prompt_length};
+}
+
+namespace presets {
+
+/// The published checkpoints (arXiv 2312.00752), with the vocabulary padded as they store it.
+struct Mamba130m {
+  static constexpr MambaConfig config{.d_model = 768, .n_layer = 24, .vocab_size = 50280};
+};
+struct Mamba370m {
+  static constexpr MambaConfig config{.d_model = 1024, .n_layer = 48, .vocab_size = 50280};
+};
+struct Mamba790m {
+  static constexpr MambaConfig config{.d_model = 1536, .n_layer = 48, .vocab_size = 50280};
+};
+struct Mamba1_4b {
+  static constexpr MambaConfig config{.d_model = 2048, .n_layer = 48, .vocab_size = 50280};
+};
+struct Mamba2_8b {
+  static constexpr MambaConfig config{.d_model = 2560, .n_layer = 64, .vocab_size = 50280};
+};
+/// Any size, read from the checkpoint.
+struct AnyMamba {
+  static constexpr MambaConfig config{.dt_rank = dyn};
+};
+
+}  // namespace presets
+
+}  // namespace sdlora

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "../../adapters/policy.hpp"
+#include "../../error.hpp"
+#include "../../tensor/extents.hpp"
+#include "../../tensor/matrix_view.hpp"
+#include "config.hpp"
+#include "weights.hpp"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace sdlora {
+
+namespace detail {
+
+/// As a layer: the model itself.
+inline constexpr std::size_t no_layer = static_cast<std::size_t>(-1);
+
+/// Throws ShapeError unless `found`, of a policy's state, has the shape of its site and is contiguous.
+template <class T>
+void require_site_shape(MatrixView<const T> found, const char* what, SiteShape expected,
+                        std::string_view site, std::size_t layer) {
+  if (found && found.rows == expected.rows && found.cols == expected.cols && found.contiguous()) return;
+  throw ShapeError((layer == no_layer ? "" : "layers." + std::to_string(layer) + ".") + std::string(site) +
+                   ": expected values and a gradient " + extents_text(expected.rows, expected.cols) +
+                   ", found " + what + " " + extents_text(found.rows, found.cols) +
+                   (found.contiguous() ? "" : " with gaps between rows") +
+                   "; correct what the policy's state returns");
+}
+
+/// The same for all that a state at the element-wise site S shows where it learns, its values and their
+/// gradient: layers read and write them by the site's shape.
+template <Site S, class State>
+void require_element_shape(const State& state, const MambaDimensions& m, std::size_t layer = no_layer) {
+  if constexpr (requires { state.values(); }) {
+    if (!state.active()) return;
+    using T = std::remove_cvref_t<decltype(*state.values().data)>;
+    const SiteShape expected = site_shape<S>(m);
+    require_site_shape<T>(state.values(), "values", expected, S::name, layer);
+    require_site_shape<T>(state.gradient(), "a gradient", expected, S::name, layer);
+  }
+}
+
+}  // namespace detail
+
+/// Tells the policies of one block's sites where they sit.
+template <class T>
+struct MambaPlaces {
+  const MambaWeights<const T>& weights;
+  const MambaDimensions& dimensions;
+  std::size_t layer;
+  const AdapterOptions& options;
+  const LayerSelection* selection;  ///< null where the placement selects nothing
+
+  /// Throws ShapeError unless the state at an element-wise site is of the site's shape.
+  template <Site S, class State>
+  void require_shape(const State& state) const {
+    detail::require_element_shape<S>(state, dimensions, layer);
+  }
+
+  /// What the state at site S is told; `base` are the site's own pre-trained values.
+  template <Site S>
+  SitePlace<T> at(MatrixView<const T> base, bool decay) const {
+    return {.name = "layers." + std::to_string(layer) + "." + std::string(S::name),
+            .site = S::name,
+            .layer = layer,
+            .active = options.active(S::name, layer),
+            .base = base,
+            .shape = site_shape<S>(dimensions),
+            .decay = decay,
+            .options = &options,
+            .sizes = adapter_sizes(options, dimensions),
+            .selection = selection};
+  }
+};
+
+}  // namespace sdlora

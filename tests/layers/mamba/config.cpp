@@ -1,0 +1,89 @@
+#include <sdlora/adapters/presets.hpp>
+#include <sdlora/layers/mamba/config.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace sdlora;
+
+namespace {
+
+template <class Preset>
+constexpr MambaDimensions of = dimensions(Preset::config);
+
+// The published checkpoints, with the head tied to the embedding (arXiv 2312.00752).
+static_assert(total_parameters(of<presets::Mamba130m>) == 129'135'360);
+static_assert(total_parameters(of<presets::Mamba370m>) == 371'516'416);
+static_assert(total_parameters(of<presets::Mamba790m>) == 793'204'224);
+static_assert(total_parameters(of<presets::Mamba1_4b>) == 1'372'178'432);
+static_assert(total_parameters(of<presets::Mamba2_8b>) == 2'768'345'600);
+
+// SDLoRA on Mamba-130M (Galim et al., arXiv 2410.09016), and the pair of equal budget.
+static_assert(trainable_parameters<presets::SDLoRA<8, 15, 4>>(of<presets::Mamba130m>) == 455'328);
+static_assert(trainable_parameters<presets::SDLoRA<8, 15, 2>>(of<presets::Mamba130m>) == 454'608);
+static_assert(trainable_parameters<presets::SDLoRA<8, 15, 1>>(of<presets::Mamba130m>) == 454'248);
+static_assert(trainable_parameters<presets::SDLoRA<9, 15, 4>>(of<presets::Mamba130m>) == 510'624);
+static_assert(trainable_parameters<presets::LoRALinear<3>>(of<presets::Mamba130m>) == 497'664);
+static_assert(trainable_parameters<presets::FullFineTune>(of<presets::Mamba130m>) == 129'135'360);
+static_assert(trainable_parameters<presets::NothingTrains>(of<presets::Mamba130m>) == 0);
+
+// By hand, per layer of d = 768, E = 1536, N = 16, R = 48 (24 layers):
+//   bitfit: 2 E;  initial state: E·N;  prefix of M rows: M·E;  prompt of M rows, once: M·d;
+//   LoRA on x_proj's parts and dt_proj: r·((R + E) + 2·(N + E) + (E + R)).
+static_assert(trainable_parameters<presets::BitFit>(of<presets::Mamba130m>) == 24 * 2 * 1536);
+static_assert(trainable_parameters<presets::InitialState>(of<presets::Mamba130m>) == 24 * 1536 * 16);
+static_assert(trainable_parameters<presets::Prefix<5>>(of<presets::Mamba130m>) == 24 * 5 * 1536);
+static_assert(trainable_parameters<presets::Prompt<5>>(of<presets::Mamba130m>) == 5 * 768);
+static_assert(trainable_parameters<presets::LoRASsm<8>>(of<presets::Mamba130m>) ==
+              24 * 8 * ((48 + 1536) + 2 * (16 + 1536) + (1536 + 48)));
+static_assert(trainable_parameters<presets::LoRAAll<8>>(of<presets::Mamba130m>) ==
+              trainable_parameters<presets::LoRASsm<8>>(of<presets::Mamba130m>) +
+                  trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>));
+
+static_assert(of<presets::Mamba130m> == MambaDimensions{768, 24, 50280, 48, 1536, 16, 4, 1e-5});
+static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3}).dt_rank == 2);  // rounded up
+static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3, .dt_rank = 5}).dt_rank == 5);
+static_assert(is_static(presets::Mamba2_8b::config));
+static_assert(!is_static(presets::AnyMamba::config));
+static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .dt_rank = dyn}));
+static_assert(Config<presets::AnyMamba> && !Config<MambaConfig>);
+
+template <class S>
+constexpr bool shaped(std::size_t rows, std::size_t cols) {
+  const SiteShape shape = site_shape<S>(of<presets::Mamba130m>);
+  return shape.rows == rows && shape.cols == cols && shape.size() == rows * cols;
+}
+static_assert(shaped<site::InProjX>(1536, 768) && shaped<site::InProjZ>(1536, 768) &&
+              shaped<site::OutProj>(768, 1536));
+static_assert(shaped<site::XProjDt>(48, 1536) && shaped<site::XProjB>(16, 1536) &&
+              shaped<site::XProjC>(16, 1536));
+static_assert(shaped<site::DtProj>(1536, 48) && shaped<site::DtBias>(1, 1536) && shaped<site::D>(1, 1536));
+static_assert(shaped<site::Conv1d>(1536, 4) && shaped<site::ConvBias>(1, 1536) &&
+              shaped<site::ALog>(1536, 16));
+static_assert(shaped<site::Norm>(1, 768) && shaped<site::NormF>(1, 768) &&
+              shaped<site::Embedding>(50280, 768));
+static_assert(shaped<site::H0>(1536, 16) && shaped<site::Prompt>(1, 768) && shaped<site::Prefix>(1, 1536));
+
+}  // namespace
+
+TEST_CASE("mamba_config: sizes left to run time give the counts of static ones") {
+  const MambaDimensions m = of<presets::Mamba130m>;
+  const AdapterSizes sizes = adapter_sizes({.rank = 8, .channels = 15, .states = 4, .prompt_length = 5}, m);
+  CHECK(trainable_parameters<presets::SDLoRA<>>(m, sizes) == 455'328);
+  CHECK(trainable_parameters<presets::SDLoRA<8, dyn, 2>>(m, sizes) == 454'608);
+  CHECK(trainable_parameters<presets::LoRAAll<>>(m, sizes) == trainable_parameters<presets::LoRAAll<8>>(m));
+  CHECK(trainable_parameters<presets::Prompt<>>(m, sizes) == trainable_parameters<presets::Prompt<5>>(m));
+  CHECK(trainable_parameters<presets::Prefix<>>(m, sizes) == trainable_parameters<presets::Prefix<5>>(m));
+}
+
+TEST_CASE("mamba_config: one per cent of the channels where none are given") {
+  const auto channels = [](std::size_t d_inner) {
+    MambaDimensions m = of<presets::Mamba130m>;
+    m.d_inner = d_inner;
+    return adapter_sizes({}, m).channels;
+  };
+  CHECK(channels(1536) == 15);  // as published
+  CHECK(channels(2048) == 20);
+  CHECK(channels(5120) == 51);
+  CHECK(channels(150) >= 1);
+  CHECK(channels(20) == 1);
+}

@@ -1,0 +1,40 @@
+#include <sdlora/layers/mamba/places.hpp>
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace sdlora;
+
+TEST_CASE("mamba_places: a site is told its name, layer, shape, range and base") {
+  MambaDimensions m;
+  m.d_model = 8;
+  m.n_layer = 5;
+  m.d_inner = 16;
+  m.dt_rank = 3;
+  m.d_state = 4;
+  m.d_conv = 4;
+  std::vector<float> values(16 * 8, 1.0F);
+  MambaWeights<const float> weights;
+  const AdapterOptions options{.rank = 5, .layers = {{"out_proj", 0, 3}}};
+  const LayerSelection selection{{1, 2}, {0, 3}};
+  const MambaPlaces<float> places{weights, m, 3, options, &selection};
+
+  const SitePlace<float> out = places.at<site::OutProj>({values.data(), 8, 16}, true);
+  CHECK(out.name == "layers.3.out_proj");
+  CHECK(out.site == "out_proj");
+  CHECK(out.layer == 3);
+  CHECK_FALSE(out.active);
+  CHECK(out.base.data == values.data());
+  CHECK(out.shape.rows == 8);
+  CHECK(out.shape.cols == 16);
+  CHECK(out.decay);
+  CHECK(out.sizes.rank == 5);
+  CHECK(out.selection == &selection);
+
+  const SitePlace<float> a_log = places.at<site::ALog>({}, false);
+  CHECK(a_log.active);
+  CHECK_FALSE(a_log.decay);
+  CHECK(a_log.shape.rows == 16);
+  CHECK(a_log.shape.cols == 4);
+}
