@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -17,7 +18,7 @@ template <class Device>
 class Guarded {
  public:
   Guarded(std::size_t rows, std::size_t cols, std::size_t gap, const std::vector<float>& values)
-      : rows_(rows), cols_(cols), stride_(cols + gap), buffer_(spread(values)) {}
+      : rows_(rows), cols_(cols), stride_(std::max<std::size_t>(1, cols + gap)), buffer_(spread(values)) {}
   /// All of one value.
   Guarded(std::size_t rows, std::size_t cols, std::size_t gap, float value)
       : Guarded(rows, cols, gap, std::vector<float>(rows * cols, value)) {}
