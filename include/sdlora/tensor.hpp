@@ -2,6 +2,7 @@
 
 // All of tensor/.
 #include "tensor/bfloat16.hpp"
+#include "tensor/block_reduce.hpp"
 #include "tensor/broadcast.hpp"
 #include "tensor/device.hpp"
 #include "tensor/evaluate.hpp"
