@@ -3,6 +3,7 @@
 // All of tensor/.
 #include "tensor/alignment.hpp"
 #include "tensor/bfloat16.hpp"
+#include "tensor/block_reduce.hpp"
 #include "tensor/broadcast.hpp"
 #include "tensor/column_sums.hpp"
 #include "tensor/device.hpp"
