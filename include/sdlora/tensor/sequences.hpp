@@ -1,11 +1,15 @@
 #pragma once
 
 #include "../error.hpp"
+#include "device.hpp"
+#include "matrix_view.hpp"
+#include "workspace.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -20,6 +24,26 @@ struct Sequences {
   constexpr std::size_t first(std::size_t s) const { return offsets[s]; }
   constexpr std::size_t length(std::size_t s) const { return offsets[s + 1] - offsets[s]; }
 };
+
+/// The same with a copy of the offsets where kernels of a device read them.
+template <class Device>
+struct DeviceSequences : Sequences {
+  MatrixView<const std::size_t, Device> on_device;  // (1, S + 1)
+};
+
+/// Sequences as operations of a device take them: on the `Cpu` just Sequences.
+template <class Device = Cpu>
+using SequencesOn = std::conditional_t<is_host<Device>, Sequences, DeviceSequences<Device>>;
+
+/// The sequences for operations of a device, whose copy lies in the workspace.
+template <class Device>
+SequencesOn<Device> place_sequences(const Sequences& sequences, WorkspaceOn<Device>& workspace) {
+  if constexpr (is_host<Device>) {
+    return sequences;
+  } else {
+    return {sequences, workspace.placed(sequences.offsets)};
+  }
+}
 
 namespace detail {
 

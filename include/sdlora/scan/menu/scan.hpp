@@ -97,7 +97,7 @@ template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::cont
            std::same_as<std::ranges::range_value_t<Out>, typename Op::value_type>
 void scan(Policy policy, const In& in, Out&& out,
           const std::type_identity_t<ScanOptions<typename Op::value_type>>& options = {}, const Op& op = {}) {
-  scan(policy, in, out, options, op, detail::thread_workspace());
+  scan(policy, in, out, options, op, thread_workspace());
 }
 
 /// Without an operator only steps of linear recurrences can be scanned: says so.
@@ -222,13 +222,13 @@ template <ScanPolicy Policy, class Stored>
 void scan(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
           const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
-  scan(policy, a, b, h, options, detail::thread_workspace());
+  scan(policy, a, b, h, options, thread_workspace());
 }
 
 /// Gives back the scratch memory that scans have left with the running thread and with those of the thread
 /// team, which are started anew. Not to be called from inside a parallel loop.
 inline void release_scan_memory() {
-  detail::thread_workspace() = Workspace();
+  thread_workspace() = Workspace();
   set_thread_count(thread_count());
 }
 

@@ -132,7 +132,7 @@ void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
       x.initial = options.initial ? options.initial.row(s) + column : nullptr;
       x.d_initial = d_initial ? d_initial.row(s) + column : nullptr;
       x.streaming = streaming;
-      Policy::columns_backward(x, detail::thread_workspace());
+      Policy::columns_backward(x, thread_workspace());
     });
   } else {
     detail::gradients_by_scans<Policy, T>(a, h, d_h, d_a, d_b, d_initial, options, sequences, workspace);
@@ -147,7 +147,7 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<Stored>>
                    MatrixView<std::type_identity_t<Stored>> d_a, MatrixView<Stored> d_b,
                    MatrixView<recurrence_state_t<Stored>> d_initial = {},
                    const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
-  scan_backward(policy, a, h, d_h, d_a, d_b, d_initial, options, detail::thread_workspace());
+  scan_backward(policy, a, h, d_h, d_a, d_b, d_initial, options, thread_workspace());
 }
 
 }  // namespace sdlora

@@ -86,7 +86,8 @@ void check_scan_backward(ScanKind kind, MatrixView<const Stored> a, MatrixView<c
   }
   const MatrixView<const Stored> none;
   const NamedMatrix<Stored> results[] = {{"d_b", d_b}, {"d_a", d_a}},
-                            read[] = {{"a", a}, {"h", h}, {"d_h", same_place<Stored, Cpu>(d_b, d_h) ? none : d_h}};
+                            read[] = {
+                                {"a", a}, {"h", h}, {"d_h", same_place<Stored, Cpu>(d_b, d_h) ? none : d_h}};
   check_apart<Stored>("scan_backward", results, read);
 }
 
