@@ -124,7 +124,7 @@ class MambaSsm {
     x_proj_.forward(kept.u, kept.x_dbl, pass, workspace);
     dt_proj_.forward(kept.x_dbl.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
     selective_scan_forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y,
-                              final_h, kept.checkpoints, workspace);
+                              states(final_h, sequences.count()), kept.checkpoints, workspace);
   }
 
   /// Backward of `forward`, from d_y (M, E) and, unless null, the gradients of what it left. Gradients of
@@ -147,32 +147,31 @@ class MambaSsm {
     if constexpr (Wanted.C) gradients.C = d_x_dbl.cols_from(m_.dt_rank + N, N);
     if constexpr (Wanted.z) gradients.z = d_xz.cols_from(E, E);
     const auto vector = [&](const auto& slot) {  // where the site does not learn in this layer, nowhere
-      return slot.active() ? slot.gradient().data : zeros(E, workspace);
+      return slot.active() ? slot.gradient() : MatrixView<T>{zeros(E, workspace), 1, E};
     };
     if constexpr (Wanted.D) gradients.D = vector(d_);
     if constexpr (Wanted.dt_bias) gradients.dt_bias = vector(dt_bias_);
-    if constexpr (Wanted.initial_state) gradients.initial_state = d_start.h;
-    if constexpr (Wanted.A == AGradient::All) gradients.A = zeros(E * N, workspace);
+    if constexpr (Wanted.initial_state) gradients.initial_state = {d_start.h, sequences.count(), E * N, 0};
+    if constexpr (Wanted.A == AGradient::All) gradients.A = {zeros(E * N, workspace), E, N};
     if constexpr (Wanted.A == AGradient::SelectedChannels) {
       gradients.channels = a_log_.channels_chosen();
-      gradients.A = zeros(gradients.channels.size() * N, workspace);
+      gradients.A = {zeros(gradients.channels.size() * N, workspace), gradients.channels.size(), N};
     }
     const MatrixView<const T> A = effective_A(workspace);
     selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.checkpoints, d_y,
-                                       d_final_h, gradients, workspace);
+                                       states(d_final_h, sequences.count()), gradients, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
     if constexpr (Wanted.A == AGradient::All) {
       if (a_log_.active()) {
-        for (std::size_t i = 0; i < E * N; ++i) a_log_.gradient().data[i] += A.data[i] * gradients.A[i];
+        for (std::size_t i = 0; i < E * N; ++i) a_log_.gradient().data[i] += A.data[i] * gradients.A.data[i];
       }
     }
     if constexpr (Wanted.A == AGradient::SelectedChannels) {
       for (std::size_t c = 0; c < gradients.channels.size(); ++c) {
-        for (std::size_t n = 0; n < N; ++n) gradients.A[c * N + n] *= A(gradients.channels[c], n);
+        for (std::size_t n = 0; n < N; ++n) gradients.A(c, n) *= A(gradients.channels[c], n);
       }
-      if (a_log_.active())
-        a_log_.add_gradient(MatrixView<const T>(gradients.A, gradients.channels.size(), N));
+      if (a_log_.active()) a_log_.add_gradient(gradients.A);
     }
 
     if constexpr (Wanted.dt) {
@@ -276,6 +275,12 @@ class MambaSsm {
   }
 
  private:
+  /// The (E, N) states of sequences as a matrix, absent where they are.
+  template <class U>
+  MatrixView<U> states(U* h, std::size_t sequences) const {
+    return h == nullptr ? MatrixView<U>{} : MatrixView<U>{h, sequences, m_.d_inner * N};
+  }
+
   /// A = −exp(A_log) with what has been learned; the base's where nothing has.
   MatrixView<const T> effective_A(Workspace& workspace) const {
     if constexpr (!learns<site::ALog>) {
@@ -323,10 +328,11 @@ class MambaSsm {
     in.C = kept.x_dbl.cols_from(m_.dt_rank + N, N);
     if (gated) in.z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
     in.A = A;
-    in.D = d_.values().data;
-    in.dt_bias = dt_bias_.values().data;
-    in.initial_state = start.h;
-    in.initial_stride = start.h_stride;
+    in.D = d_.values();
+    in.dt_bias = dt_bias_.values();
+    if (start.h != nullptr) {
+      in.initial_state = {start.h, sequences.count(), m_.d_inner * N, start.h_stride};
+    }
     return in;
   }
 
