@@ -21,8 +21,6 @@
 #include "scan/menu/sklansky.hpp"
 #include "scan/selective/arguments.hpp"
 #include "scan/selective/gradients.hpp"
-#include "scan/selective/kernel_arguments.hpp"
-#include "scan/selective/plan.hpp"
 #include "scan/selective/reference.hpp"
 #include "scan/selective/segments.hpp"
 #include "scan/selective/selective_scan.hpp"

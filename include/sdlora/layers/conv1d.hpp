@@ -277,7 +277,7 @@ void conv1d_forward(const Conv1dInputs<T>& in, MatrixView<T> out, MatrixView<T> 
 
 template <class D>
 Conv1dKernelInputs kernel_inputs(const Conv1dInputs<float, D>& in) {
-  return {.offsets = reinterpret_cast<const std::int64_t*>(in.sequences.on_device.data),
+  return {.offsets = reinterpret_cast<const std::int64_t*>(in.sequences.offsets.data),
           .sequences = static_cast<std::int64_t>(in.sequences.count()),
           .x = in.x.bare(),
           .weight = in.weight.bare(),

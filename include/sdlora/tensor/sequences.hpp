@@ -23,19 +23,33 @@ struct Sequences {
   constexpr std::size_t rows() const { return offsets.empty() ? 0 : offsets.back(); }
   constexpr std::size_t first(std::size_t s) const { return offsets[s]; }
   constexpr std::size_t length(std::size_t s) const { return offsets[s + 1] - offsets[s]; }
+  constexpr std::size_t longest() const {
+    std::size_t most = 0;
+    for (std::size_t s = 0; s < count(); ++s) most = std::max(most, length(s));
+    return most;
+  }
+
+  /// The description that the host reads: itself.
+  constexpr const Sequences& on_host() const { return *this; }
 };
 
-/// The same with a copy of the offsets where kernels of a device read them.
+/// The same for a device other than the `Cpu`: its kernels read a copy of the offsets.
 template <class Device>
-struct DeviceSequences : Sequences {
-  MatrixView<const std::size_t, Device> on_device;  // (1, S + 1)
+struct PlacedSequences {
+  Sequences host;
+  MatrixView<const std::size_t, Device> offsets;  ///< (1, S + 1)
+
+  constexpr std::size_t count() const { return host.count(); }
+  constexpr std::size_t rows() const { return host.rows(); }
+  constexpr const Sequences& on_host() const { return host; }
 };
 
-/// Sequences as operations of a device take them: on the `Cpu` just Sequences.
+/// Sequences as operations on `Device` take them.
 template <class Device = Cpu>
-using SequencesOn = std::conditional_t<is_host<Device>, Sequences, DeviceSequences<Device>>;
+using SequencesOn = std::conditional_t<is_host<Device>, Sequences, PlacedSequences<Device>>;
 
-/// The sequences for operations of a device, whose copy lies in the workspace.
+/// Copies the offsets to where the device reads them; on the `Cpu` there is nothing to do. The copy lives as
+/// long as what was taken from the workspace with it.
 template <class Device>
 SequencesOn<Device> place_sequences(const Sequences& sequences, WorkspaceOn<Device>& workspace) {
   if constexpr (is_host<Device>) {
