@@ -3,6 +3,7 @@
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/json.hpp>
 #include <sdlora/model/fingerprint.hpp>
+#include <sdlora/training/candidate_scorer.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <algorithm>

@@ -6,7 +6,7 @@
 #include <optional>
 #include <sdlora/adapters/options.hpp>
 #include <sdlora/io/dataset.hpp>
-#include <sdlora/training/evaluate.hpp>
+#include <sdlora/training/choice_task.hpp>
 #include <string>
 #include <vector>
 

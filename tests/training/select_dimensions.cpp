@@ -87,49 +87,6 @@ TEST_CASE("the same seed, the same selection; another data set, another one; sco
   }
 }
 
-TEST_CASE("a selection's identity changes with whatever decides the selection") {
-  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
-  const auto data = doubling_task(9);
-  SelectionOptions options = quiet();
-  const auto identity = [&] { return selection_identity(*base, "placement", data, options); };
-  const RunIdentity first = identity();
-  CHECK(identity() == first);
-  options.progress = true;
-  options.adapters.channels = 1;  // 1 % of 20
-  CHECK(identity() == first);
-
-  const auto changes = [&](const std::string& key, const auto& change) {
-    CAPTURE(key);
-    options = quiet();
-    change(options);
-    const RunIdentity other = identity();
-    REQUIRE(other.size() == first.size());
-    for (std::size_t i = 0; i < first.size(); ++i) CHECK((other[i] != first[i]) == (first[i].first == key));
-  };
-  changes("steps", [](SelectionOptions& o) { o.steps = 7; });
-  changes("learning_rate", [](SelectionOptions& o) { o.learning_rate = 0.02; });
-  changes("batch_size", [](SelectionOptions& o) { o.batch_size = 5; });
-  changes("accumulation", [](SelectionOptions& o) { o.accumulation = 2; });
-  changes("weight_decay", [](SelectionOptions& o) { o.weight_decay = 0.1; });
-  changes("clip", [](SelectionOptions& o) { o.clip = 2.0; });
-  changes("warm_up_steps", [](SelectionOptions& o) { o.warm_up_steps = 1; });
-  changes("seed", [](SelectionOptions& o) { o.seed = 5; });
-  changes("rank", [](SelectionOptions& o) { o.adapters.rank = 2; });
-  changes("alpha", [](SelectionOptions& o) { o.adapters.alpha = 2.0; });
-  changes("dropout", [](SelectionOptions& o) { o.adapters.dropout = 0.5; });
-  changes("channels", [](SelectionOptions& o) { o.adapters.channels = 2; });
-  changes("states", [](SelectionOptions& o) { o.adapters.states = 2; });
-  changes("prompt_length", [](SelectionOptions& o) { o.adapters.prompt_length = 2; });
-  changes("layers", [](SelectionOptions& o) { o.adapters.layers = {{"A_log", 1, 2}}; });
-  changes("adapter_seed", [](SelectionOptions& o) { o.adapters.seed = 1; });
-
-  options = quiet();
-  CHECK(selection_identity(*base, "another", data, options) != first);
-  CHECK(selection_identity(*base, "placement", doubling_task(8), options) != first);
-  base->layer(1).D.data[3] += 0.5F;
-  CHECK(identity() != first);
-}
-
 TEST_CASE("without a step there is nothing to score") {
   const auto base = rough_base<TinyAny, float>(tiny_dimensions);
   SelectionOptions options = quiet();

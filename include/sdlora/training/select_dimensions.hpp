@@ -2,9 +2,6 @@
 
 #include "../adapters/selection.hpp"
 #include "../adapters/warm_up.hpp"
-#include "../io/json.hpp"
-#include "../io/run_identity.hpp"
-#include "../model/fingerprint.hpp"
 #include "../model/mamba_model.hpp"
 #include "selection_options.hpp"
 #include "trainer.hpp"
@@ -13,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -109,40 +105,6 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
                                             Policy::channels(sizes), Policy::states(sizes), score));
   }
   return selection;
-}
-
-/// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
-/// score. A file of the selection that carries it is refused for a warm-up that would make another.
-template <Config C, class T, class Data>
-RunIdentity selection_identity(const Base<C, T>& base, const std::string& placement, const Data& data,
-                               const SelectionOptions& options) {
-  const auto number = [](double value) { return detail::short_number(value); };
-  const AdapterOptions& adapters = options.adapters;
-  const AdapterSizes sizes = adapter_sizes(adapters, base.dimensions());
-  std::string layers;
-  for (const LayerRange& range : adapters.layers) {
-    layers += range.site + ":" + std::to_string(range.first) + ":" +
-              std::to_string(std::min(range.last, base.dimensions().n_layer)) + " ";
-  }
-  return {{"base", fingerprint_text(fingerprint(base))},
-          {"placement", placement},
-          {"data", detail::data_text(examples_of(data))},
-          {"steps", std::to_string(options.steps)},
-          {"batch_size", std::to_string(options.batch_size)},
-          {"accumulation", std::to_string(options.accumulation)},
-          {"learning_rate", number(options.learning_rate)},
-          {"weight_decay", number(options.weight_decay)},
-          {"clip", number(options.clip)},
-          {"warm_up_steps", std::to_string(options.warm_up_steps)},
-          {"seed", std::to_string(options.seed)},
-          {"rank", std::to_string(sizes.rank)},
-          {"alpha", number(adapters.alpha)},
-          {"dropout", number(adapters.dropout)},
-          {"channels", std::to_string(sizes.channels)},
-          {"states", std::to_string(sizes.states)},
-          {"prompt_length", std::to_string(sizes.prompt_length)},
-          {"layers", layers},
-          {"adapter_seed", std::to_string(adapters.seed)}};
 }
 
 /// `select_dimensions` for a base that may still change (as it is now).

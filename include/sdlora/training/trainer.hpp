@@ -1,12 +1,10 @@
 #pragma once
 
+#include "../error.hpp"
 #include "../io/atomic_file.hpp"
 #include "../io/folder_lock.hpp"
-#include "../io/json.hpp"
-#include "../io/run_identity.hpp"
 #include "../model/batch.hpp"
 #include "../model/example.hpp"
-#include "../model/fingerprint.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "adamw.hpp"
@@ -14,14 +12,15 @@
 #include "evaluate.hpp"
 #include "metrics_log.hpp"
 #include "progress.hpp"
+#include "run_identity.hpp"
 #include "schedule.hpp"
+#include "trainer_options.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <initializer_list>
 #include <iostream>
 #include <limits>
@@ -31,58 +30,8 @@
 #include <sstream>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace sdlora {
-
-/// What one step was.
-struct StepReport {
-  std::uint64_t step = 0;      ///< 1 after the first
-  double epoch = 0.0;          ///< passes over the data so far
-  double loss = 0.0;           ///< mean over the step's targets, before its update, in nats
-  double gradient_norm = 0.0;  ///< before clipping
-  double learning_rate = 0.0;
-  std::size_t tokens = 0;  ///< that went through the model
-  double seconds = 0.0;
-};
-
-/// Settings of a training run.
-struct TrainerOptions {
-  std::size_t epochs = 1;
-  std::size_t steps = 0;  ///< instead of epochs, if not 0
-  double learning_rate = 1e-3;
-  std::size_t batch_size = 4;    ///< examples that go through the model together
-  std::size_t accumulation = 1;  ///< batches of one step
-  double weight_decay = 0.0;
-  double clip = 1.0;  ///< largest norm of all gradients; 0: no clipping
-  std::size_t warm_up_steps = 0;
-  Decay decay = Decay::Linear;
-  std::vector<ParameterGroup> groups = {};
-  std::uint64_t seed = 0;                           ///< of the order of the examples
-  std::size_t checkpoint_every = 0;                 ///< in steps; 0: after every epoch
-  std::filesystem::path checkpoint_directory = {};  ///< empty: no checkpoints
-  bool resume = false;                              ///< go on from the checkpoint there, if there is one
-  std::filesystem::path log_path = {};              ///< of the metrics log; empty: none
-  std::size_t evaluate_every = 0;                   ///< in steps; 0: after every epoch
-  bool progress = true;
-  std::ostream* output = nullptr;  ///< of the progress; null: standard error
-  std::string label = "training";  ///< before every line of progress
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double final_rate = 0.0;  ///< of the schedule, as a part of the learning rate
-  std::function<void(const StepReport&)> on_step = {};
-};
-
-/// What came out of a run.
-struct TrainingReport {
-  std::uint64_t first_step = 0;                               ///< 0, or where the run resumed
-  std::uint64_t steps = 0;                                    ///< in all, those before resuming included
-  std::vector<double> losses;                                 ///< of each step made here
-  std::vector<std::pair<std::uint64_t, double>> evaluations;  ///< step and mean loss, those made here
-  std::uint64_t tokens = 0;                                   ///< that went through the model here
-  double seconds = 0.0;  ///< of the steps alone: no evaluation, no checkpoints
-};
 
 /// Trains what learns in a model with AdamW. The loss of a step is the mean over all label tokens of
 /// all its batches. Each epoch goes through the examples in an order that follows from seed and
@@ -194,7 +143,7 @@ class Trainer {
     if (!o.checkpoint_directory.empty()) {
       make_directories(o.checkpoint_directory);
       lock.emplace(o.checkpoint_directory);
-      identity = identify(examples, total);
+      identity = training_identity(*model_, examples, o, total);
       checkpoint = open_checkpoint();
       if (o.resume && std::filesystem::exists(checkpoint)) {
         saved = load_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
@@ -337,50 +286,6 @@ class Trainer {
     }
     remove_leftovers(path);
     return path;
-  }
-
-  RunIdentity identify(std::span<const Example> examples, std::uint64_t total) const {
-    const auto number = [](double value) { return detail::short_number(value); };
-    const TrainerOptions& o = options_;
-    const auto& adapters = model_->options();
-    detail::Hash parameters;
-    std::size_t values = 0;
-    for (const ParameterInfo& entry : model_->parameters().entries()) {
-      values += entry.rows * entry.cols;
-      parameters.add(entry.name);
-      parameters.add(static_cast<std::uint64_t>(entry.rows));
-      parameters.add(static_cast<std::uint64_t>(entry.cols));
-    }
-    detail::Hash selection;
-    for (const auto& layer : model_->selection().layers) {
-      for (const std::uint32_t c : layer.channels) selection.add(std::uint64_t{c});
-      for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
-    }
-    std::string groups;
-    for (const ParameterGroup& group : o.groups) {
-      groups += group.site + ":" + number(group.rate_factor) + ":" + number(group.weight_decay) + " ";
-    }
-    const char* const decays[] = {"constant", "linear", "cosine"};
-    return {{"base", fingerprint_text(fingerprint(*model_->base()))},
-            {"placement", model_->placement()},
-            {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
-            {"selection", fingerprint_text(selection.value())},
-            {"alpha", number(adapters.alpha)},
-            {"dropout", number(adapters.dropout)},
-            {"adapter_seed", std::to_string(adapters.seed)},
-            {"data", detail::data_text(examples)},
-            {"steps", std::to_string(total)},
-            {"batch_size", std::to_string(o.batch_size)},
-            {"accumulation", std::to_string(o.accumulation)},
-            {"learning_rate", number(o.learning_rate)},
-            {"weight_decay", number(o.weight_decay)},
-            {"clip", number(o.clip)},
-            {"warm_up_steps", std::to_string(o.warm_up_steps)},
-            {"decay", decays[static_cast<std::size_t>(o.decay)]},
-            {"final_rate", number(o.final_rate)},
-            {"betas_epsilon", number(o.beta1) + " " + number(o.beta2) + " " + number(o.epsilon)},
-            {"groups", groups},
-            {"seed", std::to_string(o.seed)}};
   }
 
   std::string evaluation_text(std::uint64_t step, const Loss& loss) const {
