@@ -1,7 +1,6 @@
 #pragma once
 
 // All of adapters/.
-#include "adapters/coverage.hpp"
 #include "adapters/describe.hpp"
 #include "adapters/lora.hpp"
 #include "adapters/options.hpp"

@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -37,11 +38,11 @@ struct AdapterSizes {
 /// the model: a state copies what it needs of it.
 template <class T>
 struct SitePlace {
-  std::string name;       ///< unique, as "layers.3.out_proj"
-  std::string_view site;  ///< as "out_proj"
-  std::size_t layer = 0;
-  bool active = true;             ///< false outside of the site's layer range: nothing learns
-  MatrixView<const T> base = {};  ///< the pre-trained values; empty where a checkpoint has none
+  std::string name;                       ///< unique, as "layers.3.out_proj"
+  std::string_view site;                  ///< as "out_proj"
+  std::optional<std::size_t> layer = {};  ///< none: the site is the model's own, as the embedding
+  bool active = true;                     ///< false outside of the site's layer range: nothing learns
+  MatrixView<const T> base = {};          ///< the pre-trained values; empty where a checkpoint has none
   SiteShape shape = {};
   bool decay = true;                        ///< whether weight decay applies to what learns here
   const AdapterOptions* options = nullptr;  ///< never null for a policy that learns
@@ -116,7 +117,7 @@ struct Full {
    public:
     Element(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
       if (!place.active) return;
-      own_ = store.add(place.name, place.site, place.shape.rows, place.shape.cols, place.decay);
+      own_ = store.add(place, "", place.shape.rows, place.shape.cols);
       if (!base_) return;
       for (std::size_t i = 0; i < base_.rows; ++i) std::copy_n(base_.row(i), base_.cols, own_.value.row(i));
     }

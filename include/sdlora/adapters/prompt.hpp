@@ -16,7 +16,7 @@ class LearnedRows {
  public:
   LearnedRows(ParameterStore<T>& store, const SitePlace<T>& place, std::size_t rows, double deviation) {
     if (!place.active) return;
-    rows_ = store.add(place.name, place.site, rows, place.shape.cols, place.decay);
+    rows_ = store.add(place, "", rows, place.shape.cols);
     const RandomStream random(place.options->seed, stream_of(place.name));
     for (std::size_t i = 0; i < rows * place.shape.cols; ++i) {
       rows_.value.data[i] = static_cast<T>(deviation * random.normal(i));

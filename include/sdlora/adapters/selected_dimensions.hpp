@@ -47,7 +47,7 @@ struct SelectedDimensions {
       const std::size_t count = channels(place.sizes);
       require_channels(place, count);
       channels_ = place.selection->channels;
-      delta_ = store.add(place.name + ".delta", place.site, place.shape.rows, count, place.decay);
+      delta_ = store.add(place, ".delta", place.shape.rows, count);
     }
 
     bool active() const { return static_cast<bool>(delta_); }
@@ -114,7 +114,7 @@ struct SelectedDimensions {
       }
       for (const std::uint32_t c : place.selection->channels) channels_.push_back(c);
       states_ = place.selection->states;
-      delta_ = store.add(place.name + ".delta", place.site, channels_.size(), per, place.decay);
+      delta_ = store.add(place, ".delta", channels_.size(), per);
     }
 
     bool active() const { return static_cast<bool>(delta_); }

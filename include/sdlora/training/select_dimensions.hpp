@@ -89,8 +89,9 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   std::vector<T> change(m.d_inner * m.d_state);
   for (std::size_t l = 0; l < m.n_layer; ++l) {
     std::fill(change.begin(), change.end(), T(0));
-    const std::string name = "layers." + std::to_string(l) + "." + std::string(site::ALog::name);
-    if (const ParameterInfo* entry = model.parameters().find(name)) {
+    const auto here = [&](const ParameterInfo& p) { return p.layer == l && p.site == site::ALog::name; };
+    const std::vector<ParameterInfo>& entries = model.parameters().entries();
+    if (const auto entry = std::find_if(entries.begin(), entries.end(), here); entry != entries.end()) {
       const std::span<const T> learned = std::as_const(model).parameters().values(*entry);
       const T* before = base->layer(l).A_log.data;
       for (std::size_t i = 0; i < change.size(); ++i) change[i] = learned[i] - before[i];
