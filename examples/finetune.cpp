@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
   std::size_t max_length = 0;
-  std::size_t warm_up = 500;
+  std::size_t selection_steps = 500;
   examples::CommandLine command("finetune",
                                 "Fine-tunes a Mamba checkpoint on JSONL data and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
   of("--states", adapter.states, "selected states per channel", {SelectedDimensions<dyn, dyn>::name});
   of("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix",
      {PromptTuning<dyn>::name, PrefixTuning<dyn>::name});
-  of("--selection-steps", warm_up, "of SDLoRA's first phase", {SelectedDimensions<dyn, dyn>::name})
+  of("--selection-steps", selection_steps, "of SDLoRA's first phase", {SelectedDimensions<dyn, dyn>::name})
       .at_least_one();
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
@@ -153,7 +153,7 @@ int main(int argc, char** argv) {
     if (choice.selects) {
       // The first phase is not repeated when a run resumes.
       const std::filesystem::path file = out / "checkpoint" / "selection.json";
-      const SelectionOptions first_phase{.steps = warm_up,
+      const SelectionOptions first_phase{.steps = selection_steps,
                                          .learning_rate = options.learning_rate,
                                          .batch_size = options.batch_size,
                                          .accumulation = options.accumulation,

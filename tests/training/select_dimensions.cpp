@@ -19,13 +19,13 @@ SelectionOptions quiet() { return {.steps = 6, .learning_rate = 1e-2, .seed = 4,
 
 }  // namespace
 
-TEST_CASE("the selection is that of a warm-up made by hand, scored by how far A_log moved") {
+TEST_CASE("the selection is that of a phase made by hand, scored by how far A_log moved") {
   std::shared_ptr<const Base<Tiny, float>> base = rough_base<Tiny, float>(tiny_dimensions);
   const auto data = doubling_task(9);
   const Selection selection = select_dimensions<P>(base, data, quiet());
 
-  using WarmUpPlacement = Place<On<site::OutProj, LoRA<2>>, On<site::ALog, Full>>;
-  MambaModel<Tiny, WarmUpPlacement, float> model(base);
+  using ByHand = Place<On<site::OutProj, LoRA<2>>, On<site::ALog, Full>>;
+  MambaModel<Tiny, ByHand, float> model(base);
   Trainer(model, {.steps = 6, .learning_rate = 1e-2, .seed = 4, .progress = false}).fit(data);
   const auto trained = model.merged();
   REQUIRE(selection.layers.size() == 2);
@@ -106,7 +106,7 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
                       .states = 3,
                       .layers = {{"A_log", 1, 2}, {"x_proj_B", 1, 2}, {"x_proj_C", 1, 2}}};
   const Selection selection = select_dimensions<presets::SDLoRA<>>(base, doubling_task(9), options);
-  CHECK(shown.str().find("warm-up 6/6") != std::string::npos);
+  CHECK(shown.str().find("selection 6/6") != std::string::npos);
   REQUIRE(selection.layers.size() == 2);
   // No dimension of layer 0 learns, so the first ones stand for it.
   CHECK(selection.layers[0].channels == std::vector<std::uint32_t>{0, 1, 2, 3, 4});
@@ -115,7 +115,7 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   MambaModel<TinyAny, presets::SDLoRA<>, float> model(base, selection, options.adapters);
   CHECK(model.trainable_parameters == 2 * 2 * (10 + 20) + 5 * 3 + 16 * 5 + 16 * 5);
 
-  // More than there is: refused before the warm-up, not after it.
+  // More than there is: refused before the training, not after it.
   shown.str("");
   const auto refuse = [&](std::size_t channels, std::size_t states, const std::string& part) {
     options.adapters = {.rank = 2, .channels = channels, .states = states};
@@ -141,7 +141,7 @@ TEST_CASE("what nothing was measured by is not selected") {
   options.adapters.layers = {{"A_log", 0, 1}};
   refuse(static_cast<ArgumentError*>(nullptr), options, "x_proj_B learns selected channels in layer 1");
 
-  // The rate of the first step of a warm-up is 0.
+  // The rate is 0 in the first step of its warm-up.
   options = quiet();
   options.steps = 1;
   options.warm_up_steps = 3;

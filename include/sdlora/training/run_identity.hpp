@@ -100,7 +100,7 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
 }
 
 /// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
-/// score. A file of the selection that carries it is refused for a warm-up that would make another.
+/// score. A file of the selection that carries it is refused where another would be made.
 template <Config C, class T, class Data>
 RunIdentity selection_identity(const Base<C, T>& base, const std::string& placement, const Data& data,
                                const SelectionOptions& options) {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../adapters/selection.hpp"
-#include "../adapters/warm_up.hpp"
+#include "../adapters/selection_phase.hpp"
 #include "../model/mamba_model.hpp"
 #include "selection_options.hpp"
 #include "trainer.hpp"
@@ -40,7 +40,7 @@ void require_scored_layers(const AdapterOptions& options, std::size_t n_layer) {
 }  // namespace detail
 
 /// SDLoRA's first phase (Galim et al., arXiv 2410.09016, section 5.2): trains the placement's
-/// warm-up, in which all of A_log learns, for some steps; scores how far each A_log moved from its
+/// SelectionPhase, in which all of A_log learns, for some steps; scores how far each A_log moved from its
 /// pre-trained value; chooses per layer the best channels and in each the best states. The trained
 /// values are dropped: a model made from the selection begins at the base again. Throws ArgumentError where
 /// an option makes no sense, Error where A_log of a layer that learns did not move.
@@ -52,13 +52,13 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
       detail::selected_channels<Policy> != 0,
       "sdlora::select_dimensions: dimensions are scored by A_log; place SelectedDimensions at site::ALog, "
       "as presets::SDLoRA does");
-  using Model = MambaModel<C, WarmUp<P>, T>;
+  using Model = MambaModel<C, SelectionPhase<P>, T>;
   if (options.steps == 0) {
     throw ArgumentError("select_dimensions: expected at least 1 step to score dimensions by, found 0");
   }
   const MambaDimensions& m = detail::required_base(base).dimensions();
   const AdapterSizes sizes = adapter_sizes(options.adapters, m);
-  // Here and not after the warm-up.
+  // Here and not after the training.
   detail::require_choice("select_dimensions", Policy::channels(sizes), m.d_inner, Policy::states(sizes),
                          m.d_state);
   if (Policy::states(sizes) == 0) {
@@ -68,8 +68,8 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   // A range of a site that learns in the second phase alone means nothing in the first.
   AdapterOptions adapters = options.adapters;
   std::erase_if(adapters.layers, [](const LayerRange& range) {
-    return (range.site == site::XProjB::name && !WarmUp<P>::template learns_at<site::XProjB>) ||
-           (range.site == site::XProjC::name && !WarmUp<P>::template learns_at<site::XProjC>);
+    return (range.site == site::XProjB::name && !SelectionPhase<P>::template learns_at<site::XProjB>) ||
+           (range.site == site::XProjC::name && !SelectionPhase<P>::template learns_at<site::XProjC>);
   });
   Model model(base, std::move(adapters));
   Trainer trainer(model, {.steps = options.steps,
@@ -82,7 +82,7 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
                           .seed = options.seed,
                           .progress = options.progress,
                           .output = options.output,
-                          .label = "warm-up"});
+                          .label = "selection"});
   trainer.fit(data);
 
   Selection selection{m.d_inner, m.d_state, {}};
@@ -99,7 +99,7 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
         throw Error("select_dimensions: A_log of layer " + std::to_string(l) + " did not move in " +
                     std::to_string(options.steps) +
                     " steps, so that nothing tells its dimensions apart; take more steps than the warm-up "
-                    "of the learning rate, or a higher rate");
+                    "of the learning rate has, or a higher rate");
       }
     }
     selection.layers.push_back(select_layer(MatrixView<const T>(change.data(), m.d_inner, m.d_state),
