@@ -6,6 +6,7 @@
 #include "training/checkpoint.hpp"
 #include "training/choice_task.hpp"
 #include "training/evaluate.hpp"
+#include "training/gradient_tree.hpp"
 #include "training/metrics_log.hpp"
 #include "training/progress.hpp"
 #include "training/run_identity.hpp"

@@ -10,6 +10,7 @@
 #include "adamw.hpp"
 #include "checkpoint.hpp"
 #include "evaluate.hpp"
+#include "gradient_tree.hpp"
 #include "metrics_log.hpp"
 #include "progress.hpp"
 #include "run_identity.hpp"
@@ -34,9 +35,9 @@
 namespace sdlora {
 
 /// Trains what learns in a model with AdamW. The loss of a step is the mean over all label tokens of
-/// all its batches. Each epoch goes through the examples in an order that follows from seed and
-/// epoch. With a checkpoint directory, a run that was killed at any moment goes on from its last
-/// checkpoint and ends with the same bits as one that was not.
+/// all its micro-batches, whose gradients are summed in a fixed tree (GradientTree). Each epoch goes through
+/// the examples in an order that follows from seed and epoch. With a checkpoint directory, a run that was
+/// killed at any moment goes on from its last checkpoint and ends with the same bits as one that was not.
 template <class Model>
 class Trainer {
   static_assert(Model::placement_type::learns,
@@ -235,22 +236,28 @@ class Trainer {
                           " has a label to learn after its first token; remove example " +
                           std::to_string(chosen[0]) + " or correct its labels");
     }
-    model_->parameters().zero_gradients();
     StepReport made;
     made.step = step + 1;
     made.epoch = static_cast<double>(made.step) / static_cast<double>(order.steps_per_epoch());
     made.learning_rate = schedule(step);
     double sum = 0.0;
+    tree_.clear();
     for (std::size_t first = 0, micro = 0; first < chosen.size(); first += o.batch_size, ++micro) {
       batch_.clear();
       for (const std::uint32_t i : chosen.subspan(first, std::min(o.batch_size, chosen.size() - first))) {
         batch_.add(order.examples[i]);
       }
       made.tokens += batch_.tokens();
-      sum += model_
-                 ->accumulate_gradients(batch_, 1.0 / static_cast<double>(targets),
-                                        {.training = true, .step = step * o.accumulation + micro})
-                 .sum;
+      ParameterStore<T>& parameters = model_->parameters();
+      parameters.zero_gradients();
+      const Loss loss =
+          model_->accumulate_gradients(batch_, 1.0 / static_cast<double>(targets),
+                                       {.training = true, .step = step * o.accumulation + micro});
+      if (first + o.batch_size < chosen.size()) {
+        tree_.add(std::as_const(parameters).gradients(), loss.sum);
+      } else {
+        sum = tree_.finish(parameters.gradients(), loss.sum);
+      }
     }
     made.loss = sum / static_cast<double>(targets);
     made.gradient_norm = clip_gradients(model_->parameters(), o.clip);
@@ -299,6 +306,7 @@ class Trainer {
   Model* model_;
   TrainerOptions options_;
   Batch batch_;
+  GradientTree<T> tree_;
 };
 
 }  // namespace sdlora
