@@ -14,5 +14,6 @@
 #include "training/select_dimensions.hpp"
 #include "training/selection_file.hpp"
 #include "training/selection_options.hpp"
+#include "training/settings.hpp"
 #include "training/trainer.hpp"
 #include "training/trainer_options.hpp"

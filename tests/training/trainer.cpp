@@ -257,13 +257,13 @@ TEST_CASE("options and data that make no sense are refused") {
   refuse({.epochs = std::size_t{1} << 63, .batch_size = 2}, "epochs of 2 steps are more than can be counted");
   refuse({.learning_rate = -1.0}, "learning rate above 0, found -1");
   refuse({.learning_rate = std::nan("")}, "learning rate");
-  refuse({.batch_size = 0, .accumulation = 3}, "batch size and an accumulation of 1 to 2^24, found 0 and 3");
-  refuse({.accumulation = 0}, "accumulation");
+  refuse({.batch_size = 0, .accumulation = 3}, "batch size of 1 to 2^24, found 0; correct batch_size");
+  refuse({.accumulation = 0}, "an accumulation of 1 to 2^24, found 0");
   refuse({.weight_decay = -0.1}, "weight decay");
   refuse({.clip = -1.0}, "clipping");
   refuse({.checkpoint_every = 3}, "directory");
   refuse({.resume = true}, "directory");
-  refuse({.beta2 = 1.0}, "betas");
+  refuse({.beta2 = 1.0}, "a beta2 of at least 0 and below 1, found 1");
   refuse({.epsilon = std::numeric_limits<double>::infinity()}, "finite epsilon");
   refuse({.final_rate = std::nan("")}, "final rate of 0 to 1");
   refuse({.final_rate = 5.0}, "final rate of 0 to 1, a part of the learning rate, found 5");

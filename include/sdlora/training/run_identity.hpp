@@ -9,14 +9,19 @@
 #include "../model/example.hpp"
 #include "../model/fingerprint.hpp"
 #include "../text.hpp"
+#include "adamw.hpp"
+#include "schedule.hpp"
 #include "selection_options.hpp"
+#include "settings.hpp"
 #include "trainer_options.hpp"
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -49,6 +54,34 @@ void require_same_run(const std::string& file, const std::string& place, const s
   }
 }
 
+inline std::string setting_text(double value) { return short_number(value); }
+template <std::unsigned_integral Number>
+std::string setting_text(Number value) {
+  return std::to_string(value);
+}
+inline std::string setting_text(Decay value) { return std::string(decay_name(value)); }
+inline std::string setting_text(const std::vector<ParameterGroup>& groups) {
+  std::string text;
+  for (const ParameterGroup& group : groups) {
+    text += group.site + ":" + short_number(group.rate_factor) + ":" + short_number(group.weight_decay) + " ";
+  }
+  return text;
+}
+
+/// Appends the settings of `options` as texts.
+template <class Options>
+void append_settings(RunIdentity& identity, const Options& options) {
+  const std::size_t before = identity.size();
+  visit_settings(options, [&](const Setting& setting, const auto& value) {
+    const std::string_view key = setting.identity_key();
+    if (identity.size() > before && identity.back().first == key) {
+      identity.back().second += " " + setting_text(value);
+    } else {
+      identity.emplace_back(key, setting_text(value));
+    }
+  });
+}
+
 }  // namespace detail
 
 /// What a training run is: the model's base, placement, selection and adapter options, the data and the
@@ -57,7 +90,6 @@ template <class Model>
 RunIdentity training_identity(const Model& model, std::span<const Example> examples,
                               const TrainerOptions& options, std::uint64_t total) {
   const auto number = [](double value) { return detail::short_number(value); };
-  const TrainerOptions& o = options;
   const auto& adapters = model.options();
   detail::Hash parameters;
   std::size_t values = 0;
@@ -72,31 +104,19 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
     for (const std::uint32_t c : layer.channels) selection.add(std::uint64_t{c});
     for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
   }
-  std::string groups;
-  for (const ParameterGroup& group : o.groups) {
-    groups += group.site + ":" + number(group.rate_factor) + ":" + number(group.weight_decay) + " ";
-  }
-  const char* const decays[] = {"constant", "linear", "cosine"};
-  return {{"base", fingerprint_text(fingerprint(*model.base()))},
-          {"placement", model.placement()},
-          {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
-          {"selection", fingerprint_text(selection.value())},
-          {"alpha", number(adapters.alpha)},
-          {"dropout", number(adapters.dropout)},
-          {"adapter_seed", std::to_string(adapters.seed)},
-          {"data", detail::data_text(examples)},
-          {"steps", std::to_string(total)},
-          {"batch_size", std::to_string(o.batch_size)},
-          {"accumulation", std::to_string(o.accumulation)},
-          {"learning_rate", number(o.learning_rate)},
-          {"weight_decay", number(o.weight_decay)},
-          {"clip", number(o.clip)},
-          {"warm_up_steps", std::to_string(o.warm_up_steps)},
-          {"decay", decays[static_cast<std::size_t>(o.decay)]},
-          {"final_rate", number(o.final_rate)},
-          {"betas_epsilon", number(o.beta1) + " " + number(o.beta2) + " " + number(o.epsilon)},
-          {"groups", groups},
-          {"seed", std::to_string(o.seed)}};
+  RunIdentity identity{
+      {"base", fingerprint_text(fingerprint(*model.base()))},
+      {"placement", model.placement()},
+      {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
+      {"selection", fingerprint_text(selection.value())},
+      {"alpha", number(adapters.alpha)},
+      {"dropout", number(adapters.dropout)},
+      {"adapter_seed", std::to_string(adapters.seed)},
+      {"data", detail::data_text(examples)}};
+  TrainerOptions settings = options;
+  settings.steps = static_cast<std::size_t>(total);
+  detail::append_settings(identity, settings);
+  return identity;
 }
 
 /// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
@@ -112,25 +132,20 @@ RunIdentity selection_identity(const Base<C, T>& base, const std::string& placem
     layers += range.site + ":" + std::to_string(range.first) + ":" +
               std::to_string(std::min(range.last, base.dimensions().n_layer)) + " ";
   }
-  return {{"base", fingerprint_text(fingerprint(base))},
-          {"placement", placement},
-          {"data", detail::data_text(examples_of(data))},
-          {"steps", std::to_string(options.steps)},
-          {"batch_size", std::to_string(options.batch_size)},
-          {"accumulation", std::to_string(options.accumulation)},
-          {"learning_rate", number(options.learning_rate)},
-          {"weight_decay", number(options.weight_decay)},
-          {"clip", number(options.clip)},
-          {"warm_up_steps", std::to_string(options.warm_up_steps)},
-          {"seed", std::to_string(options.seed)},
-          {"rank", std::to_string(sizes.rank)},
-          {"alpha", number(adapters.alpha)},
-          {"dropout", number(adapters.dropout)},
-          {"channels", std::to_string(sizes.channels)},
-          {"states", std::to_string(sizes.states)},
-          {"prompt_length", std::to_string(sizes.prompt_length)},
-          {"layers", layers},
-          {"adapter_seed", std::to_string(adapters.seed)}};
+  RunIdentity identity{{"base", fingerprint_text(fingerprint(base))},
+                       {"placement", placement},
+                       {"data", detail::data_text(examples_of(data))}};
+  detail::append_settings(identity, options);
+  const RunIdentity adapter{{"rank", std::to_string(sizes.rank)},
+                            {"alpha", number(adapters.alpha)},
+                            {"dropout", number(adapters.dropout)},
+                            {"channels", std::to_string(sizes.channels)},
+                            {"states", std::to_string(sizes.states)},
+                            {"prompt_length", std::to_string(sizes.prompt_length)},
+                            {"layers", layers},
+                            {"adapter_seed", std::to_string(adapters.seed)}};
+  identity.insert(identity.end(), adapter.begin(), adapter.end());
+  return identity;
 }
 
 }  // namespace sdlora

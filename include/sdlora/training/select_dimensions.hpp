@@ -72,17 +72,7 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
            (range.site == site::XProjC::name && !SelectionPhase<P>::template learns_at<site::XProjC>);
   });
   Model model(base, std::move(adapters));
-  Trainer trainer(model, {.steps = options.steps,
-                          .learning_rate = options.learning_rate,
-                          .batch_size = options.batch_size,
-                          .accumulation = options.accumulation,
-                          .weight_decay = options.weight_decay,
-                          .clip = options.clip,
-                          .warm_up_steps = options.warm_up_steps,
-                          .seed = options.seed,
-                          .progress = options.progress,
-                          .output = options.output,
-                          .label = "selection"});
+  Trainer trainer(model, options.trainer_options());
   trainer.fit(data);
 
   Selection selection{m.d_inner, m.d_state, {}};

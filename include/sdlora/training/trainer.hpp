@@ -15,6 +15,7 @@
 #include "progress.hpp"
 #include "run_identity.hpp"
 #include "schedule.hpp"
+#include "settings.hpp"
 #include "trainer_options.hpp"
 
 #include <algorithm>
@@ -22,7 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -48,34 +48,15 @@ class Trainer {
  public:
   /// The model must outlive the trainer. Throws ArgumentError where an option makes no sense.
   explicit Trainer(Model& model, TrainerOptions options = {}) : model_(&model), options_(std::move(options)) {
-    const auto require = [](bool good, const char* what, std::initializer_list<double> found = {}) {
-      if (good) return;
-      std::ostringstream text;
-      text << "Trainer: expected " << what;
-      for (const double& value : found) text << (&value == found.begin() ? ", found " : " and ") << value;
-      throw ArgumentError(text.str());
-    };
     const TrainerOptions& o = options_;
-    require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1",
-            {static_cast<double>(o.epochs), static_cast<double>(o.steps)});
-    constexpr std::size_t most = std::size_t{1} << 24;
-    require(o.batch_size > 0 && o.batch_size <= most && o.accumulation > 0 && o.accumulation <= most,
-            "a batch size and an accumulation of 1 to 2^24",
-            {static_cast<double>(o.batch_size), static_cast<double>(o.accumulation)});
-    require(std::isfinite(o.learning_rate) && o.learning_rate > 0.0, "a learning rate above 0",
-            {o.learning_rate});
-    require(std::isfinite(o.weight_decay) && o.weight_decay >= 0.0, "a weight decay of at least 0",
-            {o.weight_decay});
-    require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)",
-            {o.clip});
-    require(o.beta1 >= 0.0 && o.beta1 < 1.0 && o.beta2 >= 0.0 && o.beta2 < 1.0 && o.epsilon > 0.0 &&
-                std::isfinite(o.epsilon),
-            "betas in [0, 1) and a finite epsilon above 0", {o.beta1, o.beta2, o.epsilon});
-    require(o.final_rate >= 0.0 && o.final_rate <= 1.0, "a final rate of 0 to 1, a part of the learning rate",
-            {o.final_rate});
-    require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint_directory to resume from");
-    require(o.checkpoint_every == 0 || !o.checkpoint_directory.empty(),
-            "a checkpoint_directory where checkpoint_every is not 0");
+    if (o.epochs == 0 && o.steps == 0) {
+      throw ArgumentError("Trainer: expected epochs or steps of at least 1, found 0 and 0");
+    }
+    require_settings(o, "Trainer");
+    if (o.checkpoint_directory.empty() && (o.resume || o.checkpoint_every != 0)) {
+      throw ArgumentError(std::string("Trainer: expected a checkpoint_directory ") +
+                          (o.resume ? "to resume from" : "where checkpoint_every is not 0"));
+    }
   }
 
   /// Trains on the examples of `data` (a dataset or a range of examples).
