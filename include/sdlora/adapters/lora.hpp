@@ -36,8 +36,8 @@ struct LoRA {
     Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
       const std::size_t r = rank(place.sizes);
-      a_ = store.add(place.name + ".lora_A", place.site, r, place.shape.cols, place.decay);
-      b_ = store.add(place.name + ".lora_B", place.site, place.shape.rows, r, place.decay);
+      a_ = store.add(place, ".lora_A", r, place.shape.cols);
+      b_ = store.add(place, ".lora_B", place.shape.rows, r);
       const double alpha = place.options->alpha == 0.0 ? static_cast<double>(r) : place.options->alpha;
       scale_ = static_cast<T>(alpha / static_cast<double>(r));
       dropout_ = place.options->dropout;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,8 +22,9 @@ struct ParameterInfo {
   std::string site;  ///< the site's name, as "out_proj"
   std::size_t rows = 0;
   std::size_t cols = 0;
-  std::size_t offset = 0;  ///< of the first value in the store
-  bool decay = false;      ///< whether weight decay applies to it
+  std::size_t offset = 0;                 ///< of the first value in the store
+  bool decay = false;                     ///< whether weight decay applies to it
+  std::optional<std::size_t> layer = {};  ///< none: it is the model's own, as the embedding
 
   std::size_t size() const { return rows * cols; }
 };
@@ -54,7 +56,7 @@ class ParameterStore {
   /// Appends a parameter (rows, cols). Parameters added one after another lie one after another. Throws
   /// ShapeError where there is no room.
   Learned<T, Device> add(std::string name, std::string_view site, std::size_t rows, std::size_t cols,
-                         bool decay) {
+                         bool decay, std::optional<std::size_t> layer = {}) {
     const std::size_t count =
         detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "ParameterStore");
     if (count > capacity_ - used_) {
@@ -62,11 +64,18 @@ class ParameterStore {
                        " values, " + std::to_string(used_ + count) +
                        " needed; the placement's count and its state disagree");
     }
-    entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay});
+    entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay, layer});
     const Learned<T, Device> learned{{values_.data() + used_, rows, cols},
                                      {gradients_.data() + used_, rows, cols}};
     used_ += count;
     return learned;
+  }
+
+  /// Appends what a policy's state learns at its place (a SitePlace): the place says the site, the layer and
+  /// whether it decays; the parameter's name is the place's and then `suffix`, as ".lora_A".
+  template <class Place>
+  Learned<T, Device> add(const Place& place, std::string_view suffix, std::size_t rows, std::size_t cols) {
+    return add(place.name + std::string(suffix), place.site, rows, cols, place.decay, place.layer);
   }
 
   std::size_t size() const { return used_; }

@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -38,9 +39,9 @@ struct AdapterSizes {
 /// the model: a state copies what it needs of it.
 template <class T, class Device = Cpu>
 struct SitePlace {
-  std::string name;       ///< unique, as "layers.3.out_proj"
-  std::string_view site;  ///< as "out_proj"
-  std::size_t layer = 0;
+  std::string name;                       ///< unique, as "layers.3.out_proj"
+  std::string_view site;                  ///< as "out_proj"
+  std::optional<std::size_t> layer = {};  ///< none: the site is the model's own, as the embedding
   bool active = true;                     ///< false outside of the site's layer range: nothing learns
   MatrixView<const T, Device> base = {};  ///< the pre-trained values; empty where a checkpoint has none
   SiteShape shape = {};
@@ -128,7 +129,7 @@ struct Full {
    public:
     Element(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
-      own_ = store.add(place.name, place.site, place.shape.rows, place.shape.cols, place.decay);
+      own_ = store.add(place, "", place.shape.rows, place.shape.cols);
       if (base_) assign(own_.value, base_);
     }
     bool active() const { return static_cast<bool>(own_); }

@@ -16,7 +16,7 @@ class LearnedRows {
  public:
   LearnedRows(ParameterStore<T, D>& store, const SitePlace<T, D>& place, std::size_t rows, double deviation) {
     if (!place.active) return;
-    rows_ = store.add(place.name, place.site, rows, place.shape.cols, place.decay);
+    rows_ = store.add(place, "", rows, place.shape.cols);
     const RandomStream random(place.options->seed, stream_of(place.name));
     set_each(rows_.value, [&](std::size_t i) { return deviation * random.normal(i); });
   }

@@ -69,7 +69,7 @@ struct SelectedDimensions {
       const std::size_t count = channels(place.sizes);
       require_channels(place, count);
       channels_ = detail::IndexList<D>(place.selection->channels);
-      delta_ = store.add(place.name + ".delta", place.site, place.shape.rows, count, place.decay);
+      delta_ = store.add(place, ".delta", place.shape.rows, count);
     }
 
     bool active() const { return static_cast<bool>(delta_); }
@@ -137,7 +137,7 @@ struct SelectedDimensions {
       }
       in_all_ = detail::IndexList<D>(in_all);
       in_chosen_ = detail::IndexList<D>(in_chosen);
-      delta_ = store.add(place.name + ".delta", place.site, channels_.size(), per, place.decay);
+      delta_ = store.add(place, ".delta", channels_.size(), per);
     }
 
     bool active() const { return static_cast<bool>(delta_); }

@@ -13,7 +13,7 @@ void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView
                         MatrixView<T> d_a, MatrixView<T> d_b, MatrixView<T> d_initial,
                         const LinearScanOptions<T>& options, const Sequences& sequences,
                         Workspace& workspace) {
-  const bool forward = options.direction == ScanDirection::forward;
+  const bool forward = options.direction == ScanDirection::Forward;
   const std::size_t columns = d_b.cols;
   const auto last_step = [&](std::size_t s) {
     return forward ? sequences.first(s) + sequences.length(s) - 1 : sequences.first(s);
@@ -22,7 +22,7 @@ void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView
   const auto with_scan = [&](std::size_t s, const auto& f) {
     const std::size_t begin = sequences.first(s), rest = sequences.length(s) - 1, steps[2] = {0, rest};
     LinearScanOptions<T> against;
-    against.direction = forward ? ScanDirection::reverse : ScanDirection::forward;
+    against.direction = forward ? ScanDirection::Reverse : ScanDirection::Forward;
     against.initial = d_h.rows_from(last_step(s), 1);
     const std::size_t first = forward ? begin : begin + 1, next = forward ? begin + 1 : begin;
     f(LinearBlocks<T, T>{a.rows_from(next, rest), d_h.rows_from(first, rest), d_b.rows_from(first, rest),
@@ -102,7 +102,7 @@ void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
   detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
   detail::check_states("scan_backward", "d_initial", d_initial, sequences, columns);
 
-  const bool forward = options.direction == ScanDirection::forward;
+  const bool forward = options.direction == ScanDirection::Forward;
   if constexpr (ColumnScanBackward<Policy>) {
     const bool streaming = 5 * d_b.rows * columns * sizeof(Stored) > detail::streaming_bytes;
     const std::size_t width = detail::task_columns<Stored>(columns, streaming);
