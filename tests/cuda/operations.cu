@@ -1,7 +1,9 @@
 #include <sdlora/tensor/cuda/launch.cuh>
 
+#include "support/adamw_kernel_cases.hpp"
 #include "support/add_rows_kernel_cases.hpp"
 #include "support/block_reduce_cases.hpp"
+#include "support/column_sums_kernel_cases.hpp"
 #include "support/conv1d_kernel_cases.hpp"
 #include "support/cross_entropy_kernel_cases.hpp"
 #include "support/cuda_device.cuh"
@@ -55,4 +57,18 @@ TEST_CASE("cross-entropy kernels on the GPU: losses and gradients of rows") {
   CudaOperations device;
   check_cross_entropy_kernels(device);
   check_cross_entropy_kernels(device, 5, 50280, 3.0);
+}
+
+TEST_CASE("column_sums kernels on the GPU: an expression's sums over rows") {
+  if (skip_without_device(has_cuda_device())) return;
+  CudaOperations device;
+  check_column_sums_kernels(device);
+  check_column_sums_kernels<AssignMode::Add>(device, 9001, 257);
+}
+
+TEST_CASE("AdamW kernels on the GPU: the host's updates, sums of squares") {
+  if (skip_without_device(has_cuda_device())) return;
+  CudaOperations device;
+  check_adamw_kernels(device);
+  check_sum_of_squares_kernel(device, 3000017);
 }
