@@ -29,8 +29,13 @@ struct CudaOperations : detail::StreamLauncher<detail::CudaBlock> {
 TEST_CASE("matmul kernels on the GPU: the host's products") {
   if (skip_without_device(has_cuda_device())) return;
   CudaOperations device;
-  check_matmul_kernels(device,
-                       {{1, 1, 7}, {5, 3, 16}, {64, 64, 17}, {131, 71, 13}, {257, 8, 1021}, {300, 521, 257}});
+  check_matmul_kernels(device, {{1, 1, 7},
+                                {5, 3, 16},
+                                {64, 64, 17},
+                                {131, 71, 13},
+                                {257, 8, 1021},
+                                {300, 521, 257},
+                                {1500, 1407, 61}});
 }
 
 TEST_CASE("add_rows kernel on the GPU: ids that repeat, in order") {
