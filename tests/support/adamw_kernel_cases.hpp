@@ -23,7 +23,8 @@ void check_adamw_kernel(Device& device, std::size_t count) {
   Normals normals(count);
   auto values = normals.vector<float>(count);
   std::vector<float> first(count, 0.0F), second(count, 0.0F);
-  Guarded<Device> device_values(values), device_first(first), device_second(second);
+  Guarded<Device> device_values(values, Guarded<Device>::added_to),
+      device_first(first, Guarded<Device>::added_to), device_second(second, Guarded<Device>::added_to);
   for (int step = 1; step <= 3; ++step) {
     CAPTURE(step);
     auto gradients = normals.vector<float>(count, 0.01);

@@ -35,7 +35,8 @@ void check_column_sums_kernels(Device& device, std::size_t rows, std::size_t col
   Guarded<Device> device_x(rows, columns, 3, x), device_y(rows, columns, 0, y),
       device_scale(rows, 1, 1, scale);
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  Guarded<Device> out(Mode == AssignMode::Add ? before : std::vector<float>(columns, nan));
+  Guarded<Device> out(Mode == AssignMode::Add ? before : std::vector<float>(columns, nan),
+                      Mode == AssignMode::Add ? Guarded<Device>::added_to : nan);
   const auto r = static_cast<std::int64_t>(rows), c = static_cast<std::int64_t>(columns);
   Guarded<Device> scratch(std::vector<float>(detail::column_sum_values(r, c), nan));
   const auto node = MatrixView<const float>(device_x.view()) * MatrixView<const float>(device_y.view()) *
