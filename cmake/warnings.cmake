@@ -8,10 +8,10 @@ function(sdlora_set_warnings target)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-uninitialized>
                                              $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
   endif()
-  # Nor does it see that `"text" + string` cannot overlap, nor be as long as it then takes it for (PR 105651).
+  # Nor does it see that `"text" + string` cannot overlap (PR 105651).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(
-      ${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict> $<$<COMPILE_LANGUAGE:CXX>:-Wno-stringop-overflow>
+      ${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>
                         "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-Wno-restrict,-Wno-maybe-uninitialized>")
   endif()
   # -Wpedantic and -Wconversion trip over what nvcc generates for the host compiler.
