@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -68,7 +69,7 @@ struct BothModels {
 
 /// Logits within 1e-5, loss and every gradient within 1e-4; the same function when merged.
 template <class Device, class P>
-void check_model_on(const char* name) {
+void check_model_on(const std::string& name) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
   options.dropout = 0.3;

@@ -38,8 +38,8 @@ void check_sums(std::size_t rows, std::size_t cols) {
 }  // namespace
 
 TEST_CASE("sums of columns") {
-  for (const std::size_t cols : {1, 5, 64, 131}) {
-    for (const std::size_t rows : {0, 1, 37}) check_sums<Cpu>(rows, cols);
+  for (const std::size_t cols : {1U, 5U, 64U, 131U}) {
+    for (const std::size_t rows : {0U, 1U, 37U}) check_sums<Cpu>(rows, cols);
   }
   check_sums<Emulated>(37, 131);
   check_sums<Emulated>(0, 1);

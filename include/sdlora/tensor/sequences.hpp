@@ -42,6 +42,7 @@ struct PlacedSequences {
   constexpr std::size_t count() const { return host.count(); }
   constexpr std::size_t rows() const { return host.rows(); }
   constexpr const Sequences& on_host() const { return host; }
+  constexpr operator const Sequences&() const { return host; }  // NOLINT(google-explicit-constructor)
 };
 
 /// Sequences as operations on `Device` take them.
