@@ -21,7 +21,7 @@ constexpr std::size_t all_outputs = 15;
 /// A fused layer of three sites with its base weight, adapters moved away from their beginning.
 template <class... Policies>
 struct Layer {
-  using Fused = FusedLinear<double, typename Policies::template Linear<double>...>;
+  using Fused = FusedLinear<double, Cpu, typename Policies::template Linear<double>...>;
 
   AdapterOptions options{.rank = 2, .alpha = 3.0};
   LayerSelection selection{{1, 4, 9}, {}};
