@@ -1,4 +1,6 @@
 #include <sdlora/adapters/parameter_store.hpp>
+#include <sdlora/tensor/emulated.hpp>
+#include <sdlora/tensor/evaluate.hpp>
 
 #include <doctest/doctest.h>
 
@@ -76,6 +78,27 @@ TEST_CASE("parameter_store: parameters lie one after another, values and gradien
   store.zero_gradients();
   CHECK(store.gradients()[21] == 0.0F);
   CHECK(store.values()[15] == 2.0F);
+}
+
+TEST_CASE_TEMPLATE("parameter_store: all values and gradients as copies, on any device", Device, Cpu,
+                   Emulated) {
+  ParameterStore<float, Device> store(7);
+  const Learned<float, Device> a = store.add("a", "s", 2, 1, true), b = store.add("b", "s", 1, 3, true);
+  CHECK(store.host_values() == std::vector<float>(5, 0.0F));
+  CHECK(store.host_gradients() == std::vector<float>(5, 0.0F));
+  CHECK(store.value_row().cols == 5);
+  CHECK(std::as_const(store).gradient_row().cols == 5);
+  store.set_values(std::vector<float>{1, 2, 3, 4, 5});
+  assign(a.gradient, 2.0F * a.value);
+  assign(b.gradient, -1.0F * b.value);
+  assign<AssignMode::Add>(store.value_row(), store.gradient_row());
+  CHECK(store.host_gradients() == std::vector<float>{2, 4, -3, -4, -5});
+  CHECK(store.host_values() == std::vector<float>{3, 6, 0, 0, 0});
+  store.zero_gradients();
+  CHECK(store.host_gradients() == std::vector<float>(5, 0.0F));
+  CHECK_THROWS_WITH_AS(store.set_values(std::vector<float>(7)),
+                       doctest::Contains("expected 5 values, found 7"), ShapeError);
+  CHECK(store.host_values() == std::vector<float>{3, 6, 0, 0, 0});
 }
 
 TEST_CASE("parameter_store: an empty one, and one that is full") {

@@ -1,6 +1,8 @@
+#include "support/device_matrices.hpp"
 #include "support/finite_differences.hpp"
 
 #include <sdlora/adapters/selected_dimensions.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -38,7 +40,41 @@ struct Fixture {
   }
 };
 
+/// What chosen states of A_log leave on any device, some channels of it and all of their rows' gradients.
+template <class Device>
+Results selected_states() {
+  DeviceNormals<Device> normals(5);
+  const auto A_log = normals.matrix(E, N), base_A = normals.matrix(E, N), d_A = normals.matrix(3, N + 1);
+  auto A = normals.matrix(E, N), frozen_A = normals.matrix(E, N), target = normals.matrix(E, N + 2);
+  const AdapterOptions options;
+  const LayerSelection selection{{1, 4, 7}, {0, 3, 1, 2, 0, 1}};
+  ParameterStore<float, Device> store(6);
+  SitePlace<float, Device> place{.name = "here",
+                                 .site = "here",
+                                 .base = A_log.matrix(),
+                                 .shape = {E, N},
+                                 .options = &options,
+                                 .sizes = {.channels = 3, .states = 2},
+                                 .selection = &selection};
+  const Policy::Selected<float, Device> selected(store, place);
+  place.active = false;
+  const Policy::Selected<float, Device> frozen(store, place);
+  CHECK(store.host_values() == std::vector<float>(6, 0.0F));
+  store.set_values(Normals(6).vector<float>(6));
+  selected.effective_A(base_A.matrix(), A.matrix());
+  frozen.effective_A(base_A.matrix(), frozen_A.matrix());
+  CHECK(host_values(frozen_A) == host_values(base_A));
+  for (int i = 0; i < 2; ++i) selected.add_gradient(d_A.matrix().cols_from(1, N), A.matrix());
+  selected.add_change(target.matrix().cols_from(1, N), 2.0F);
+  frozen.add_change(target.matrix().cols_from(1, N), 2.0F);
+  return {host_values(A), host_values(target), store.host_gradients()};
+}
+
 }  // namespace
+
+TEST_CASE("selected_dimensions: the emulated device's states, A and gradients are the host's") {
+  check_results(selected_states<Emulated>(), selected_states<Cpu>());
+}
 
 TEST_CASE("selected_dimensions: a projection's chosen columns learn, forward, backward and merged") {
   Fixture f;

@@ -1,8 +1,10 @@
+#include "support/device_matrices.hpp"
 #include "support/finite_differences.hpp"
 #include "support/padded.hpp"
 #include "support/reference_file.hpp"
 
 #include <sdlora/layers/conv1d.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -111,7 +113,60 @@ void check_forward(double tolerance) {
   }
 }
 
+enum class Windows { none, shared, own };
+
+/// Both directions with everything that can be given and asked for, on columns of wider matrices.
+template <class Device, std::size_t Taps>
+Results both_directions(const std::vector<std::size_t>& offsets, std::size_t E, Windows windows) {
+  const std::size_t S = offsets.size() - 1, M = offsets.back(), W = (Taps - 1) * E;
+  DeviceNormals<Device> normals(Taps + 10 * E);
+  auto x = normals.matrix(M, 2 * E);
+  const auto weight = normals.matrix(E, Taps), bias = normals.matrix(1, E), d_out = normals.matrix(M, E + 2),
+             d_last = normals.matrix(S, W), window = normals.matrix(S, W + 1);
+  auto out = normals.matrix(M, E + 3), last = normals.matrix(S, W), d_x = normals.matrix(M, 2 * E),
+       d_weight = normals.matrix(E, Taps + 1), d_bias = normals.matrix(1, E), d_window = normals.matrix(1, W),
+       d_weight_alone = normals.matrix(E, Taps);
+  WorkspaceOn<Device> workspace;
+  Conv1dInputs<float, Device> in;
+  in.sequences = place_sequences<Device>({offsets}, workspace);
+  in.x = x.matrix().cols_from(0, E);
+  in.weight = weight.matrix();
+  if (windows != Windows::none) {
+    in.bias = bias.matrix();
+    in.window = window.matrix().cols_from(1, W);
+    if (windows == Windows::shared) in.window.stride = 0;
+  }
+  conv1d_silu_forward<Taps>(in, out.matrix().cols_from(1, E), last.matrix(), workspace);
+  const MatrixView<const float, Device> upstream = d_out.matrix().cols_from(2, E);
+  Conv1dGradients<float, Device> gradients{
+      d_x.matrix().cols_from(E, E), d_weight.matrix().cols_from(1, Taps), d_bias.matrix(), {}};
+  if (windows == Windows::shared) gradients.window = d_window.matrix();
+  const std::size_t before = workspace.bytes_in_use();
+  conv1d_silu_backward<Taps>(in, upstream, d_last.matrix(), gradients, workspace);
+  conv1d_silu_backward<Taps>(in, upstream, {}, {{}, d_weight_alone.matrix(), {}, {}}, workspace);
+  CHECK(workspace.bytes_in_use() == before);
+  return {host_values(out),    host_values(last),     host_values(d_x),           host_values(d_weight),
+          host_values(d_bias), host_values(d_window), host_values(d_weight_alone)};
+}
+
+template <std::size_t Taps>
+void check_emulated(const std::vector<std::size_t>& offsets, std::size_t E, Windows windows) {
+  CAPTURE(Taps);
+  CAPTURE(E);
+  CAPTURE(static_cast<int>(windows));
+  check_results(both_directions<Emulated, Taps>(offsets, E, windows),
+                both_directions<Cpu, Taps>(offsets, E, windows));
+}
+
 }  // namespace
+
+TEST_CASE("conv1d: the emulated device's values and gradients are the host's") {
+  for (const Windows windows : {Windows::none, Windows::shared, Windows::own}) {
+    check_emulated<4>({0, 1, 3, 3, 8, 45}, 7, windows);
+    check_emulated<3>({0, 37}, 131, windows);
+    check_emulated<2>({0, 1}, 1, windows);
+  }
+}
 
 TEST_CASE("conv1d: the definition, in float") { check_forward<float>(1e-6); }
 TEST_CASE("conv1d: the definition, in double") { check_forward<double>(1e-14); }
@@ -261,4 +316,43 @@ TEST_CASE("conv1d: shapes that do not fit") {
   CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("run from 3 to 5"), ShapeError);
   in.sequences = {far};
   CHECK_THROWS_WITH_AS(forward(in, out.view), doctest::Contains("fall from"), ShapeError);
+}
+
+TEST_CASE("conv1d: a bias, windows or gradients that do not fit") {
+  const Problem<float> p({2, 3}, 6);
+  Padded<float> out(5, 6, 0), narrow(5, 5, 0);
+  std::vector<float> values(100);
+  Workspace workspace;
+  const auto view = [&](std::size_t rows, std::size_t cols, std::size_t gap = 0) {
+    return MatrixView<float>(values.data(), rows, cols, cols + gap);
+  };
+  const auto refused = [&](const char* text, const Conv1dInputs<float>& in, MatrixView<float> last) {
+    CHECK_THROWS_WITH_AS(conv1d_silu_forward<K>(in, out.view, last, workspace), doctest::Contains(text),
+                         ShapeError);
+  };
+  Conv1dInputs<float> in = p.inputs();
+  in.bias = view(1, 5);
+  refused("expected bias (1, 6), found (1, 5)", in, {});
+  in = p.inputs();
+  in.window = view(2, 17);
+  refused("expected windows (2, 18), found (2, 17)", in, {});
+  in.window = view(1, 18);
+  refused("expected windows (2, 18), found (1, 18)", in, {});
+  in = p.inputs();
+  refused("expected final windows (2, 18), found (1, 18)", in, view(1, 18));
+  refused("expected final windows (2, 18), found (2, 18) with gaps between rows", in, view(2, 18, 1));
+
+  const auto backward = [&](MatrixView<const float> d_last, const Conv1dGradients<float>& gradients) {
+    conv1d_silu_backward<K>(in, out.view, d_last, gradients, workspace);
+  };
+  CHECK_THROWS_WITH_AS(backward(view(2, 19), {}), doctest::Contains("gradients of the final windows (2, 18)"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(backward({}, {narrow.view, {}, {}, {}}), doctest::Contains("gradient of x (5, 6)"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(backward({}, {{}, view(4, 6), {}, {}}),
+                       doctest::Contains("gradient of the weight (6, 4)"), ShapeError);
+  CHECK_THROWS_WITH_AS(backward({}, {{}, {}, view(6, 1), {}}),
+                       doctest::Contains("gradient of the bias (1, 6)"), ShapeError);
+  CHECK_THROWS_WITH_AS(backward({}, {{}, {}, {}, view(2, 18)}),
+                       doctest::Contains("gradient of the shared window (1, 18)"), ShapeError);
 }

@@ -1,8 +1,10 @@
+#include "support/device_matrices.hpp"
 #include "support/finite_differences.hpp"
 #include "support/padded.hpp"
 #include "support/reference_file.hpp"
 
 #include <sdlora/layers/rms_norm.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -55,7 +57,52 @@ void check_forward(double tolerance) {
   }
 }
 
+/// Both directions on columns of wider matrices, whose other values are to stay; and in place.
+template <class Device>
+Results both_directions(std::size_t rows, std::size_t d) {
+  DeviceNormals<Device> normals(1000 * rows + d);
+  auto x = normals.matrix(rows, d + 3);
+  const auto weight = normals.matrix(1, d), d_out = normals.matrix(rows, d);
+  auto out = normals.matrix(rows, d + 1), d_x = normals.matrix(rows, d + 2), d_weight = normals.matrix(1, d),
+       d_x_alone = normals.matrix(rows, d), d_weight_alone = normals.matrix(1, d);
+  WorkspaceOn<Device> workspace;
+  const MatrixView<const float, Device> in = x.matrix().cols_from(2, d);
+  rms_norm_forward(in, weight.matrix(), float(epsilon), out.matrix().cols_from(1, d));
+  rms_norm_backward(in, weight.matrix(), float(epsilon), d_out.matrix(), d_x.matrix().cols_from(1, d),
+                    d_weight.matrix(), workspace);
+  rms_norm_backward(in, weight.matrix(), float(epsilon), d_out.matrix(), d_x_alone.matrix(), {}, workspace);
+  rms_norm_backward(in, weight.matrix(), float(epsilon), d_out.matrix(), {}, d_weight_alone.matrix(),
+                    workspace);
+  CHECK(workspace.bytes_in_use() == 0);
+  rms_norm_forward(in, weight.matrix(), float(epsilon), x.matrix().cols_from(2, d));
+  return {host_values(x),        host_values(out),       host_values(d_x),
+          host_values(d_weight), host_values(d_x_alone), host_values(d_weight_alone)};
+}
+
 }  // namespace
+
+TEST_CASE("rms_norm: the emulated device's values and gradients are the host's") {
+  for (const std::size_t rows : {0U, 1U, 37U}) {
+    for (const std::size_t d : {1U, 17U, 300U}) {
+      CAPTURE(rows);
+      CAPTURE(d);
+      check_results(both_directions<Emulated>(rows, d), both_directions<Cpu>(rows, d));
+    }
+  }
+}
+
+TEST_CASE("rms_norm: shapes that do not fit") {
+  Padded<float> x(4, 5, 0), out(4, 5, 0), low(3, 5, 0), wide(4, 6, 0);
+  std::vector<float> weight(5), d_weight(4);
+  Workspace workspace;
+  const MatrixView<const float> in = x.view;
+  CHECK_THROWS_AS(rms_norm_forward(in, row(weight), 1e-5F, low.view), ShapeError);
+  CHECK_THROWS_AS(rms_norm_forward(in, row(weight), 1e-5F, wide.view), ShapeError);
+  CHECK_THROWS_AS(rms_norm_forward(in, row(weight).cols_from(0, 4), 1e-5F, out.view), ShapeError);
+  CHECK_THROWS_AS(rms_norm_backward(in, row(weight), 1e-5F, out.view, low.view, {}, workspace), ShapeError);
+  CHECK_THROWS_AS(rms_norm_backward(in, row(weight), 1e-5F, out.view, {}, row(d_weight), workspace),
+                  ShapeError);
+}
 
 TEST_CASE("rms_norm: the definition, in float") { check_forward<float>(1e-6); }
 TEST_CASE("rms_norm: the definition, in double") { check_forward<double>(1e-14); }

@@ -51,13 +51,14 @@ void check_conv1d_kernels(Device& device, const Conv1dCase& c) {
   const std::size_t window_stride = c.windows == Windows::own ? W : 0;
   const bool windowed = c.windows != Windows::none;
 
+  const auto row = [](auto& values, std::size_t cols) { return MatrixView(values.data(), 1, cols); };
   Workspace workspace;
-  const Conv1dInputs<float> in{{offsets},
-                               MatrixView<const float>(x.data(), M, E),
-                               MatrixView<const float>(weight.data(), E, K),
-                               c.bias ? bias.data() : nullptr,
-                               windowed ? window.data() : nullptr,
-                               window_stride};
+  const Conv1dInputs<float> in{
+      {offsets},
+      MatrixView<const float>(x.data(), M, E),
+      MatrixView<const float>(weight.data(), E, K),
+      c.bias ? row(bias, E) : MatrixView<const float>(),
+      windowed ? MatrixView<const float>(window.data(), S, W, window_stride) : MatrixView<const float>()};
   Guarded<Device> device_x(M, E, 3, x), device_weight(E, K, 2, weight), device_bias(bias),
       device_window(window), device_d_out(M, E, 1, d_out), device_d_final(d_final);
   typename Device::template Buffer<std::int64_t> all_offsets(device_offsets);
@@ -70,7 +71,8 @@ void check_conv1d_kernels(Device& device, const Conv1dCase& c) {
                                              static_cast<std::int64_t>(window_stride)};
 
   std::vector<float> out(M * E), last(S * W);
-  conv1d_silu_forward<K>(in, MatrixView<float>(out.data(), M, E), c.final_windows ? last.data() : nullptr,
+  conv1d_silu_forward<K>(in, MatrixView<float>(out.data(), M, E),
+                         c.final_windows ? MatrixView<float>(last.data(), S, W) : MatrixView<float>(),
                          workspace);
   Guarded<Device> device_out(M, E, 5, nan), device_last(1, S * W, 0, nan);
   detail::run_conv1d_forward<taps>(device, kernel_in, device_out.view(),
@@ -99,15 +101,17 @@ void check_conv1d_kernels(Device& device, const Conv1dCase& c) {
       kernel_gradients.weight = device_d_weight.view();
     }
     if ((wanted & 4U) != 0) {
-      gradients.bias = d_bias.data();
+      gradients.bias = row(d_bias, E);
       kernel_gradients.bias = device_d_bias.data();
     }
     if ((wanted & 8U) != 0) {
-      gradients.window = d_window.data();
+      gradients.window = row(d_window, W);
       kernel_gradients.window = device_d_window.data();
     }
-    conv1d_silu_backward<K>(in, MatrixView<const float>(d_out.data(), M, E),
-                            c.final_windows ? d_final.data() : nullptr, gradients, workspace);
+    conv1d_silu_backward<K>(
+        in, MatrixView<const float>(d_out.data(), M, E),
+        c.final_windows ? MatrixView<const float>(d_final.data(), S, W) : MatrixView<const float>(),
+        gradients, workspace);
     Guarded<Device> scratch(1, detail::conv1d_backward_floats(taps, kernel_in, kernel_gradients), 0, nan);
     detail::run_conv1d_backward<taps>(device, kernel_in, device_d_out.view(),
                                       c.final_windows ? device_d_final.data() : nullptr, kernel_gradients,

@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace sdlora {
@@ -105,6 +106,15 @@ class Conv1dRows {
   const T* zeros_;
 };
 
+/// Throws ShapeError unless `view` is absent or (rows, cols), its rows one after another.
+template <class T, class D>
+void require_conv_view(const char* what, MatrixView<T, D> view, std::size_t rows, std::size_t cols) {
+  if (!view || (view.rows == rows && view.cols == cols && view.contiguous())) return;
+  throw ShapeError("conv1d: expected " + std::string(what) + " " + extents_text(rows, cols) + ", found " +
+                   extents_text(view.rows, view.cols) + (view.contiguous() ? "" : " with gaps between rows") +
+                   "; give it that shape, or leave it out");
+}
+
 template <class T, class D>
 void require_conv_shapes(const Conv1dInputs<T, D>& in, std::size_t taps, std::size_t rows, std::size_t cols) {
   if (in.weight.rows != in.x.cols || in.weight.cols != taps || rows != in.x.rows || cols != in.x.cols ||
@@ -115,13 +125,31 @@ void require_conv_shapes(const Conv1dInputs<T, D>& in, std::size_t taps, std::si
                      " and weight " + extents_text(in.weight.rows, in.weight.cols) +
                      "; pass one row per token of all sequences");
   }
-  check_sequences("conv1d", in.sequences, rows);
+  check_sequences("conv1d", in.sequences.on_host(), rows);
+  require_conv_view("bias", in.bias, 1, in.x.cols);
   const std::size_t state = (taps - 1) * in.x.cols;
   if (in.window && (in.window.cols != state || in.window.rows != in.sequences.count())) {
     throw ShapeError("conv1d: expected windows " + extents_text(in.sequences.count(), state) + ", found " +
                      extents_text(in.window.rows, in.window.cols) +
                      "; give the last inputs of each sequence, or one for all with a stride of 0");
   }
+}
+
+template <class T, class D>
+void require_conv_gradients(const Conv1dInputs<T, D>& in, std::size_t taps,
+                            const Conv1dGradients<T, D>& gradients) {
+  const std::size_t E = in.x.cols;
+  if (gradients.x && (gradients.x.rows != in.x.rows || gradients.x.cols != E)) {
+    throw ShapeError("conv1d: expected a gradient of x " + extents_text(in.x.rows, E) + ", found " +
+                     extents_text(gradients.x.rows, gradients.x.cols) + "; give it the shape of x");
+  }
+  if (gradients.weight && (gradients.weight.rows != E || gradients.weight.cols != taps)) {
+    throw ShapeError("conv1d: expected a gradient of the weight " + extents_text(E, taps) + ", found " +
+                     extents_text(gradients.weight.rows, gradients.weight.cols) +
+                     "; give it the shape of the weight");
+  }
+  require_conv_view("a gradient of the bias", gradients.bias, 1, E);
+  require_conv_view("a gradient of the shared window", gradients.window, 1, (taps - 1) * E);
 }
 
 inline constexpr std::size_t conv_rows = 32;
@@ -297,6 +325,7 @@ template <std::size_t K, class T, class D>
 void conv1d_silu_forward(const Conv1dInputs<T, D>& in, std::type_identity_t<MatrixView<T, D>> out,
                          std::type_identity_t<MatrixView<T, D>> final_window, WorkspaceOn<D>& workspace) {
   detail::require_conv_shapes(in, K, out.rows, out.cols);
+  detail::require_conv_view("final windows", final_window, in.sequences.count(), (K - 1) * in.x.cols);
   if constexpr (is_host<D>) {
     detail::conv1d_forward<K>(in, out, final_window, workspace);
   } else {
@@ -312,6 +341,9 @@ void conv1d_silu_backward(const Conv1dInputs<T, D>& in, std::type_identity_t<Mat
                           std::type_identity_t<MatrixView<const T, D>> d_final_window,
                           const Conv1dGradients<T, D>& gradients, WorkspaceOn<D>& workspace) {
   detail::require_conv_shapes(in, K, d_out.rows, d_out.cols);
+  detail::require_conv_view("gradients of the final windows", d_final_window, in.sequences.count(),
+                            (K - 1) * in.x.cols);
+  detail::require_conv_gradients(in, K, gradients);
   const WorkspaceScope scope(workspace);
   if constexpr (is_host<D>) {
     const detail::Conv1dBackward<K, T> backward(in, d_out, d_final_window, workspace);

@@ -92,14 +92,15 @@ TEST_CASE("mamba_block: sequences begin where the placement says") {
   const auto base = Base<Even, double>::random(m, 3);
   const std::size_t h = E * N, window = 3 * E;
   std::vector<double> states(2 * h, 7.0), windows(2 * window, 7.0);
-  const BlockState<double> state{windows.data(), states.data()};
+  const BlockState<double> state{{windows.data(), 2, window}, {states.data(), 2, h}};
+  const std::size_t two[] = {0, 1, 2};
   Workspace workspace;
   {
     ParameterStore<double> store(0);
     const MambaBlock<Even, presets::NothingTrains, double> block(base.layer(0), base.A(0), m, 0, store, {},
                                                                  nullptr);
     CHECK(!block.active());
-    block.initial_state(2, state, workspace);
+    block.initial_state({two}, state, workspace);
     for (const double v : states) REQUIRE(v == 0.0);
     for (const double v : windows) REQUIRE(v == 0.0);
   }
@@ -116,10 +117,10 @@ TEST_CASE("mamba_block: sequences begin where the placement says") {
     REQUIRE(store.size() == h);
     CHECK(store.entries()[0].name == "layers.1.h0");
     for (std::size_t i = 0; i < h; ++i) store.values()[i] = static_cast<double>(i);
-    block.initial_state(2, state, workspace);
+    block.initial_state({two}, state, workspace);
     for (std::size_t i = 0; i < 2 * h; ++i) REQUIRE(states[i] == static_cast<double>(i % h));
     for (const double v : windows) REQUIRE(v == 0.0);
-    outside.initial_state(2, state, workspace);
+    outside.initial_state({two}, state, workspace);
     for (const double v : states) REQUIRE(v == 0.0);
   }
   {
@@ -127,7 +128,7 @@ TEST_CASE("mamba_block: sequences begin where the placement says") {
     ParameterStore<double> store(2 * E);
     const MambaBlock<Even, presets::Prefix<2>, double> block(base.layer(0), base.A(0), m, 0, store, {},
                                                              nullptr);
-    block.initial_state(2, state, workspace);
+    block.initial_state({two}, state, workspace);
     for (std::size_t s = 0; s < 2; ++s) {
       for (std::size_t e = 0; e < E; ++e) {
         REQUIRE(windows[s * window + e] == 0.0);
