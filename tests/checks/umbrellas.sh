@@ -5,7 +5,7 @@
 source "$(dirname "$0")/common.sh"
 
 # <ucontext.h>, which not every system has; Thrust.
-alone='^include/sdlora/(tensor/emulator|scan/menu/thrust_host)\.hpp$'
+alone='^include/sdlora/(tensor/emulator|tensor/emulated|scan/menu/thrust_host)\.hpp$'
 collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -vE "/detail/|$alone" || true; }; }
 
 if [[ ${1:-} == --write ]]; then

@@ -15,6 +15,7 @@
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -266,9 +267,11 @@ class Emulator {
     struct Context {
       const typename Kernel::Arguments& arguments;
     } context{arguments};
-    detail::EmulatorState state;
+    detail::EmulatorState& state = state_;
     state.threads = Kernel::threads;
-    state.team.resize(static_cast<std::size_t>(Kernel::threads));
+    state.error = nullptr;
+    // Stacks are kept: most kernels are short.
+    if (state.team.size() < static_cast<std::size_t>(Kernel::threads)) state.team.resize(Kernel::threads);
     state.body_context = &context;
     state.body = [](void* c, detail::EmulatorState& s, int thread) {
       EmulatedBlock block(s, thread);
@@ -295,7 +298,8 @@ class Emulator {
 
   void run_block(detail::EmulatorState& state) {
     const auto address = reinterpret_cast<std::uintptr_t>(&state);
-    for (auto& thread : state.team) {
+    const std::span team(state.team.data(), static_cast<std::size_t>(state.threads));
+    for (auto& thread : team) {
       thread.waiting = detail::Waiting::no;
       thread.block_phase = thread.warp_phase = 1;
       getcontext(&thread.context);
@@ -306,7 +310,7 @@ class Emulator {
       makecontext(&thread.context, reinterpret_cast<void (*)()>(&detail::emulated_entry), 2,
                   static_cast<unsigned>(address >> 32), static_cast<unsigned>(address & 0xffff'ffffU));
     }
-    std::vector<int> order(state.team.size());
+    std::vector<int> order(team.size());
     std::iota(order.begin(), order.end(), 0);
     for (;;) {
       shuffle(order);
@@ -332,7 +336,7 @@ class Emulator {
     };
     if (all(0, state.threads, detail::Waiting::done)) return false;
     if (all(0, state.threads, detail::Waiting::block)) {
-      for (auto& thread : state.team) {
+      for (auto& thread : std::span(state.team.data(), static_cast<std::size_t>(state.threads))) {
         ++thread.block_phase;
         ++thread.warp_phase;
         thread.waiting = detail::Waiting::no;
@@ -376,6 +380,7 @@ class Emulator {
   }
 
   std::uint64_t random_;
+  detail::EmulatorState state_;
 };
 
 }  // namespace sdlora

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "../../error.hpp"
+#include "../device.hpp"
 #include "detail/block.cuh"
 #include "detail/check.cuh"
+#include "stream.cuh"
 
 #include <cuda_runtime.h>
 #include <cstddef>
@@ -59,3 +61,14 @@ class StreamLauncher {
 };
 
 }  // namespace sdlora::detail
+
+namespace sdlora {
+
+/// Launches kernels on the thread's current stream.
+template <>
+class Launcher<Cuda> : public detail::StreamLauncher<detail::CudaBlock> {
+ public:
+  explicit Launcher(const char* name) : StreamLauncher(CudaStream::current().get(), name) {}
+};
+
+}  // namespace sdlora
