@@ -2,10 +2,12 @@
 
 // All of scan/.
 #include "scan/menu/blelloch.hpp"
+#include "scan/menu/block_scan.hpp"
 #include "scan/menu/chunked.hpp"
 #include "scan/menu/cumsum_ratio.hpp"
 #include "scan/menu/heinsen.hpp"
 #include "scan/menu/hillis_steele.hpp"
+#include "scan/menu/kernel_scan.hpp"
 #include "scan/menu/kogge_stone.hpp"
 #include "scan/menu/menu.hpp"
 #include "scan/menu/operator.hpp"

@@ -27,8 +27,10 @@ inline namespace SDLORA_SIMD_TAG {
 /// algorithm 2, as written; the gradients are the chain rule through it.
 template <class Policy, std::size_t Bytes = std::size_t{64} << 20>
 struct Materialized {
-  static_assert(ScanPolicy<Policy>,
-                "sdlora::Materialized: takes a scan policy of the menu, such as SimdChannels or Blelloch");
+  static_assert(
+      detail::NamedPolicy<Policy>,
+      "sdlora::Materialized: takes a scan policy: one of the menu, such as SimdChannels or Blelloch, or "
+      "on devices that run kernels BlockScan");
   static_assert(
       !GuardedColumnScan<Policy>,
       "sdlora::Materialized: this policy refuses some signs or ranges of values, and those of a selective "
@@ -44,12 +46,11 @@ struct Materialized {
   static void forward(const SelectiveScanInputs<T>& in, std::type_identity_t<MatrixView<T>> out,
                       std::type_identity_t<T>* final_state, std::type_identity_t<T>* /*checkpoints*/,
                       Workspace& workspace) {
+    check_policy();
     detail::check_selective_scan_inputs<N>(in);
     detail::matrix_checks(in).check_out(in, out);
-    using Group = detail::MaterializedGroup<Policy, T>;
-    detail::for_each_materialized_group<Policy, T>(
-        in, Group::forward_size(in.sequences.rows(), in.states()), Bytes, workspace,
-        [&](const Group& group) { group.forward(out, final_state); });
+    const MatrixView<T> last = states(final_state, in, in.channels() * in.states());
+    detail::materialized_forward<Policy>(views(in), out, last, Bytes, workspace);
   }
 
   template <std::size_t N, SelectiveScanGradients Wanted, class T>
@@ -57,18 +58,48 @@ struct Materialized {
                        std::type_identity_t<MatrixView<const T>> d_out,
                        const std::type_identity_t<T>* d_final_state,
                        const SelectiveScanGradientOutputs<T>& gradients, Workspace& workspace) {
+    check_policy();
     detail::check_selective_scan_inputs<N>(in);
     detail::check_selective_scan_gradients(in, d_out, Wanted, gradients);
-    constexpr detail::BackwardWork work(Wanted);
-    if constexpr (work.any()) {
-      if constexpr (Wanted.B) detail::fill_zero(gradients.B);
-      if constexpr (Wanted.C) detail::fill_zero(gradients.C);
-      using Group = detail::MaterializedGroup<Policy, T>;
-      detail::for_each_materialized_group<Policy, T>(
-          in, Group::backward_size(work, in.sequences.rows(), in.states(), in.sequences.count()), Bytes,
-          workspace,
-          [&](const Group& group) { group.template backward<Wanted>(d_out, d_final_state, gradients); });
-    }
+    const std::size_t E = in.channels(), N_ = in.states(), selected = gradients.channels.size();
+    const detail::MaterializedGradients<T, Cpu> to{
+        gradients.u,
+        gradients.dt,
+        gradients.B,
+        gradients.C,
+        gradients.z,
+        {gradients.A, Wanted.A == AGradient::All ? E : selected, N_},
+        gradients.channels,
+        {gradients.D, 1, E},
+        {gradients.dt_bias, 1, E},
+        states(gradients.initial_state, in, gradients.initial_stride)};
+    detail::materialized_backward<Policy, Wanted>(views(in), d_out, states(d_final_state, in, E * N_), to,
+                                                  Bytes, workspace);
+  }
+
+ private:
+  static constexpr void check_policy() {
+    static_assert(
+        ScanPolicy<Policy>,
+        "sdlora::Materialized: this policy scans in the memory of devices that run kernels, but the call "
+        "is for the Cpu; choose one of the menu, such as SimdChannels or Blelloch");
+  }
+  template <class T>
+  static detail::MaterializedInputs<T, Cpu> views(const SelectiveScanInputs<T>& in) {
+    return {in.sequences,
+            in.u,
+            in.dt,
+            in.B,
+            in.C,
+            in.z,
+            in.A,
+            {in.D, 1, in.channels()},
+            {in.dt_bias, 1, in.channels()},
+            states(in.initial_state, in, in.initial_stride)};
+  }
+  template <class V, class T>
+  static MatrixView<V> states(V* values, const SelectiveScanInputs<T>& in, std::size_t stride) {
+    return {values, in.sequences.count(), in.channels() * in.states(), stride};
   }
 };
 
