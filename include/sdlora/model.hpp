@@ -3,6 +3,7 @@
 // All of model/.
 #include "model/base.hpp"
 #include "model/batch.hpp"
+#include "model/coverage.hpp"
 #include "model/cross_entropy.hpp"
 #include "model/example.hpp"
 #include "model/fingerprint.hpp"

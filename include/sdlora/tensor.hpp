@@ -1,6 +1,7 @@
 #pragma once
 
 // All of tensor/.
+#include "tensor/add_rows.hpp"
 #include "tensor/alignment.hpp"
 #include "tensor/bfloat16.hpp"
 #include "tensor/block_reduce.hpp"
@@ -26,3 +27,4 @@
 #include "tensor/tensor.hpp"
 #include "tensor/tensor_view.hpp"
 #include "tensor/workspace.hpp"
+#include "tensor/write.hpp"

@@ -4,8 +4,42 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 using namespace sdlora;
+
+TEST_CASE("parameter_store: what a state learns carries its place") {
+  struct {
+    std::string name = "layers.4.here";
+    std::string_view site = "here";
+    std::optional<std::size_t> layer = 4;
+    bool decay = true;
+  } place;
+  ParameterStore<double> store(30);
+  const Learned<double> part = store.add(place, ".part", 3, 2);
+  CHECK(part.value.rows == 3);
+  CHECK(part.gradient.cols == 2);
+  place.layer.reset();
+  place.decay = false;
+  store.add(place, "", 1, 5);
+  store.add("other", "there", 1, 1, true, 7);
+  store.add("another", "there", 1, 1, true);
+  const std::vector<ParameterInfo>& entries = store.entries();
+  REQUIRE(entries.size() == 4);
+  CHECK(entries[0].name == "layers.4.here.part");
+  CHECK(entries[0].site == "here");
+  CHECK(entries[0].decay);
+  CHECK(entries[0].layer == 4);
+  CHECK(entries[1].name == "layers.4.here");
+  CHECK(!entries[1].decay);
+  CHECK(!entries[1].layer);
+  CHECK(entries[1].offset == 6);
+  CHECK(entries[2].layer == 7);
+  CHECK(!entries[3].layer);
+}
 
 TEST_CASE("parameter_store: parameters lie one after another, values and gradients apart") {
   ParameterStore<float> store(23);

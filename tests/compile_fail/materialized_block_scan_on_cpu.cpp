@@ -12,5 +12,5 @@ int main() {
   using Scan = Materialized<SimdChannels>;
 #endif
   Workspace workspace;
-  Scan::forward<dyn>(SelectiveScanInputs<float>{}, {}, nullptr, nullptr, workspace);
+  Scan::forward<dyn>(SelectiveScanInputs<float>{}, {}, {}, nullptr, workspace);
 }

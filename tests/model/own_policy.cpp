@@ -25,8 +25,7 @@ struct OutputScale {
   class Linear {
    public:
     Linear(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
-      if (place.active)
-        scale_ = store.add(place.name + ".scale", place.site, 1, place.shape.rows, place.decay);
+      if (place.active) scale_ = store.add(place, ".scale", 1, place.shape.rows);
     }
     bool active() const { return static_cast<bool>(scale_); }
     MatrixView<const T> weight() const { return base_; }  // the layer multiplies by it

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <sdlora/scan/selective/detail/materialized.hpp>
+#include <sdlora/scan/selective/interface.hpp>
+#include <sdlora/scan/selective/materialized.hpp>
 #include <sdlora/scan/selective/reference.hpp>
 #include <sdlora/tensor/tensor.hpp>
 
@@ -40,17 +41,19 @@ class DeviceMatrices {
   std::vector<sdlora::Tensor<T, sdlora::Extents<sdlora::dyn, sdlora::dyn>, Device>> kept_;
 };
 
-/// Outputs, final states and the gradients that `Wanted` asks for, by `Policy` on `Device`, against the
-/// reference, in groups of channels of at most `bytes`.
-template <class Device, class Policy, sdlora::SelectiveScanGradients Wanted, class T>
-void check_materialized(const RandomScan<T>& p, std::size_t bytes, std::vector<std::size_t> channels = {}) {
+/// Outputs, final states and the gradients that `Wanted` asks for, by `Scan` on `Device`, against the
+/// reference.
+template <class Device, class Scan, sdlora::SelectiveScanGradients Wanted, class T>
+void check_scan_type(const RandomScan<T>& p, std::vector<std::size_t> channels = {}) {
   using namespace sdlora;
+  static_assert(SelectiveScan<Scan, Device>);
   constexpr double tolerance = sizeof(T) == 8 ? 1e-12 : 2e-5;
   const std::size_t M = p.rows(), S = p.sequences(), E = p.E, N = p.N, wide = E + p.gap, narrow = N + p.gap,
                     state = E * N, stride = state + 2;
   DeviceMatrices<Device, T> memory;
-  detail::MaterializedInputs<T, Device> in;
-  in.sequences = {p.offsets};
+  WorkspaceOn<Device> batch, workspace;
+  SelectiveScanInputs<T, Device> in;
+  in.sequences = place_sequences(Sequences{p.offsets}, batch);
   in.u = memory.put(p.u, M, E, wide);
   in.dt = memory.put(p.dt, M, E, wide);
   in.B = memory.put(p.B, M, N, narrow);
@@ -68,26 +71,28 @@ void check_materialized(const RandomScan<T>& p, std::size_t bytes, std::vector<s
   const auto on_out = memory.put(out, M, E, wide), on_state = memory.put(final_state, S, state, state),
              d_out = memory.put(p.d_out, M, E, wide), d_state = memory.put(p.d_final_state, S, state, state);
   const std::size_t A_rows = channels.empty() ? E : channels.size();
-  const detail::MaterializedGradients<T, Device> to{memory.put(got.u, M, E, wide),
-                                                    memory.put(got.dt, M, E, wide),
-                                                    memory.put(got.B, M, N, narrow),
-                                                    memory.put(got.C, M, N, narrow),
-                                                    memory.put(got.z, M, E, wide),
-                                                    memory.put(got.A, A_rows, N, N),
-                                                    got.channels,
-                                                    memory.put(got.D, 1, E, E),
-                                                    memory.put(got.dt_bias, 1, E, E),
-                                                    memory.put(got.initial_state, S, state, stride)};
+  const SelectiveScanGradientOutputs<T, Device> to{memory.put(got.u, M, E, wide),
+                                                   memory.put(got.dt, M, E, wide),
+                                                   memory.put(got.B, M, N, narrow),
+                                                   memory.put(got.C, M, N, narrow),
+                                                   memory.put(got.z, M, E, wide),
+                                                   memory.put(got.A, A_rows, N, N),
+                                                   got.channels,
+                                                   memory.put(got.D, 1, E, E),
+                                                   memory.put(got.dt_bias, 1, E, E),
+                                                   memory.put(got.initial_state, S, state, stride)};
   auto shared = to;
   if (p.shared_initial) shared.initial_state.stride = 0;
 
-  WorkspaceOn<Device> workspace;
-  detail::materialized_forward<Policy>(in, on_out, on_state, bytes, workspace);
-  detail::materialized_backward<Policy, Wanted>(in, d_out, d_state, shared, bytes, workspace);
+  const auto checkpoints = memory.put({}, 1, Scan::template checkpoint_size<Device>({p.offsets}, E, N),
+                                      Scan::template checkpoint_size<Device>({p.offsets}, E, N));
+  Scan::template forward<dyn>(in, on_out, on_state, checkpoints.data, workspace);
+  Scan::template backward<dyn, Wanted>(in, checkpoints.data, d_out, d_state, shared, workspace);
   CHECK(workspace.bytes_in_use() == 0);
-  selective_scan_reference_forward(p.inputs(), {expected_out.data(), M, E, wide}, expected_state.data());
-  selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, M, E), p.d_final_state.data(), Wanted,
-                                    expected.outputs());
+  selective_scan_reference_forward(p.inputs(), {expected_out.data(), M, E, wide},
+                                   p.states(expected_state.data()));
+  selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, M, E), p.states(p.d_final_state.data()),
+                                    Wanted, expected.outputs());
   memory.get(on_out, out);
   memory.get(on_state, final_state);
   CHECK(difference(out, expected_out) < tolerance);
@@ -115,15 +120,14 @@ void check_materialized_on_device() {
   using namespace sdlora;
   constexpr SelectiveScanGradients all = SelectiveScanGradients::all();
   constexpr SelectiveScanGradients bare{.u = true, .dt = true, .B = true, .A = AGradient::SelectedChannels};
-  constexpr std::size_t all_at_once = std::size_t{1} << 24;
   RandomScan<float> p({7, 0, 1, 11}, 5, 3);
-  check_materialized<Device, Policy, all>(p, all_at_once);
-  check_materialized<Device, Policy, all>(p, 1);
+  check_scan_type<Device, Materialized<Policy>, all>(p);
+  check_scan_type<Device, Materialized<Policy, 1>, all>(p);
   p.with_z = p.with_D = p.with_bias = p.with_initial = false;
-  check_materialized<Device, Policy, bare>(p, all_at_once, {0, 3, 4});
+  check_scan_type<Device, Materialized<Policy>, bare>(p, {0, 3, 4});
   RandomScan<float> shared({2, 3}, 2, 4);
   shared.shared_initial = true;
-  check_materialized<Device, Policy, all>(shared, 3000);
+  check_scan_type<Device, Materialized<Policy, 3000>, all>(shared);
 }
 
 }  // namespace sdlora_test

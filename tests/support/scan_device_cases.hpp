@@ -46,12 +46,12 @@ void check_device_scan(Policy policy, const std::vector<std::size_t>& offsets = 
     CHECK(relative_error(values(device.get(got)), values(expected)) < tolerance);
   };
   WorkspaceOn<Device> workspace;
-  for (const ScanDirection direction : {ScanDirection::forward, ScanDirection::reverse}) {
+  for (const ScanDirection direction : {ScanDirection::Forward, ScanDirection::Reverse}) {
     for (const bool with_initial : {false, true}) {
       CAPTURE(direction);
       CAPTURE(with_initial);
-      LinearScanOptions<T> options{ScanKind::inclusive, direction, {}, {offsets}};
-      LinearScanOptions<T, Device> on_device{ScanKind::inclusive, direction, {}, {offsets}};
+      LinearScanOptions<T> options{ScanKind::Inclusive, direction, {}, {offsets}};
+      LinearScanOptions<T, Device> on_device{ScanKind::Inclusive, direction, {}, {offsets}};
       if (with_initial) {
         options.initial = initial.matrix();
         on_device.initial = on_initial.view().matrix();
@@ -59,11 +59,11 @@ void check_device_scan(Policy policy, const std::vector<std::size_t>& offsets = 
       Matrix h(rows, columns), d_a(rows, columns), d_b(rows, columns), d_initial(count, columns);
       Tensor<T, Extents<dyn, dyn>, Device> on_h(rows, columns), on_d_a(rows, columns), on_d_b(rows, columns),
           on_d_initial(count, columns);
-      options.kind = on_device.kind = ScanKind::exclusive;
+      options.kind = on_device.kind = ScanKind::Exclusive;
       scan(Sequential{}, a.matrix(), b.matrix(), h.matrix(), options);
       scan(policy, on_a.view().matrix(), on_b.view().matrix(), on_h.view().matrix(), on_device, workspace);
       check(on_h, h);
-      options.kind = on_device.kind = ScanKind::inclusive;
+      options.kind = on_device.kind = ScanKind::Inclusive;
       scan(Sequential{}, a.matrix(), b.matrix(), h.matrix(), options);
       scan(policy, on_a.view().matrix(), on_b.view().matrix(), on_h.view().matrix(), on_device, workspace);
       check(on_h, h);

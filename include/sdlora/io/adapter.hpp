@@ -7,7 +7,7 @@
 #include "json.hpp"
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
-#include "selection_file.hpp"
+#include "selection_json.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -28,7 +28,7 @@ namespace detail {
 class EmulatedMemory {
  public:
   static EmulatedMemory& instance() {
-    static EmulatedMemory memory;
+    static auto& memory = *new EmulatedMemory;  // never ends: static tensors may outlive others
     return memory;
   }
 
@@ -88,9 +88,6 @@ class EmulatedMemory {
     begin_ = static_cast<std::byte*>(memory);
     holes_[0] = reserved;
   }
-  // Never unmapped: static tensors may outlive it.
-  ~EmulatedMemory() = default;
-
   void open(int change) {
     const std::lock_guard lock(mutex_);
     const int before = std::exchange(opened_, opened_ + change);

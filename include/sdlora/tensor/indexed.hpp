@@ -215,12 +215,23 @@ void assign(const IndexedView<By, T, Index, Device>& destination, const X& expre
     parallel_for(detail::ceil_div(rows, block), [&](std::size_t task) {
       const std::size_t end = (task + 1) * block < rows ? (task + 1) * block : rows;
       for (std::size_t row = task * block; row < end; ++row) {
+        using V = Simd<T>;
         if constexpr (By == IndexedBy::Rows) {
-          using V = Simd<T>;
           detail::run_columns<Mode, V>(elements.at(row, 0), bound.template cursor<V>(row), 0, columns);
         } else {
-          for (std::size_t j = 0; j < columns; ++j) {
-            detail::meet_element<Mode>(*elements.at(row, j), bound.value(row, j));
+          // Through batches, as the same values would be computed into a whole matrix.
+          const auto cursor = bound.template cursor<V>(row);
+          alignas(alignment) T values[V::size];
+          for (std::size_t j = 0; j < columns; j += V::size) {
+            const std::size_t count = columns - j < V::size ? columns - j : V::size;
+            if (count == V::size) {
+              cursor.at(j, detail::AllLanes{}).store_aligned(values);
+            } else {
+              cursor.at(j, detail::FirstLanes{count}).store_aligned(values);
+            }
+            for (std::size_t k = 0; k < count; ++k) {
+              detail::meet_element<Mode>(*elements.at(row, j + k), values[k]);
+            }
           }
         }
       }

@@ -1,10 +1,12 @@
 #pragma once
 
 #include "../error.hpp"
+#include "detail/kernels/matmul.hpp"
 #include "extents.hpp"
 #include "matmul_eigen.hpp"
 #include "matrix_view.hpp"
 #include "parallel.hpp"
+#include "write.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -14,9 +16,6 @@
 #include <type_traits>
 
 namespace sdlora {
-
-/// What `matmul` does with the values that `out` holds.
-enum class Write { Overwrite, Add };
 
 /// Marks an operand of `matmul` as transposed. Nothing is moved.
 template <class T, class Device = Cpu>
@@ -64,7 +63,14 @@ inline constexpr std::size_t matmul_block = 256;
 /// The body of `matmul` on a device: `run<TransposeA, TransposeB>(out, a, b, write, scale)`, on shapes that
 /// were checked.
 template <class Device>
-struct Product;
+struct Product {
+  template <bool TransposeA, bool TransposeB, class T>
+  static void run(MatrixView<T, Device> out, MatrixView<const T, Device> a, MatrixView<const T, Device> b,
+                  Write write, T scale) {
+    Launcher<Device> launcher("matmul");
+    run_matmul<TransposeA, TransposeB>(launcher, out.bare(), a.bare(), b.bare(), write, scale);
+  }
+};
 
 template <>
 struct Product<Cpu> {

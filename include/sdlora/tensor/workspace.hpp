@@ -16,12 +16,17 @@ namespace sdlora {
 
 template <class Device>
 class WorkspaceScope;
+template <class Device>
+class WorkspaceOn;
+
+/// The host's.
+using Workspace = WorkspaceOn<Cpu>;
 
 /// Memory of a device for the intermediate values of a step, handed out as a stack. Grows in blocks while a
 /// step meets its largest shapes; `reset` then joins the blocks into one, so later steps whose
 /// shapes fit allocate nothing. Spans stay valid until their `Scope` ends or `reset`; a move takes them along
 /// and leaves an empty workspace.
-template <class Device = Cpu>
+template <class Device>
 class WorkspaceOn {
  public:
   using device_type = Device;
@@ -32,13 +37,15 @@ class WorkspaceOn {
       : blocks_(std::move(other.blocks_)),
         current_(std::exchange(other.current_, 0)),
         in_use_(std::exchange(other.in_use_, 0)),
-        peak_(std::exchange(other.peak_, 0)) {}
+        peak_(std::exchange(other.peak_, 0)),
+        host_(std::move(other.host_)) {}
   WorkspaceOn& operator=(WorkspaceOn&& other) noexcept {
     if (this != &other) {
       blocks_ = std::exchange(other.blocks_, {});
       current_ = std::exchange(other.current_, 0);
       in_use_ = std::exchange(other.in_use_, 0);
       peak_ = std::exchange(other.peak_, 0);
+      host_ = std::move(other.host_);
     }
     return *this;
   }
@@ -68,6 +75,15 @@ class WorkspaceOn {
       const MatrixView<T, Device> copy = matrix<T>(1, values.size());
       Storage<T, Device>::write(copy.data, values.data(), values.size());
       return copy;
+    }
+  }
+
+  /// Scratch memory of the host beside that of the device: on the `Cpu` this very workspace.
+  Workspace& host() {
+    if constexpr (is_host<Device>) {
+      return *this;
+    } else {
+      return host_;
     }
   }
 
@@ -140,12 +156,11 @@ class WorkspaceOn {
   std::size_t current_ = 0;
   std::size_t in_use_ = 0;
   std::size_t peak_ = 0;
+  struct NoHost {};
+  [[no_unique_address]] std::conditional_t<is_host<Device>, NoHost, WorkspaceOn<Cpu>> host_;
 
   friend class WorkspaceScope<Device>;
 };
-
-/// The host's.
-using Workspace = WorkspaceOn<>;
 
 /// Gives back, at its end, what was taken from a workspace since its beginning. Scopes nest. After a `reset`
 /// or a move of the workspace, which leave nothing of its beginning, it does nothing.
@@ -170,5 +185,12 @@ class WorkspaceScope {
   WorkspaceOn<Device>& workspace_;
   std::size_t block_, used_, in_use_;
 };
+
+/// The workspace that calls of this thread use where they are given none.
+template <class Device = Cpu>
+WorkspaceOn<Device>& thread_workspace() {
+  static thread_local WorkspaceOn<Device> workspace;
+  return workspace;
+}
 
 }  // namespace sdlora

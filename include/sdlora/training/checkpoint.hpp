@@ -1,10 +1,10 @@
 #pragma once
 
 #include "../adapters/parameter_store.hpp"
-#include "../io/run_identity.hpp"
 #include "../io/safetensors.hpp"
 #include "../io/safetensors_writer.hpp"
 #include "adamw.hpp"
+#include "run_identity.hpp"
 
 #include <algorithm>
 #include <charconv>

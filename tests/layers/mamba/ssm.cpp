@@ -73,9 +73,9 @@ TEST_CASE("mamba_ssm: forward is the convolution, the projections and the scan")
   in.C = by_hand.x_dbl.cols_from(R + N, N);
   in.z = by_hand.xz.cols_from(E, E);
   in.A = std::as_const(s.base).A(1);
-  in.D = s.weights.D.data;
-  in.dt_bias = s.weights.dt_bias.data;
-  selective_scan_reference_forward(in, by_hand.y, nullptr);
+  in.D = s.weights.D;
+  in.dt_bias = s.weights.dt_bias;
+  selective_scan_reference_forward(in, by_hand.y, {});
   double largest = 0.0;
   for (std::size_t i = 0; i < 8 * E; ++i) {
     largest = std::max(largest, std::abs(by_hand.y.data[i]));

@@ -53,9 +53,9 @@ TEST_CASE("kernel scans: what does not fit is refused") {
   CHECK_THROWS_AS(scan(Columns{}, a, b.rows_from(0, 4), h, plain, workspace), ShapeError);
   CHECK_THROWS_WITH_AS(scan(Columns{}, a, wide.cols_from(2, 3), h, plain, workspace),
                        doctest::Contains("kernels take matrices of one stride"), ShapeError);
-  CHECK_THROWS_WITH_AS(scan(Columns{}, a, h, h, {.kind = ScanKind::exclusive}, workspace),
+  CHECK_THROWS_WITH_AS(scan(Columns{}, a, h, h, {.kind = ScanKind::Exclusive}, workspace),
                        doctest::Contains("give it its own"), ArgumentError);
-  CHECK_THROWS_AS(scan_backward(Columns{}, a, h, b, {}, b, {}, {.kind = ScanKind::exclusive}, workspace),
+  CHECK_THROWS_AS(scan_backward(Columns{}, a, h, b, {}, b, {}, {.kind = ScanKind::Exclusive}, workspace),
                   ArgumentError);
   CHECK_THROWS_WITH_AS(scan_backward(Columns{}, a, h, b, wide.cols_from(0, 3), b, {}, plain, workspace),
                        doctest::Contains("kernels take matrices of one stride"), ShapeError);

@@ -8,22 +8,25 @@
 
 using namespace sdlora;
 
+static_assert(SelectiveScan<Fused> && SelectiveScan<Fused, Emulated> && SelectiveScan<Fused, Cuda>);
+
 namespace {
 
 // The calls that Fused stands for.
 struct Calls {
   static constexpr std::string_view name = "calls";
-  static std::size_t checkpoint_size(Sequences sequences, std::size_t E, std::size_t N) {
+  template <class Device = Cpu>
+  static std::size_t checkpoint_size(const Sequences& sequences, std::size_t E, std::size_t N) {
     return selective_scan_checkpoint_size(sequences, E, N);
   }
   template <std::size_t N, class T>
-  static void forward(const SelectiveScanInputs<T>& in, MatrixView<T> out, T* final_state, T* checkpoints,
-                      Workspace& workspace) {
+  static void forward(const SelectiveScanInputs<T>& in, MatrixView<T> out, MatrixView<T> final_state,
+                      T* checkpoints, Workspace& workspace) {
     selective_scan_forward<N>(in, out, final_state, checkpoints, workspace);
   }
   template <std::size_t N, SelectiveScanGradients Wanted, class T>
   static void backward(const SelectiveScanInputs<T>& in, const T* checkpoints, MatrixView<const T> d_out,
-                       const T* d_final_state, const SelectiveScanGradientOutputs<T>& gradients,
+                       MatrixView<const T> d_final_state, const SelectiveScanGradientOutputs<T>& gradients,
                        Workspace& workspace) {
     selective_scan_backward<N, Wanted>(in, checkpoints, d_out, d_final_state, gradients, workspace);
   }

@@ -10,11 +10,14 @@ namespace {
 
 struct Complete {
   static constexpr std::string_view name = "complete";
-  static std::size_t checkpoint_size(Sequences, std::size_t E, std::size_t N) { return E * N; }
+  template <class Device = Cpu>
+  static std::size_t checkpoint_size(const Sequences&, std::size_t E, std::size_t N) {
+    return E * N;
+  }
   template <std::size_t N, class T>
-  static void forward(const SelectiveScanInputs<T>&, MatrixView<T>, T*, T*, Workspace&) {}
+  static void forward(const SelectiveScanInputs<T>&, MatrixView<T>, MatrixView<T>, T*, Workspace&) {}
   template <std::size_t N, SelectiveScanGradients Wanted, class T>
-  static void backward(const SelectiveScanInputs<T>&, const T*, MatrixView<const T>, const T*,
+  static void backward(const SelectiveScanInputs<T>&, const T*, MatrixView<const T>, MatrixView<const T>,
                        const SelectiveScanGradientOutputs<T>&, Workspace&) {}
 };
 
@@ -24,22 +27,25 @@ struct WithState : Complete {
 
 struct ForwardOnly {
   static constexpr std::string_view name = "forward only";
-  static std::size_t checkpoint_size(Sequences, std::size_t, std::size_t) { return 0; }
+  template <class Device = Cpu>
+  static std::size_t checkpoint_size(const Sequences&, std::size_t, std::size_t) {
+    return 0;
+  }
   template <std::size_t N, class T>
-  static void forward(const SelectiveScanInputs<T>&, MatrixView<T>, T*, T*, Workspace&) {}
+  static void forward(const SelectiveScanInputs<T>&, MatrixView<T>, MatrixView<T>, T*, Workspace&) {}
 };
 
 // Its gradients cannot be chosen.
 struct AllGradients : ForwardOnly {
   template <std::size_t N, class T>
-  static void backward(const SelectiveScanInputs<T>&, const T*, MatrixView<const T>, const T*,
+  static void backward(const SelectiveScanInputs<T>&, const T*, MatrixView<const T>, MatrixView<const T>,
                        const SelectiveScanGradientOutputs<T>&, Workspace&) {}
 };
 
 struct Nameless : ForwardOnly {
   static constexpr int name = 0;
   template <std::size_t N, SelectiveScanGradients Wanted, class T>
-  static void backward(const SelectiveScanInputs<T>&, const T*, MatrixView<const T>, const T*,
+  static void backward(const SelectiveScanInputs<T>&, const T*, MatrixView<const T>, MatrixView<const T>,
                        const SelectiveScanGradientOutputs<T>&, Workspace&) {}
 };
 

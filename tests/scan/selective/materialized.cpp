@@ -55,7 +55,8 @@ template <class Scan>
 double objective(const RandomScan<double>& p) {
   Workspace workspace;
   std::vector<double> out(p.rows() * p.E), final_state(p.sequences() * p.E * p.N);
-  Scan::template forward<2>(p.inputs(), {out.data(), p.rows(), p.E}, final_state.data(), nullptr, workspace);
+  Scan::template forward<2>(p.inputs(), {out.data(), p.rows(), p.E}, p.states(final_state.data()), nullptr,
+                            workspace);
   double total = 0;
   for (std::size_t t = 0; t < p.rows(); ++t) {
     for (std::size_t e = 0; e < p.E; ++e) total += out[t * p.E + e] * p.d_out[t * (p.E + p.gap) + e];
@@ -100,8 +101,8 @@ TEST_CASE("Materialized: every gradient by finite differences") {
     const auto gradients = [&] {
       Workspace workspace;
       GradientArrays<double> result(p, {}, 0.0);
-      Scan::backward<2, all>(p.inputs(), nullptr, p.matrix(p.d_out, p.rows(), p.E), p.d_final_state.data(),
-                             result.outputs(), workspace);
+      Scan::backward<2, all>(p.inputs(), nullptr, p.matrix(p.d_out, p.rows(), p.E),
+                             p.states(p.d_final_state.data()), result.outputs(), workspace);
       return result;
     }();
     const auto check = [&](std::vector<double>& parameter, const std::vector<double>& gradient,
@@ -190,19 +191,19 @@ TEST_CASE("Materialized: what does not fit is refused, nothing written") {
   auto in = p.inputs();
   Workspace workspace;
   ScanResults<double> results(p), untouched(p);
-  CHECK_THROWS_WITH_AS(Scan::forward<5>(in, results.out_view(), nullptr, nullptr, workspace),
+  CHECK_THROWS_WITH_AS(Scan::forward<5>(in, results.out_view(), {}, nullptr, workspace),
                        doctest::Contains("A has 4 states but the call is compiled for 5"), ShapeError);
   std::vector<double> u(14 * 3, 0.5);
   in.u = {u.data(), 14, 3};
-  CHECK_THROWS_WITH_AS(Scan::forward<4>(in, {u.data(), 14, 3}, nullptr, nullptr, workspace),
+  CHECK_THROWS_WITH_AS(Scan::forward<4>(in, {u.data(), 14, 3}, {}, nullptr, workspace),
                        doctest::Contains("out shares memory with u"), ArgumentError);
   const auto d_out = p.matrix(p.d_out, p.rows(), p.E);
   auto outputs = results.gradients.outputs();
   outputs.dt = outputs.u;
-  CHECK_THROWS_AS((Scan::backward<4, all>(in, nullptr, d_out, nullptr, outputs, workspace)), ArgumentError);
+  CHECK_THROWS_AS((Scan::backward<4, all>(in, nullptr, d_out, {}, outputs, workspace)), ArgumentError);
   outputs = results.gradients.outputs();
-  outputs.A = nullptr;
-  CHECK_THROWS_WITH_AS((Scan::backward<4, all>(in, nullptr, d_out, nullptr, outputs, workspace)),
+  outputs.A = {};
+  CHECK_THROWS_WITH_AS((Scan::backward<4, all>(in, nullptr, d_out, {}, outputs, workspace)),
                        doctest::Contains("the gradient of A"), ShapeError);
   CHECK(results == untouched);
 }

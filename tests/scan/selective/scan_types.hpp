@@ -59,11 +59,13 @@ ScanResults<T> results_of(const RandomScan<T>& p, std::vector<std::size_t> chann
   ScanResults<T> results(p, std::move(channels));
   const auto in = p.inputs();
   std::vector<T> checkpoints(Scan::checkpoint_size(in.sequences, p.E, p.N));
-  Scan::template forward<N>(in, results.out_view(), with_final ? results.final_state.data() : nullptr,
+  Scan::template forward<N>(in, results.out_view(),
+                            with_final ? p.states(results.final_state.data()) : sdlora::MatrixView<T>{},
                             checkpoints.data(), workspace);
-  Scan::template backward<N, Wanted>(in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
-                                     with_final ? p.d_final_state.data() : nullptr,
-                                     results.gradients.outputs(), workspace);
+  Scan::template backward<N, Wanted>(
+      in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
+      with_final ? p.states(p.d_final_state.data()) : sdlora::MatrixView<const T>{},
+      results.gradients.outputs(), workspace);
   return results;
 }
 template <class Scan, std::size_t N, sdlora::SelectiveScanGradients Wanted, class T>
@@ -77,10 +79,12 @@ template <sdlora::SelectiveScanGradients Wanted, class T>
 ScanResults<T> reference_results(const RandomScan<T>& p, std::vector<std::size_t> channels = {},
                                  bool with_final = true) {
   ScanResults<T> results(p, std::move(channels));
-  sdlora::selective_scan_reference_forward(p.inputs(), results.out_view(),
-                                           with_final ? results.final_state.data() : nullptr);
-  sdlora::selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
-                                            with_final ? p.d_final_state.data() : nullptr, Wanted,
-                                            results.gradients.outputs());
+  sdlora::selective_scan_reference_forward(
+      p.inputs(), results.out_view(),
+      with_final ? p.states(results.final_state.data()) : sdlora::MatrixView<T>{});
+  sdlora::selective_scan_reference_backward(
+      p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
+      with_final ? p.states(p.d_final_state.data()) : sdlora::MatrixView<const T>{}, Wanted,
+      results.gradients.outputs());
   return results;
 }

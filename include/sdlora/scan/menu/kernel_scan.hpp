@@ -74,8 +74,8 @@ struct ScanOrder {
   std::int64_t sign;
 
   ScanOrder(const Sequences& sequences, std::size_t s, ScanDirection direction)
-      : first(sequences.first(s) + (direction == ScanDirection::reverse ? sequences.length(s) - 1 : 0)),
-        sign(direction == ScanDirection::reverse ? -1 : 1) {}
+      : first(sequences.first(s) + (direction == ScanDirection::Reverse ? sequences.length(s) - 1 : 0)),
+        sign(direction == ScanDirection::Reverse ? -1 : 1) {}
 };
 
 /// Throws ShapeError unless the rows of all matrices are at one distance: a problem has one stride.
@@ -110,7 +110,7 @@ void scan(Policy, const std::type_identity_t<MatrixView<const Stored, Device>>& 
   static_assert(is_recurrence_value_v<Stored>, "sdlora::scan: matrices hold float, double or bfloat16");
   detail::check_scan<Stored>(a.bare(), b.bare(), h.bare());
   detail::check_one_stride("scan", h.bare(), {a.bare(), b.bare()});
-  if (options.kind == ScanKind::exclusive && h && (h.data == a.data || h.data == b.data)) {
+  if (options.kind == ScanKind::Exclusive && h && (h.data == a.data || h.data == b.data)) {
     throw ArgumentError(
         "scan: an exclusive scan by kernels writes the state of the step behind, so h must not be the memory "
         "of a or b; give it its own");
@@ -128,7 +128,7 @@ void scan(Policy, const std::type_identity_t<MatrixView<const Stored, Device>>& 
     x.b = b.row(order.first);
     x.h = h.row(order.first);
     if (options.initial) x.initial = options.initial.row(s);
-    x.exclusive = options.kind == ScanKind::exclusive;
+    x.exclusive = options.kind == ScanKind::Exclusive;
     return x;
   });
 }
@@ -161,7 +161,7 @@ void scan_backward(Policy, const std::type_identity_t<MatrixView<const Stored, D
   detail::check_states("scan_backward", "initial", options.initial.bare(), sequences, d_b.cols);
   detail::check_states("scan_backward", "d_initial", d_initial.bare(), sequences, d_b.cols);
   const auto against =
-      options.direction == ScanDirection::forward ? ScanDirection::reverse : ScanDirection::forward;
+      options.direction == ScanDirection::Forward ? ScanDirection::Reverse : ScanDirection::Forward;
   detail::scan_problems<Policy>(sequences, workspace, [&](std::size_t s) {
     const detail::ScanOrder order(sequences, s, against);
     LinearGradientProblem<Stored> x;

@@ -179,13 +179,6 @@ constexpr std::size_t task_columns(std::size_t columns, bool streaming) {
   return streaming ? std::clamp(columns / 8 / narrow * narrow, narrow, wide) : narrow;
 }
 
-/// The workspace of the running thread, for tasks of a parallel loop and for calls without one. It keeps what
-/// its largest call needed until its thread ends, or `release_scan_memory` (scan.hpp).
-inline Workspace& thread_workspace() {
-  thread_local Workspace workspace;
-  return workspace;
-}
-
 /// `count` values for the time of a scope: from the workspace where their type allows it, else
 /// from the heap.
 template <class V>

@@ -38,68 +38,53 @@ struct Materialized {
       "HillisSteele, KoggeStone, Sklansky");
   static constexpr std::string_view name = "materialized";
 
-  static std::size_t checkpoint_size(Sequences /*sequences*/, std::size_t /*E*/, std::size_t /*N*/) {
+  template <class Device = Cpu>
+  static std::size_t checkpoint_size(const Sequences& /*sequences*/, std::size_t /*E*/, std::size_t /*N*/) {
     return 0;
   }
 
-  template <std::size_t N, class T>
-  static void forward(const SelectiveScanInputs<T>& in, std::type_identity_t<MatrixView<T>> out,
-                      std::type_identity_t<T>* final_state, std::type_identity_t<T>* /*checkpoints*/,
-                      Workspace& workspace) {
-    check_policy();
+  template <std::size_t N, class T, class Device>
+  static void forward(const SelectiveScanInputs<T, Device>& in,
+                      std::type_identity_t<MatrixView<T, Device>> out,
+                      std::type_identity_t<MatrixView<ScanState<T>, Device>> final_state,
+                      std::type_identity_t<ScanState<T>>* /*checkpoints*/, WorkspaceOn<Device>& workspace) {
+    check_call<T, Device>();
     detail::check_selective_scan_inputs<N>(in);
     detail::matrix_checks(in).check_out(in, out);
-    const MatrixView<T> last = states(final_state, in, in.channels() * in.states());
-    detail::materialized_forward<Policy>(views(in), out, last, Bytes, workspace);
+    detail::check_final_states("the final state", in, final_state);
+    detail::materialized_forward<Policy>(in, out, final_state, Bytes, workspace);
   }
 
-  template <std::size_t N, SelectiveScanGradients Wanted, class T>
-  static void backward(const SelectiveScanInputs<T>& in, const std::type_identity_t<T>* /*checkpoints*/,
-                       std::type_identity_t<MatrixView<const T>> d_out,
-                       const std::type_identity_t<T>* d_final_state,
-                       const SelectiveScanGradientOutputs<T>& gradients, Workspace& workspace) {
-    check_policy();
+  template <std::size_t N, SelectiveScanGradients Wanted, class T, class Device>
+  static void backward(const SelectiveScanInputs<T, Device>& in,
+                       const std::type_identity_t<ScanState<T>>* /*checkpoints*/,
+                       std::type_identity_t<MatrixView<const T, Device>> d_out,
+                       std::type_identity_t<MatrixView<const ScanState<T>, Device>> d_final_state,
+                       const SelectiveScanGradientOutputs<T, Device>& gradients,
+                       WorkspaceOn<Device>& workspace) {
+    check_call<T, Device>();
     detail::check_selective_scan_inputs<N>(in);
     detail::check_selective_scan_gradients(in, d_out, Wanted, gradients);
-    const std::size_t E = in.channels(), N_ = in.states(), selected = gradients.channels.size();
-    const detail::MaterializedGradients<T, Cpu> to{
-        gradients.u,
-        gradients.dt,
-        gradients.B,
-        gradients.C,
-        gradients.z,
-        {gradients.A, Wanted.A == AGradient::All ? E : selected, N_},
-        gradients.channels,
-        {gradients.D, 1, E},
-        {gradients.dt_bias, 1, E},
-        states(gradients.initial_state, in, gradients.initial_stride)};
-    detail::materialized_backward<Policy, Wanted>(views(in), d_out, states(d_final_state, in, E * N_), to,
-                                                  Bytes, workspace);
+    detail::check_final_states("the gradient of the final state", in, d_final_state);
+    detail::materialized_backward<Policy, Wanted>(in, d_out, d_final_state, gradients, Bytes, workspace);
   }
 
  private:
-  static constexpr void check_policy() {
-    static_assert(
-        ScanPolicy<Policy>,
-        "sdlora::Materialized: this policy scans in the memory of devices that run kernels, but the call "
-        "is for the Cpu; choose one of the menu, such as SimdChannels or Blelloch");
-  }
-  template <class T>
-  static detail::MaterializedInputs<T, Cpu> views(const SelectiveScanInputs<T>& in) {
-    return {in.sequences,
-            in.u,
-            in.dt,
-            in.B,
-            in.C,
-            in.z,
-            in.A,
-            {in.D, 1, in.channels()},
-            {in.dt_bias, 1, in.channels()},
-            states(in.initial_state, in, in.initial_stride)};
-  }
-  template <class V, class T>
-  static MatrixView<V> states(V* values, const SelectiveScanInputs<T>& in, std::size_t stride) {
-    return {values, in.sequences.count(), in.channels() * in.states(), stride};
+  template <class T, class Device>
+  static constexpr void check_call() {
+    static_assert(!std::is_same_v<T, BFloat16>,
+                  "sdlora::Materialized: its steps are expressions, which hold float or double; Fused reads "
+                  "bfloat16");
+    if constexpr (is_host<Device>) {
+      static_assert(
+          ScanPolicy<Policy>,
+          "sdlora::Materialized: this policy scans in the memory of devices that run kernels, but the "
+          "call is for the Cpu; choose one of the menu, such as SimdChannels or Blelloch");
+    } else {
+      static_assert(KernelScanPolicy<Policy, Device>,
+                    "sdlora::Materialized: this policy does not scan in the memory of the call's device; "
+                    "BlockScan does on each that runs kernels, once the device's header is included");
+    }
   }
 };
 

@@ -14,7 +14,7 @@
 #include "../../menu/kernel_scan.hpp"
 #include "../../menu/scan.hpp"
 #include "../../menu/scan_backward.hpp"
-#include "../gradients.hpp"
+#include "../arguments.hpp"
 #include "backward_work.hpp"
 
 #include <algorithm>
@@ -67,7 +67,7 @@ MatrixView<const T, Device> contiguous(const MatrixView<const T, Device>& values
 /// sums (M, N) += Σ over the channels of factors (M, G) · values (M, G·N), channel after channel, so that
 /// groups of channels one after another give the same bits as all at once.
 template <class T>
-struct ChannelSums {
+struct SumsOverChannels {
   MatrixView<T> sums;
   MatrixView<const T> factors, values;
 
@@ -83,10 +83,10 @@ struct ChannelSums {
 
 /// One thread per row and state.
 template <class T>
-struct ChannelSumsKernel {
+struct SumsOverChannelsKernel {
   static constexpr int threads = 128;
   static constexpr int resident_blocks = 1;
-  using Arguments = ChannelSums<T>;
+  using Arguments = SumsOverChannels<T>;
 
   template <class Block>
   static constexpr void run(Block& block, const Arguments& x) {
@@ -100,7 +100,7 @@ struct ChannelSumsKernel {
 template <class T, class Device>
 void add_channel_sums(const MatrixView<T, Device>& sums, const MatrixView<T, Device>& factors,
                       const MatrixView<T, Device>& values) {
-  const ChannelSums<T> x{sums.bare(), factors.bare(), values.bare()};
+  const SumsOverChannels<T> x{sums.bare(), factors.bare(), values.bare()};
   if constexpr (is_host<Device>) {
     constexpr std::size_t rows_per_task = 16;
     parallel_for(ceil_div(sums.rows, rows_per_task), [&](std::size_t task) {
@@ -110,8 +110,8 @@ void add_channel_sums(const MatrixView<T, Device>& sums, const MatrixView<T, Dev
   } else {
     Launcher<Device> launcher("sums over the channels of a selective scan");
     const auto count = static_cast<std::int64_t>(sums.rows * sums.cols);
-    launcher.template run<ChannelSumsKernel<T>>(ceil_div(count, std::int64_t{ChannelSumsKernel<T>::threads}),
-                                                0, x);
+    launcher.template run<SumsOverChannelsKernel<T>>(
+        ceil_div(count, std::int64_t{SumsOverChannelsKernel<T>::threads}), 0, x);
   }
 }
 
@@ -131,28 +131,6 @@ struct MaterializedSize {
   }
 };
 
-/// What a selective scan reads, and where its gradients go, as SelectiveScanInputs and
-/// SelectiveScanGradientOutputs, in the memory of a device: all are matrices. The offsets of sequences and
-/// the selected channels lie in the host's.
-template <class T, class Device>
-struct MaterializedInputs {
-  Sequences sequences;
-  MatrixView<const T, Device> u, dt, B, C, z, A;
-  MatrixView<const T, Device> D, dt_bias;     // (1, E) or absent
-  MatrixView<const T, Device> initial_state;  // (S, E·N), a stride of 0 for one state shared; or absent
-
-  std::size_t channels() const { return A.rows; }
-  std::size_t states() const { return A.cols; }
-};
-template <class T, class Device>
-struct MaterializedGradients {
-  MatrixView<T, Device> u, dt, B, C, z;
-  MatrixView<T, Device> A;  // (E, N), or (channels.size(), N)
-  std::span<const std::size_t> channels;
-  MatrixView<T, Device> D, dt_bias;     // (1, E)
-  MatrixView<T, Device> initial_state;  // (S, E·N), a stride of 0 for the sum over sequences
-};
-
 /// Some channels of a call, and what its passes over them have in common.
 template <class Policy, class T, class Device>
 class MaterializedGroup {
@@ -161,9 +139,10 @@ class MaterializedGroup {
 
  public:
   /// `B` and `C` are the call's, contiguous.
-  MaterializedGroup(const MaterializedInputs<T, Device>& in, const ConstView& B, const ConstView& C,
+  MaterializedGroup(const SelectiveScanInputs<T, Device>& in, const ConstView& B, const ConstView& C,
                     std::size_t first, std::size_t count, WorkspaceOn<Device>& workspace)
       : in_(in),
+        sequences_(in.sequences.on_host()),
         B_(B),
         C_(C),
         first_(first),
@@ -202,7 +181,7 @@ class MaterializedGroup {
   /// Adds the group's share to the sums of `gradients`, and writes its columns of the others.
   template <SelectiveScanGradients Wanted>
   void backward(const ConstView& d_out, const ConstView& d_final_state,
-                const MaterializedGradients<T, Device>& gradients) const {
+                const SelectiveScanGradientOutputs<T, Device>& gradients) const {
     constexpr BackwardWork work(Wanted);
     const View d_y = rows_of(1);
     if (in_.z) {
@@ -246,9 +225,9 @@ class MaterializedGroup {
     View raw, delta, input, a, h;
   };
 
-  std::size_t M() const { return in_.sequences.rows(); }
+  std::size_t M() const { return sequences_.rows(); }
   std::size_t N() const { return in_.states(); }
-  std::size_t S() const { return in_.sequences.count(); }
+  std::size_t S() const { return sequences_.count(); }
 
   /// Room for `each` values per row and channel of the group.
   View rows_of(std::size_t each) const { return workspace_.template matrix<T>(M(), count_ * each); }
@@ -263,9 +242,9 @@ class MaterializedGroup {
     if (!of_call) return {};
     return of_call.cols_from(first_ * N(), count_ * N());
   }
-  std::size_t last_row(std::size_t s) const { return in_.sequences.offsets[s + 1] - 1; }
+  std::size_t last_row(std::size_t s) const { return sequences_.offsets[s + 1] - 1; }
   LinearScanOptions<T, Device> scan_options() const {
-    return {.initial = states_of(in_.initial_state), .sequences = in_.sequences};
+    return {.initial = states_of(in_.initial_state), .sequences = sequences_};
   }
 
   void read_step(const View& raw) const {
@@ -294,7 +273,7 @@ class MaterializedGroup {
     const View to = states_of(final_state);
     const ConstView before = states_of(in_.initial_state);
     for (std::size_t s = 0; s < S(); ++s) {
-      if (in_.sequences.length(s) > 0) {
+      if (sequences_.length(s) > 0) {
         assign(to.rows_from(s, 1), h.rows_from(last_row(s), 1));
       } else if (before) {
         assign(to.rows_from(s, 1), before.rows_from(s, 1));
@@ -307,7 +286,7 @@ class MaterializedGroup {
   /// What runs against time: g, the gradient by the state, and all that follows from it.
   template <SelectiveScanGradients Wanted>
   void state_gradients(const View& d_y, const ConstView& d_final_state, const Steps& x,
-                       const MaterializedGradients<T, Device>& gradients) const {
+                       const SelectiveScanGradientOutputs<T, Device>& gradients) const {
     constexpr BackwardWork work(Wanted);
     const View g = rows_of(N());
     View d_a{}, d_initial{};
@@ -316,7 +295,7 @@ class MaterializedGroup {
     const ConstView d_final = states_of(d_final_state);
     assign(by_state(g), for_states(d_y) * for_channels(C_));
     for (std::size_t s = 0; s < S() && d_final; ++s) {
-      if (in_.sequences.length(s) == 0) continue;
+      if (sequences_.length(s) == 0) continue;
       assign<AssignMode::Add>(g.rows_from(last_row(s), 1), d_final.rows_from(s, 1));
     }
     scan_backward(Policy{}, x.a, x.h, g, d_a, g, d_initial, scan_options(), workspace_);
@@ -324,7 +303,7 @@ class MaterializedGroup {
     if constexpr (Wanted.initial_state) {
       const View to = states_of(gradients.initial_state);
       for (std::size_t s = 0; s < S(); ++s) {
-        if (in_.sequences.length(s) > 0) {
+        if (sequences_.length(s) > 0) {
           assign<AssignMode::Add>(to.rows_from(s, 1), d_initial.rows_from(s, 1));
         } else if (d_final) {
           assign<AssignMode::Add>(to.rows_from(s, 1), d_final.rows_from(s, 1));
@@ -363,7 +342,7 @@ class MaterializedGroup {
   }
 
   template <AGradient Which>
-  void add_to_A(const View& terms, const MaterializedGradients<T, Device>& gradients) const {
+  void add_to_A(const View& terms, const SelectiveScanGradientOutputs<T, Device>& gradients) const {
     const auto add = [&](std::size_t row, std::size_t channel, std::size_t count) {
       assign_column_sums<AssignMode::Add>(View(gradients.A.row(row), 1, count * N()),
                                           terms.cols_from(channel * N(), count * N()));
@@ -378,7 +357,8 @@ class MaterializedGroup {
     }
   }
 
-  const MaterializedInputs<T, Device>& in_;
+  const SelectiveScanInputs<T, Device>& in_;
+  const Sequences& sequences_;
   ConstView B_, C_;
   std::size_t first_, count_;
   ConstView A_;
@@ -387,7 +367,7 @@ class MaterializedGroup {
 
 /// Calls f(group) for all channels of a call, so many at a time that at most `bytes` are taken.
 template <class Policy, class T, class Device, class F>
-void for_each_materialized_group(const MaterializedInputs<T, Device>& in, const MaterializedSize& size,
+void for_each_materialized_group(const SelectiveScanInputs<T, Device>& in, const MaterializedSize& size,
                                  std::size_t bytes, WorkspaceOn<Device>& workspace, const F& f) {
   using Scope = typename WorkspaceOn<Device>::Scope;
   if (in.channels() == 0) return;
@@ -402,7 +382,7 @@ void for_each_materialized_group(const MaterializedInputs<T, Device>& in, const 
 }
 
 template <class Policy, class T, class Device>
-void materialized_forward(const MaterializedInputs<T, Device>& in, const MatrixView<T, Device>& out,
+void materialized_forward(const SelectiveScanInputs<T, Device>& in, const MatrixView<T, Device>& out,
                           const std::type_identity_t<MatrixView<T, Device>>& final_state, std::size_t bytes,
                           WorkspaceOn<Device>& workspace) {
   using Group = MaterializedGroup<Policy, T, Device>;
@@ -412,10 +392,10 @@ void materialized_forward(const MaterializedInputs<T, Device>& in, const MatrixV
 }
 
 template <class Policy, SelectiveScanGradients Wanted, class T, class Device>
-void materialized_backward(const MaterializedInputs<T, Device>& in,
+void materialized_backward(const SelectiveScanInputs<T, Device>& in,
                            const std::type_identity_t<MatrixView<const T, Device>>& d_out,
                            const std::type_identity_t<MatrixView<const T, Device>>& d_final_state,
-                           const MaterializedGradients<T, Device>& gradients, std::size_t bytes,
+                           const SelectiveScanGradientOutputs<T, Device>& gradients, std::size_t bytes,
                            WorkspaceOn<Device>& workspace) {
   constexpr BackwardWork work(Wanted);
   if constexpr (work.any()) {

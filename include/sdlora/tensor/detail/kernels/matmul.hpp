@@ -1,8 +1,8 @@
 #pragma once
 
 #include "../../extents.hpp"
-#include "../../matmul.hpp"
 #include "../../matrix_view.hpp"
+#include "../../write.hpp"
 
 #include <cstddef>
 #include <cstdint>

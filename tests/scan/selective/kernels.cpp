@@ -1,4 +1,4 @@
-#include <sdlora/scan/selective/kernel_arguments.hpp>
+#include <sdlora/scan/selective/detail/kernels/runs.hpp>
 
 #include "support/emulated_device.hpp"
 #include "support/scan_kernel_cases.hpp"
@@ -69,7 +69,8 @@ TEST_CASE("scan kernels: time split into segments") {
   check_scan_kernels<float, true>(
       device, {.lengths = {150}, .channels = 2, .states = 3, .interval = 32, .segment_length = 64});
   // As the plan itself cuts few channels over many steps.
-  CHECK(KernelScanPlan({.rows = 601, .sequences = 1, .longest = 601, .channels = 3, .states = 4}).split());
+  CHECK(detail::KernelScanPlan({.rows = 601, .sequences = 1, .longest = 601, .channels = 3, .states = 4})
+            .split());
   check_scan_kernels<float, true>(device, {.lengths = {601}, .channels = 3, .states = 4});
 }
 
@@ -112,6 +113,19 @@ TEST_CASE("scan kernels: A's gradient of selected channels") {
   check({}, 3, 0);
 }
 
+TEST_CASE("scan kernels: sequences that share their initial state sum its gradient") {
+  EmulatedDevice device(10);
+  for (const std::int64_t segment : {0, 8}) {
+    for (const auto& lengths : std::vector<std::vector<std::int64_t>>{{}, {0}, {7}, {21, 0, 1, 12}}) {
+      check_scan_kernels<float, true, 5>(device, {.lengths = lengths,
+                                                  .channels = 7,
+                                                  .states = 5,
+                                                  .segment_length = segment,
+                                                  .shared_initial_state = true});
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("scan kernels: the order of threads and blocks changes no bit", IO, float, BFloat16) {
   // Two groups of channels and several sequences, so that all sums are of several parts.
   for (const std::int64_t segment : {0, 16}) {
@@ -149,16 +163,16 @@ namespace {
 struct Call {
   static constexpr int E = 3, N = 4;
   static constexpr std::size_t M = 5;
-  KernelScanPlan plan{{.rows = 5, .sequences = 1, .longest = 5, .channels = E, .states = N},
-                      {.checkpoint_interval = 8}};
+  detail::KernelScanPlan plan{{.rows = 5, .sequences = 1, .longest = 5, .channels = E, .states = N},
+                              {.checkpoint_interval = 8}};
   std::vector<float> wide = std::vector<float>(M * E, 0.5F), narrow = std::vector<float>(M * N, 0.5F),
                      A = std::vector<float>(E * N, -1), results = std::vector<float>(100);
   alignas(16) float checkpoints[64] = {};
   float scratch[256] = {};
   std::vector<std::int64_t> offsets{0, 5};
-  KernelScanInputs<float> in;
-  KernelScanOutputs<float> out;
-  KernelScanGradientOutputs<float> gradients;
+  detail::KernelInputs<float> in;
+  detail::KernelOutputs<float> out;
+  detail::KernelGradients<float> gradients;
 
   Call() {
     in.u = in.dt = in.z = {wide.data(), M, E};
@@ -181,7 +195,7 @@ struct Call {
     EmulatedDevice device;
     REQUIRE(plan.backward_workspace_floats(Wanted) <= 256);
     detail::run_scan_backward<float, N, true, Wanted>(device, plan, in, out.checkpoints, {wide.data(), M, E},
-                                                      nullptr, gradients, scratch);
+                                                      {}, gradients, scratch);
   }
 };
 
@@ -246,4 +260,11 @@ TEST_CASE("scan kernels: a call that does not fit its plan is refused before any
                        doctest::Contains("the gradient of dt is (0, 0) but must be (5, 3)"), ShapeError);
   CHECK_THROWS_WITH_AS(call.backward<Gradients{.C = true}>(),
                        doctest::Contains("the gradient of C is (0, 0) but must be (5, 4)"), ShapeError);
+}
+
+TEST_CASE("scan kernels: gradients that depend on no state need none that were kept") {
+  Call call;
+  call.out.checkpoints = nullptr;
+  call.forward();
+  call.backward<Gradients{.u = true, .B = true}>();
 }

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "../../error.hpp"
-#include "../../tensor/extents.hpp"
-#include "detail/kernels/arguments.hpp"
-#include "gradients.hpp"
+#include "../../../../error.hpp"
+#include "../../../../tensor/extents.hpp"
+#include "../../gradients.hpp"
+#include "arguments.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -11,7 +11,7 @@
 #include <limits>
 #include <string>
 
-namespace sdlora {
+namespace sdlora::detail {
 
 /// Sizes of one selective scan as kernels run it: M rows of S packed sequences, E channels, N states.
 struct KernelScanShape {
@@ -74,24 +74,23 @@ struct KernelScanPlan {
     const std::int64_t whole = std::max<std::int64_t>(shape.longest, 1);
     const std::int64_t wanted =
         options.segment_length > 0 ? std::min(options.segment_length, whole) : chosen_segment_length();
-    segment_length =
-        std::max<std::int64_t>(detail::round_up(wanted, checkpoint_interval), checkpoint_interval);
-    segments = std::max<std::int64_t>(1, detail::ceil_div(shape.longest, segment_length));
+    segment_length = std::max<std::int64_t>(round_up(wanted, checkpoint_interval), checkpoint_interval);
+    segments = std::max<std::int64_t>(1, ceil_div(shape.longest, segment_length));
   }
 
   bool split() const { return segments > 1; }
   /// Floats that a forward writes for its backward.
   std::size_t checkpoint_floats() const {
-    const detail::CheckpointLayout layout(shape.channels, shape.states);
-    return static_cast<std::size_t>(
-        layout.size() * detail::CheckpointLayout::rows(shape.rows, shape.sequences, checkpoint_interval));
+    const CheckpointLayout layout(shape.channels, shape.states);
+    return static_cast<std::size_t>(layout.size() *
+                                    CheckpointLayout::rows(shape.rows, shape.sequences, checkpoint_interval));
   }
   /// Floats of scratch memory of a forward.
   std::size_t forward_workspace_floats() const { return split() ? carry_floats() + slot_floats() : 0; }
   /// Floats of scratch memory of a backward with the gradients `wanted`, A's of `selected` channels where it
-  /// is wanted of selected ones.
+  /// is wanted of selected ones, the initial state's summed over sequences that share one.
   std::size_t backward_workspace_floats(const SelectiveScanGradients& wanted = SelectiveScanGradients::all(),
-                                        int selected = 0) const {
+                                        int selected = 0, bool shares_initial_state = false) const {
     std::size_t floats = split() ? carry_floats() + slot_floats() : 0;
     if (wanted.B) floats += partial_floats();
     if (wanted.C) floats += partial_floats();
@@ -99,9 +98,12 @@ struct KernelScanPlan {
     if (wanted.A == AGradient::SelectedChannels) floats += a_floats(selected);
     if (wanted.D) floats += slot_floats();
     if (wanted.dt_bias) floats += slot_floats();
+    if (wanted.initial_state && shares_initial_state) floats += initial_floats();
     return floats;
   }
 
+  /// Values of one state of all channels.
+  Position state_floats() const { return Position{shape.channels} * shape.states; }
   std::size_t slots() const { return static_cast<std::size_t>(shape.sequences * segments); }
   std::size_t slot_floats() const { return slots() * static_cast<std::size_t>(shape.channels); }
   std::size_t carry_floats() const { return slot_floats() * static_cast<std::size_t>(shape.states); }
@@ -109,9 +111,14 @@ struct KernelScanPlan {
   std::size_t a_floats(int columns) const {
     return slots() * static_cast<std::size_t>(columns) * static_cast<std::size_t>(shape.states);
   }
+  /// A state of each sequence.
+  std::size_t initial_floats() const {
+    return static_cast<std::size_t>(shape.sequences) * static_cast<std::size_t>(shape.channels) *
+           static_cast<std::size_t>(shape.states);
+  }
   int backward_groups() const {
     const int channels = 128 / backward_lanes();
-    return detail::ceil_div(shape.channels, channels);
+    return ceil_div(shape.channels, channels);
   }
   std::size_t partial_floats() const {
     return static_cast<std::size_t>(backward_groups()) * static_cast<std::size_t>(shape.rows) *
@@ -137,10 +144,10 @@ struct KernelScanPlan {
     const std::int64_t whole = std::max<std::int64_t>(shape.longest, 1);
     const int channels = 128 / forward_lanes();
     const std::int64_t blocks =
-        std::max<std::int64_t>(1, shape.sequences * detail::ceil_div(shape.channels, channels));
+        std::max<std::int64_t>(1, shape.sequences * ceil_div(shape.channels, channels));
     if (blocks >= enough || whole < 4 * shortest) return whole;
-    return std::max(shortest, detail::round_up(detail::ceil_div(whole * blocks, target), shortest));
+    return std::max(shortest, round_up(ceil_div(whole * blocks, target), shortest));
   }
 };
 
-}  // namespace sdlora
+}  // namespace sdlora::detail

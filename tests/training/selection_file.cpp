@@ -1,8 +1,8 @@
-#include "support.hpp"
-
-#include <sdlora/io/selection_file.hpp>
-
 #include <doctest/doctest.h>
+
+#include <sdlora/training/selection_file.hpp>
+
+#include "io/support.hpp"
 
 #include <initializer_list>
 #include <string>

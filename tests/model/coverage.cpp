@@ -1,11 +1,13 @@
 #include "support/placements.hpp"
 #include "support/tiny_models.hpp"
 
-#include <sdlora/adapters/coverage.hpp>
+#include <sdlora/model/coverage.hpp>
 
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <sstream>
+#include <string>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -13,15 +15,32 @@ using namespace sdlora_test;
 TEST_CASE("coverage: sites, layers and parameters of a store") {
   ParameterStore<float> store(100);
   store.add("embedding", "embedding", 3, 4, true);
-  store.add("layers.0.out_proj.lora_A", "out_proj", 2, 5, true);
-  store.add("layers.0.out_proj.lora_B", "out_proj", 3, 2, true);
-  store.add("layers.10.out_proj.lora_A", "out_proj", 2, 5, true);
-  store.add("layers.2.D", "D", 1, 7, false);
+  store.add("layers.10.out_proj.lora_A", "out_proj", 2, 5, true, 10);
+  store.add("layers.0.out_proj.lora_A", "out_proj", 2, 5, true, 0);
+  store.add("layers.0.out_proj.lora_B", "out_proj", 3, 2, true, 0);
+  store.add("layers.3.D", "D", 1, 7, false, 2);  // the name says nothing
   const std::vector<SiteCoverage> found = coverage(store);
   REQUIRE(found.size() == 3);
   CHECK(found[0] == SiteCoverage{"embedding", {}, 12});
   CHECK(found[1] == SiteCoverage{"out_proj", {0, 10}, 26});
   CHECK(found[2] == SiteCoverage{"D", {2}, 7});
+}
+
+TEST_CASE("coverage: every parameter of a model says its layer, as its name does") {
+  const auto check = []<class P>(P) {
+    CAPTURE(P::template policy_at<site::OutProj>::name);
+    const auto model = make_model<P, TinyAny, float>(
+        std::shared_ptr<const Base<TinyAny, float>>(rough_base<TinyAny, float>(tiny_with_layers(3))));
+    REQUIRE(!model.parameters().entries().empty());
+    for (const ParameterInfo& entry : model.parameters().entries()) {
+      const std::string layer = entry.layer ? "layers." + std::to_string(*entry.layer) + "." : "";
+      CHECK(entry.name.starts_with(layer + entry.site));
+    }
+  };
+  check(presets::FullFineTune{});
+  check(presets::SDLoRA<2, 3, 2>{});
+  check(presets::Prompt<3>{});
+  check(presets::Prefix<2>{});
 }
 
 TEST_CASE("coverage: numbers and ranges as text") {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "../adapters/parameter_store.hpp"
 #include "../text.hpp"
-#include "parameter_store.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -9,7 +9,6 @@
 #include <iomanip>
 #include <ostream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace sdlora {
@@ -26,17 +25,15 @@ struct SiteCoverage {
 /// What a model learns, site by site, in the order of its parameters.
 template <class T>
 std::vector<SiteCoverage> coverage(const ParameterStore<T>& store) {
-  constexpr std::string_view prefix = "layers.";
   std::vector<SiteCoverage> result;
   for (const ParameterInfo& entry : store.entries()) {
     const auto same_site = [&](const SiteCoverage& c) { return c.site == entry.site; };
     auto found = std::find_if(result.begin(), result.end(), same_site);
     if (found == result.end()) found = result.insert(found, SiteCoverage{entry.site, {}, 0});
     found->parameters += entry.size();
-    if (!entry.name.starts_with(prefix)) continue;
-    const std::size_t layer = std::stoul(entry.name.substr(prefix.size()));
-    const auto place = std::lower_bound(found->layers.begin(), found->layers.end(), layer);
-    if (place == found->layers.end() || *place != layer) found->layers.insert(place, layer);
+    if (!entry.layer) continue;
+    const auto place = std::lower_bound(found->layers.begin(), found->layers.end(), *entry.layer);
+    if (place == found->layers.end() || *place != *entry.layer) found->layers.insert(place, *entry.layer);
   }
   return result;
 }

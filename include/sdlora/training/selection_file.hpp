@@ -1,55 +1,19 @@
 #pragma once
 
 #include "../adapters/selection.hpp"
-#include "atomic_file.hpp"
-#include "json.hpp"
+#include "../error.hpp"
+#include "../io/atomic_file.hpp"
+#include "../io/json.hpp"
+#include "../io/selection_json.hpp"
 #include "run_identity.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <vector>
+#include <utility>
 
 namespace sdlora {
-
-namespace detail {
-
-template <class Values>
-std::string json_list(const Values& values) {
-  std::string text = "[";
-  for (const auto& value : values) text += (text.size() == 1 ? "" : ", ") + std::to_string(value);
-  return text + "]";
-}
-
-/// The layers of a selection as a JSON list.
-inline std::string selection_text(const Selection& selection) {
-  std::string layers;
-  for (const LayerSelection& layer : selection.layers) {
-    layers += (layers.empty() ? "\n    " : ",\n    ") + std::string("{\"channels\": ") +
-              json_list(layer.channels) + ", \"states\": " + json_list(layer.states) + "}";
-  }
-  return "[" + layers + "]";
-}
-
-/// Reads the list under "selection"; its indices are not checked yet. At most `layers` of them.
-inline Selection parse_selection(const JsonObject& json, std::size_t layers) {
-  const nlohmann::json* list = json.find("selection");
-  if (list == nullptr || !list->is_array() || list->size() > layers) {
-    json.fail("selection", "expected a list of at most " + std::to_string(layers) +
-                               " objects, one for each layer; write the file anew");
-  }
-  Selection selection;
-  for (std::size_t l = 0; l < list->size(); ++l) {
-    const JsonObject layer((*list)[l], json.file(),
-                           json.path_of("selection") + "[" + std::to_string(l) + "]");
-    selection.layers.push_back({layer.required<std::vector<std::uint32_t>>("channels"),
-                                layer.required<std::vector<std::uint32_t>>("states")});
-  }
-  return selection;
-}
-
-}  // namespace detail
 
 /// Writes a selection as JSON, atomically, and with it the run that made it (`selection_identity`).
 /// Throws FileError.
@@ -61,7 +25,7 @@ inline void write_selection(const std::filesystem::path& path, const Selection& 
   }
   write_file(path, "{\n  \"d_inner\": " + std::to_string(selection.d_inner) +
                        ",\n  \"d_state\": " + std::to_string(selection.d_state) + ",\n  \"run\": {" + fields +
-                       "},\n  \"selection\": " + detail::selection_text(selection) + "\n}\n");
+                       "},\n  \"selection\": " + selection_text(selection) + "\n}\n");
 }
 
 /// Reads a selection for SSMs of d_inner channels and d_state states. Throws FileError, also where it
@@ -85,7 +49,7 @@ inline Selection read_selection(const std::filesystem::path& path, std::size_t d
     detail::require_same_run(path.string(), "field run.", "selection", run,
                              [&](const std::string& key) { return found.required<std::string>(key); });
   }
-  Selection selection = detail::parse_selection(json, static_cast<std::size_t>(-1));
+  Selection selection = parse_selection(json, static_cast<std::size_t>(-1));
   selection.d_inner = d_inner;
   selection.d_state = d_state;
   try {

@@ -19,18 +19,19 @@ template <class... A, class... B, class... Rest>
 struct Join<Place<A...>, Place<B...>, Rest...> : Join<Place<A..., B...>, Rest...> {};
 
 template <class S, class P>
-using warm_up_entry = std::conditional_t<
+using selection_phase_entry = std::conditional_t<
     selected_channels<P> == 0, Place<On<S, P>>,
     std::conditional_t<std::is_same_v<S, site::ALog>, Place<On<site::ALog, Full>>, Place<>>>;
 
 template <class... S, class... P>
-typename Join<Place<>, warm_up_entry<S, P>...>::type warm_up_of(const Place<On<S, P>...>&);
+typename Join<Place<>, selection_phase_entry<S, P>...>::type selection_phase_of(const Place<On<S, P>...>&);
 
 }  // namespace detail
 
-/// The placement of SDLoRA's first phase: where `P` selects dimensions of A_log, all of A_log learns;
+/// The placement of SDLoRA's first phase ("warm-up" in the paper, Galim et al., arXiv 2410.09016; here that
+/// word is the learning rate's): where `P` selects dimensions of A_log, all of A_log learns;
 /// selected projections stay frozen; everything else as in `P`.
 template <Placement P>
-using WarmUp = decltype(detail::warm_up_of(std::declval<const P&>()));
+using SelectionPhase = decltype(detail::selection_phase_of(std::declval<const P&>()));
 
 }  // namespace sdlora
