@@ -1,7 +1,9 @@
 #include <sdlora/tensor/cuda/launch.cuh>
 
+#include "support/adamw_kernel_cases.hpp"
 #include "support/add_rows_kernel_cases.hpp"
 #include "support/block_reduce_cases.hpp"
+#include "support/column_sums_kernel_cases.hpp"
 #include "support/conv1d_kernel_cases.hpp"
 #include "support/cross_entropy_kernel_cases.hpp"
 #include "support/cuda_device.cuh"
@@ -27,8 +29,13 @@ struct CudaOperations : detail::StreamLauncher<detail::CudaBlock> {
 TEST_CASE("matmul kernels on the GPU: the host's products") {
   if (skip_without_device(has_cuda_device())) return;
   CudaOperations device;
-  check_matmul_kernels(device,
-                       {{1, 1, 7}, {5, 3, 16}, {64, 64, 17}, {131, 71, 13}, {257, 8, 1021}, {300, 521, 257}});
+  check_matmul_kernels(device, {{1, 1, 7},
+                                {5, 3, 16},
+                                {64, 64, 17},
+                                {131, 71, 13},
+                                {257, 8, 1021},
+                                {300, 521, 257},
+                                {1500, 1407, 61}});
 }
 
 TEST_CASE("add_rows kernel on the GPU: ids that repeat, in order") {
@@ -55,4 +62,18 @@ TEST_CASE("cross-entropy kernels on the GPU: losses and gradients of rows") {
   CudaOperations device;
   check_cross_entropy_kernels(device);
   check_cross_entropy_kernels(device, 5, 50280, 3.0);
+}
+
+TEST_CASE("column_sums kernels on the GPU: an expression's sums over rows") {
+  if (skip_without_device(has_cuda_device())) return;
+  CudaOperations device;
+  check_column_sums_kernels(device);
+  check_column_sums_kernels<AssignMode::Add>(device, 9001, 257);
+}
+
+TEST_CASE("AdamW kernels on the GPU: the host's updates, sums of squares") {
+  if (skip_without_device(has_cuda_device())) return;
+  CudaOperations device;
+  check_adamw_kernels(device);
+  check_sum_of_squares_kernel(device, 3000017);
 }

@@ -9,7 +9,9 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace sdlora_test {
@@ -37,11 +39,22 @@ void check_matmul_kernels(Device& device, const MatmulShape& shape, sdlora::Writ
                                          MatrixView<const float>(b.data(), b_rows, b_cols), write, scale);
   Guarded<Device> left(a_rows, a_cols, 3, a), right(b_rows, b_cols, 0, b);
   // What is overwritten need not be a number before.
-  Guarded<Device> out(
-      m, n, 5,
-      write == Write::Add ? before : std::vector<float>(m * n, std::numeric_limits<float>::quiet_NaN()));
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  const float guard = write == Write::Add ? Guarded<Device>::added_to : nan;
+  Guarded<Device> out(m, n, 5, write == Write::Add ? before : std::vector<float>(m * n, nan), guard);
   detail::run_matmul<TransposeA, TransposeB>(device, out.view(), left.view(), right.view(), write, scale);
   CHECK(relative_error(out.values(), expected) <= 2e-6);
+  // The same bits by tiles of either size.
+  const std::vector<float> found = out.values();
+  if (k == 0) return;
+  const auto by_tiles = [&]<int Quads>(std::integral_constant<int, Quads>) {
+    Guarded<Device> again(m, n, 5, before, guard);
+    detail::run_matmul_tiles<TransposeA, TransposeB, Quads>(
+        device, {again.view(), left.view(), right.view(), static_cast<std::int64_t>(k), scale}, write);
+    CHECK(again.values() == found);
+  };
+  by_tiles(std::integral_constant<int, 1>{});
+  by_tiles(std::integral_constant<int, 2>{});
 }
 
 template <class Device>
