@@ -37,7 +37,7 @@ struct RakingScan {
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t) {
     using Kernel = RakingKernel<Problem>;
-    detail::StreamLauncher<detail::CudaBlock>(stream, name.data())
+    Launcher<Cuda>(stream, name.data())
         .run<Kernel>(x.columns, 0, {x, static_cast<typename Kernel::Value*>(workspace)});
   }
 };

@@ -6,6 +6,7 @@
 #include "model/coverage.hpp"
 #include "model/cross_entropy.hpp"
 #include "model/example.hpp"
+#include "model/execution.hpp"
 #include "model/fingerprint.hpp"
 #include "model/generate.hpp"
 #include "model/loss.hpp"

@@ -14,6 +14,7 @@
 #include "tensor/extents.hpp"
 #include "tensor/float16.hpp"
 #include "tensor/functions.hpp"
+#include "tensor/host_copy.hpp"
 #include "tensor/indexed.hpp"
 #include "tensor/instruction_set.hpp"
 #include "tensor/matmul.hpp"

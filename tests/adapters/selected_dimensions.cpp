@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <vector>
+
 using namespace sdlora;
 using namespace sdlora_test;
 
@@ -97,13 +100,44 @@ TEST_CASE("selected_dimensions: chosen states of chosen channels of A_log learn"
   expected[4 * N + 1] = -3.0, expected[4 * N + 2] = -4.0;
   expected[7 * N + 0] = -5.0, expected[7 * N + 1] = -6.0;
   CHECK(target == expected);
-  // A gradient of the three channels' rows: only the chosen states are taken.
-  std::vector<double> gradient(3 * N);
+  // A gradient of the three channels' rows: only the chosen states are taken, times A there.
+  std::vector<double> gradient(3 * N), A(E * N);
   for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = static_cast<double>(10 + i);
-  selected.add_gradient(MatrixView<const double>(gradient.data(), 3, N));
-  selected.add_gradient(MatrixView<const double>(gradient.data(), 3, N));
+  for (std::size_t i = 0; i < A.size(); ++i) A[i] = -static_cast<double>(i);
+  const MatrixView<const double> d_A(gradient.data(), 3, N), A_view(A.data(), E, N);
+  selected.add_gradient(d_A, A_view);
+  selected.add_gradient(d_A, A_view);
   CHECK(std::vector<double>(f.store.gradients().begin(), f.store.gradients().end()) ==
-        std::vector<double>{20, 26, 30, 32, 36, 38});
+        std::vector<double>{-20 * 4, -26 * 7, -30 * 17, -32 * 18, -36 * 28, -38 * 29});
+}
+
+TEST_CASE("selected_dimensions: the A that its change makes, and the change's gradient by way of it") {
+  Fixture f;
+  const Policy::Selected<double> selected(f.store, f.place(&f.selection, false));
+  Normals normals(3);
+  normals.fill(f.store.values(), 0.5);
+  std::vector<double> base_A(E * N), A(E * N, 5.0), A_log = f.base;
+  for (std::size_t i = 0; i < E * N; ++i) base_A[i] = -std::exp(f.base[i]);
+  const MatrixView<const double> base_view(base_A.data(), E, N);
+  const MatrixView<double> A_view(A.data(), E, N);
+  selected.effective_A(base_view, A_view);
+  selected.add_change(MatrixView<double>(A_log.data(), E, N), 1.0);
+  for (std::size_t i = 0; i < E * N; ++i) {
+    CHECK(A[i] == doctest::Approx(-std::exp(A_log[i])).epsilon(1e-14));
+    CHECK((A_log[i] == f.base[i]) == (A[i] == base_A[i]));
+  }
+
+  const auto d_A = normals.vector<double>(3 * N);
+  selected.add_gradient(MatrixView<const double>(d_A.data(), 3, N), A_view);
+  const std::vector<double> gradients(f.store.gradients().begin(), f.store.gradients().end());
+  check_gradient("delta", f.store.values(), gradients, [&] {
+    selected.effective_A(base_view, A_view);
+    double sum = 0.0;
+    for (std::size_t c = 0; c < 3; ++c) {
+      for (std::size_t n = 0; n < N; ++n) sum += A[f.selection.channels[c] * N + n] * d_A[c * N + n];
+    }
+    return sum;
+  });
 }
 
 TEST_CASE("selected_dimensions: a selection that does not fit the placement") {

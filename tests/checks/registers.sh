@@ -101,8 +101,8 @@ allowed() {  # KERNEL[.gradient|.values].TYPE[.SIZE][.no_gate|.subset].ARCHITECT
     PieceCarry.*) echo "80 0" ;;
     Column.gradient.* | PieceApply.gradient.*) echo "80 0" ;;  # with what stores read loaded ahead
     Column.* | Piece*) echo "64 0" ;;
-    Carry.*.80) echo "40 0" ;;
-    Carry.* | Sum.*) echo "32 0" ;;
+    Carry.*) echo "40 0" ;;  # strides of what it reads, each counted in 64 bits
+    Sum.*) echo "32 0" ;;
     warp_scan.*) echo "32 0" ;;
     block_scan.gradient.*.80) echo "80 0" ;;
     block_scan.*) echo "64 0" ;;

@@ -23,8 +23,8 @@ struct SiteCoverage {
 };
 
 /// What a model learns, site by site, in the order of its parameters.
-template <class T>
-std::vector<SiteCoverage> coverage(const ParameterStore<T>& store) {
+template <class T, class D>
+std::vector<SiteCoverage> coverage(const ParameterStore<T, D>& store) {
   std::vector<SiteCoverage> result;
   for (const ParameterInfo& entry : store.entries()) {
     const auto same_site = [&](const SiteCoverage& c) { return c.site == entry.site; };

@@ -87,6 +87,12 @@ class WorkspaceOn {
     }
   }
 
+  /// Where nothing is in use, joins the blocks into one that holds the peak, so that a step like the last one
+  /// allocates nothing.
+  void join() {
+    if (in_use_ == 0) reset();
+  }
+
   /// Forgets everything taken; joins the blocks into one that holds the peak.
   void reset() {
     // Before the allocation: where that throws, the workspace is empty.

@@ -2,6 +2,8 @@
 
 #include "../error.hpp"
 #include "../model/cross_entropy.hpp"
+#include "../tensor/device.hpp"
+#include "../tensor/host_copy.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/parallel.hpp"
 #include "choice_task.hpp"
@@ -39,13 +41,14 @@ struct ChoiceResult {
 template <class Model>
 class CandidateScorer {
   using T = typename Model::value_type;
+  using D = typename Model::device_type;
   using State = typename Model::state_type;
   using Ids = std::vector<std::int32_t>;
 
  public:
   /// The model must outlive the scorer. Throws ArgumentError where there is no candidate, an empty
   /// one, or one outside the vocabulary.
-  CandidateScorer(Model& model, std::vector<Ids> candidates, ChoiceOptions options = {})
+  CandidateScorer(const Model& model, std::vector<Ids> candidates, ChoiceOptions options = {})
       : model_(&model),
         candidates_(std::move(candidates)),
         options_(options),
@@ -65,7 +68,7 @@ class CandidateScorer {
       }
     }
     const State one(model.dimensions(), 1);
-    most_states_ = std::max<std::size_t>(1, options_.state_bytes / (one.values().size() * sizeof(T)));
+    most_states_ = std::max<std::size_t>(1, options_.state_bytes / (one.value_row().cols * sizeof(T)));
   }
 
   /// Scores of every candidate after every prompt, (prompts, candidates) row-major.
@@ -143,8 +146,8 @@ class CandidateScorer {
                 "training diverged: use another checkpoint");
   }
 
-  MatrixView<T> logits_room(std::size_t rows) {
-    logits_.resize(std::max(logits_.size(), rows * vocabulary_));
+  MatrixView<T, D> logits_room(std::size_t rows) {
+    if (logits_.capacity() < rows * vocabulary_) logits_ = Storage<T, D>(rows * vocabulary_);
     return {logits_.data(), rows, vocabulary_};
   }
 
@@ -170,8 +173,10 @@ class CandidateScorer {
       }
       const std::size_t count = rows.size();
       State state = model_->initial_state(count);
-      const MatrixView<T> logits = logits_room(count);
-      model_->forward_rows(ids, {offsets}, state, rows, logits);
+      const MatrixView<T, D> logits_there = logits_room(count);
+      model_->forward_rows(ids, {offsets}, state, rows, logits_there);
+      const HostCopy copy(logits_there);
+      const MatrixView<const T> logits = copy.view();
       const std::size_t C = candidates_.size();
       sums_.resize(count * C);
       parallel_for(count, [&](std::size_t p) {
@@ -212,8 +217,10 @@ class CandidateScorer {
       if (from.empty()) continue;
       State state(model_->dimensions(), from.size());
       state.gather(prompts, from);
-      const MatrixView<T> logits = logits_room(ids.size());
-      model_->forward(ids, {offsets}, state, logits);
+      const MatrixView<T, D> logits_there = logits_room(ids.size());
+      model_->forward(ids, {offsets}, state, logits_there);
+      const HostCopy copy(logits_there);
+      const MatrixView<const T> logits = copy.view();
       parallel_for(from.size(), [&](std::size_t s) {
         for (std::size_t i = offsets[s]; i < offsets[s + 1]; ++i) {
           *sums[s] += static_cast<double>(logits(i, static_cast<std::size_t>(targets[i])) -
@@ -223,19 +230,19 @@ class CandidateScorer {
     }
   }
 
-  Model* model_;
+  const Model* model_;
   std::vector<Ids> candidates_;
   ChoiceOptions options_;
   std::size_t vocabulary_;
   std::size_t most_states_;
-  std::vector<T> logits_;
+  Storage<T, D> logits_;
   std::vector<double> sums_;  // (prompts of the batch, candidates)
 };
 
 /// Accuracy of a model on a task, by scored candidates (see ChoiceOptions for the rule). Throws ArgumentError
 /// unless each prompt has an answer, an index of the candidates.
 template <class Model>
-ChoiceResult evaluate_choices(Model& model, const ChoiceTask& task, ChoiceOptions options = {}) {
+ChoiceResult evaluate_choices(const Model& model, const ChoiceTask& task, ChoiceOptions options = {}) {
   if (task.prompts.empty() || task.prompts.size() != task.answers.size()) {
     throw ArgumentError("evaluate_choices: expected prompts, each with its answer, found " +
                         std::to_string(task.prompts.size()) + " prompts and " +

@@ -1,31 +1,17 @@
 #pragma once
 
 #include "../error.hpp"
-#include "../tensor/extents.hpp"
-#include "../tensor/parallel.hpp"
+#include "../tensor/device.hpp"
+#include "../tensor/evaluate.hpp"
+#include "../tensor/matrix_view.hpp"
 
 #include <algorithm>
 #include <cstddef>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace sdlora {
-
-namespace detail {
-
-/// to += from, element by element.
-template <class T>
-void add_to(std::span<T> to, std::span<const T> from) {
-  constexpr std::size_t block = 1 << 16;
-  parallel_for(ceil_div(to.size(), block), [&](std::size_t task) {
-    const std::size_t last = std::min(to.size(), (task + 1) * block);
-    for (std::size_t i = task * block; i < last; ++i) to[i] += from[i];
-  });
-}
-
-}  // namespace detail
 
 /// Sums the gradients and losses of a step's micro-batches in a binary tree that follows from their number
 /// alone: the first 2^k of n, 2^k the largest power of two below n, then the others, each in the same way;
@@ -36,16 +22,16 @@ void add_to(std::span<T> to, std::span<const T> from) {
 ///     tree.clear();
 ///     for each micro-batch but the last: gradient from zero; tree.add(gradient, loss);
 ///     gradient of the last from zero;    loss = tree.finish(gradient, loss);
-template <class T>
+template <class T, class D = Cpu>
 class GradientTree {
  public:
   /// Takes the next micro-batch, which is not the last. Throws ShapeError where its gradient has another size
   /// than those before.
-  void add(std::span<const T> gradient, double loss) {
-    require_size(gradient.size());
+  void add(MatrixView<const T, D> gradient, double loss) {
+    require_size(gradient.cols);
     std::size_t level = 0;
     if (used(level)) {
-      detail::add_to(std::span<T>(partials_[0].gradient), gradient);
+      assign<AssignMode::Add>(partials_[0].row(), gradient);
       partials_[0].loss += loss;
       // Two sums of 2^level micro-batches are one of 2^(level + 1), as a counter carries.
       for (; used(level + 1); ++level) merge(partials_[level], partials_[level + 1]);
@@ -53,21 +39,21 @@ class GradientTree {
       std::swap(partials_[level], partials_[level + 1]);
     } else {
       if (partials_.empty()) partials_.emplace_back();
-      partials_[0].gradient.assign(gradient.begin(), gradient.end());
+      partials_[0].take(gradient);
       partials_[0].loss = loss;
       partials_[0].used = true;
     }
-    size_ = gradient.size();
+    size_ = gradient.cols;
     ++count_;
   }
 
   /// Takes the last micro-batch: its gradient becomes the sum of all of them. Returns the sum of the losses;
   /// the tree is empty then. Throws ShapeError where its gradient has another size than those before.
-  double finish(std::span<T> gradient, double loss) {
-    require_size(gradient.size());
+  double finish(MatrixView<T, D> gradient, double loss) {
+    require_size(gradient.cols);
     for (Partial& partial : partials_) {
       if (!partial.used) continue;
-      detail::add_to(gradient, std::span<const T>(partial.gradient));
+      assign<AssignMode::Add>(gradient, partial.row());
       loss += partial.loss;
     }
     clear();
@@ -84,23 +70,31 @@ class GradientTree {
   std::size_t count() const { return count_; }
   /// Arrays of a gradient's size that are held.
   std::size_t partial_sums() const {
-    return static_cast<std::size_t>(std::count_if(partials_.begin(), partials_.end(),
-                                                  [](const Partial& p) { return !p.gradient.empty(); }));
+    return static_cast<std::size_t>(std::count_if(
+        partials_.begin(), partials_.end(), [](const Partial& p) { return p.gradient.capacity() > 0; }));
   }
 
  private:
   /// The sum of 2^level micro-batches at its place in `partials_`, if `used`.
   struct Partial {
-    std::vector<T> gradient = {};
+    Storage<T, D> gradient = {};
+    std::size_t size = 0;
     double loss = 0.0;
     bool used = false;
+
+    MatrixView<T, D> row() const { return {gradient.data(), 1, size}; }
+    void take(MatrixView<const T, D> values) {
+      if (gradient.capacity() < values.cols) gradient = Storage<T, D>(values.cols);
+      size = values.cols;
+      assign(row(), values);
+    }
   };
 
   bool used(std::size_t level) const { return level < partials_.size() && partials_[level].used; }
 
   /// to += from; `from` is free then.
   static void merge(Partial& from, Partial& to) {
-    detail::add_to(std::span<T>(to.gradient), std::span<const T>(from.gradient));
+    assign<AssignMode::Add>(to.row(), from.row());
     to.loss += from.loss;
     from.used = false;
   }

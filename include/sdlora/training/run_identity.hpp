@@ -121,8 +121,8 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
 
 /// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
 /// score. A file of the selection that carries it is refused where another would be made.
-template <Config C, class T, class Data>
-RunIdentity selection_identity(const Base<C, T>& base, const std::string& placement, const Data& data,
+template <Config C, class T, class D, class Data>
+RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& placement, const Data& data,
                                const SelectionOptions& options) {
   const auto number = [](double value) { return detail::short_number(value); };
   const AdapterOptions& adapters = options.adapters;

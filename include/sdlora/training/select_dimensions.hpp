@@ -44,15 +44,15 @@ void require_scored_layers(const AdapterOptions& options, std::size_t n_layer) {
 /// pre-trained value; chooses per layer the best channels and in each the best states. The trained
 /// values are dropped: a model made from the selection begins at the base again. Throws ArgumentError where
 /// an option makes no sense, Error where A_log of a layer that learns did not move.
-template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
-Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& data,
+template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class D, class Data>
+Selection select_dimensions(std::shared_ptr<const Base<C, T, D>> base, const Data& data,
                             SelectionOptions options = {}, const Score& score = {}) {
   using Policy = typename P::template policy_at<site::ALog>;
   static_assert(
       detail::selected_channels<Policy> != 0,
       "sdlora::select_dimensions: dimensions are scored by A_log; place SelectedDimensions at site::ALog, "
       "as presets::SDLoRA does");
-  using Model = MambaModel<C, SelectionPhase<P>, T>;
+  using Model = MambaModel<C, SelectionPhase<P>, std::conditional_t<is_host<D>, T, Run<D, T>>>;
   if (options.steps == 0) {
     throw ArgumentError("select_dimensions: expected at least 1 step to score dimensions by, found 0");
   }
@@ -76,15 +76,17 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   trainer.fit(data);
 
   Selection selection{m.d_inner, m.d_state, {}};
+  const HostCopy learned(std::as_const(model).parameters().value_row());
   std::vector<T> change(m.d_inner * m.d_state);
   for (std::size_t l = 0; l < m.n_layer; ++l) {
     std::fill(change.begin(), change.end(), T(0));
     const auto here = [&](const ParameterInfo& p) { return p.layer == l && p.site == site::ALog::name; };
     const std::vector<ParameterInfo>& entries = model.parameters().entries();
     if (const auto entry = std::find_if(entries.begin(), entries.end(), here); entry != entries.end()) {
-      const std::span<const T> learned = std::as_const(model).parameters().values(*entry);
-      const T* before = base->layer(l).A_log.data;
-      for (std::size_t i = 0; i < change.size(); ++i) change[i] = learned[i] - before[i];
+      const HostCopy before(base->layer(l).A_log);
+      for (std::size_t i = 0; i < change.size(); ++i) {
+        change[i] = learned.values()[entry->offset + i] - before.values()[i];
+      }
       if (std::all_of(change.begin(), change.end(), [](T moved) { return moved == T(0); })) {
         throw Error("select_dimensions: A_log of layer " + std::to_string(l) + " did not move in " +
                     std::to_string(options.steps) +
@@ -99,10 +101,10 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
 }
 
 /// `select_dimensions` for a base that may still change (as it is now).
-template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
-Selection select_dimensions(const std::shared_ptr<Base<C, T>>& base, const Data& data,
+template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class D, class Data>
+Selection select_dimensions(const std::shared_ptr<Base<C, T, D>>& base, const Data& data,
                             SelectionOptions options = {}, const Score& score = {}) {
-  return select_dimensions<P, Score>(std::shared_ptr<const Base<C, T>>(base), data, std::move(options),
+  return select_dimensions<P, Score>(std::shared_ptr<const Base<C, T, D>>(base), data, std::move(options),
                                      score);
 }
 

@@ -44,6 +44,7 @@ class Trainer {
                 "sdlora::Trainer: this placement trains nothing; place at least one policy, for example "
                 "presets::SDLoRA<8, 15, 4>, or use evaluate_loss to evaluate");
   using T = typename Model::value_type;
+  using D = typename Model::device_type;
 
  public:
   /// The model must outlive the trainer. Throws ArgumentError where an option makes no sense.
@@ -114,7 +115,7 @@ class Trainer {
     }
     const std::uint64_t total = o.steps != 0 ? o.steps : o.epochs * per_epoch;
     const Schedule schedule{o.learning_rate, total, o.warm_up_steps, o.decay, o.final_rate};
-    AdamW<T> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
+    AdamW<T, D> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
 
     TrainingReport report;
     report.steps = total;
@@ -204,7 +205,7 @@ class Trainer {
     }
   }
 
-  StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T>& optimizer,
+  StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T, D>& optimizer,
                        std::optional<std::uint64_t> saved) {
     const Stopwatch watch;
     const TrainerOptions& o = options_;
@@ -229,15 +230,15 @@ class Trainer {
         batch_.add(order.examples[i]);
       }
       made.tokens += batch_.tokens();
-      ParameterStore<T>& parameters = model_->parameters();
+      ParameterStore<T, D>& parameters = model_->parameters();
       parameters.zero_gradients();
       const Loss loss =
           model_->accumulate_gradients(batch_, 1.0 / static_cast<double>(targets),
                                        {.training = true, .step = step * o.accumulation + micro});
       if (first + o.batch_size < chosen.size()) {
-        tree_.add(std::as_const(parameters).gradients(), loss.sum);
+        tree_.add(std::as_const(parameters).gradient_row(), loss.sum);
       } else {
-        sum = tree_.finish(parameters.gradients(), loss.sum);
+        sum = tree_.finish(parameters.gradient_row(), loss.sum);
       }
     }
     made.loss = sum / static_cast<double>(targets);
@@ -287,7 +288,7 @@ class Trainer {
   Model* model_;
   TrainerOptions options_;
   Batch batch_;
-  GradientTree<T> tree_;
+  GradientTree<T, D> tree_;
 };
 
 }  // namespace sdlora

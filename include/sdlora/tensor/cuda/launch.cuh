@@ -64,11 +64,13 @@ class StreamLauncher {
 
 namespace sdlora {
 
-/// Launches kernels on the thread's current stream.
+/// Launches kernels on the thread's current stream, or on one that it is given: allocates nothing and waits
+/// for nothing.
 template <>
 class Launcher<Cuda> : public detail::StreamLauncher<detail::CudaBlock> {
  public:
-  explicit Launcher(const char* name) : StreamLauncher(CudaStream::current().get(), name) {}
+  explicit Launcher(const char* name) : Launcher(CudaStream::current().get(), name) {}
+  Launcher(cudaStream_t stream, const char* name) : StreamLauncher(stream, name) {}
 };
 
 }  // namespace sdlora

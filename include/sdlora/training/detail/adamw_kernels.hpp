@@ -2,7 +2,7 @@
 
 #include "../../tensor/block_reduce.hpp"
 #include "../../tensor/extents.hpp"
-#include "../adamw.hpp"
+#include "adamw_update.hpp"
 
 #include <cmath>
 #include <cstddef>

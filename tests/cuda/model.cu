@@ -1,0 +1,24 @@
+#include <sdlora/scan/cuda/selective_scan.cuh>
+#include <sdlora/tensor/cuda/evaluate.cuh>
+
+#include "support/cuda_device.cuh"
+#include "support/device.hpp"
+#include "support/model_device_cases.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+TEST_CASE("a model on the GPU: logits, loss, gradients and merging under every preset") {
+  if (skip_without_device(has_cuda_device())) return;
+  check_presets_on<Cuda>();
+}
+TEST_CASE("a model on the GPU: twenty steps of training") {
+  if (skip_without_device(has_cuda_device())) return;
+  check_training_on<Cuda>();
+}
+TEST_CASE("a model on the GPU: generation, candidates, choosing dimensions") {
+  if (skip_without_device(has_cuda_device())) return;
+  check_use_on<Cuda>();
+}
