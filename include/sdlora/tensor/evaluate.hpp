@@ -206,10 +206,10 @@ void assign_into(T* data, const E& extents, std::size_t stride, const Node& node
     constexpr Flatness flatness = Node::template flatness<E>();
     const auto bound = node.bind(extents);
     static_assert(std::is_trivially_copyable_v<std::remove_const_t<decltype(bound)>>);
-    if constexpr (flatness == Flatness::Always) {  // static extents: a tensor, so contiguous
+    if constexpr (flatness == Flatness::Always && E::is_static()) {  // a tensor, so contiguous
       run_flat<Mode, Node::cost>(data, rows * columns, bound);
     } else {
-      if constexpr (flatness == Flatness::AtRunTime) {
+      if constexpr (flatness != Flatness::Never) {
         if (contiguous && node.is_flat(rows * columns)) {
           return run_flat<Mode, Node::cost>(data, rows * columns, bound);
         }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../tensor/device.hpp"
 #include "../../tensor/matrix_view.hpp"
 #include "../../tensor/sequences.hpp"
 
@@ -23,13 +24,13 @@ struct ScanOptions {
   Sequences sequences{};       ///< packed sequences that restart; without any, all is one sequence
 };
 
-/// How to scan linear recurrences over columns.
-template <class T>
+/// How to scan linear recurrences over columns in the memory of a device.
+template <class T, class Device = Cpu>
 struct LinearScanOptions {
   ScanKind kind = ScanKind::Inclusive;
   ScanDirection direction = ScanDirection::Forward;
-  MatrixView<const T> initial{};  ///< (S, columns) states before each sequence; absent means zero
-  Sequences sequences{};          ///< packed sequences that restart; without any, all rows are one
+  MatrixView<const T, Device> initial{};  ///< (S, columns) states before each sequence; absent means zero
+  Sequences sequences{};                  ///< packed sequences that restart; without any, all rows are one
 };
 
 }  // namespace sdlora

@@ -168,5 +168,12 @@ void check_selective_scan_gradients(const SelectiveScanInputs<T, Device>& in,
   }
 }
 
+/// Throws ShapeError unless states at the end of sequences, or their gradients, fit `in` or are absent.
+template <class T, class S, class Device>
+void check_final_states(const char* what, const SelectiveScanInputs<T, Device>& in,
+                        const MatrixView<S, Device>& states) {
+  check_scan_states(what, states, in.sequences.count(), in.channels() * in.states(), false);
+}
+
 }  // namespace detail
 }  // namespace sdlora

@@ -17,13 +17,6 @@
 namespace sdlora::detail {
 inline namespace SDLORA_SIMD_TAG {
 
-/// Throws ShapeError unless states at the end of sequences, or their gradients, fit `in` or are absent.
-template <class T, class S, class Device>
-void check_final_states(const char* what, const SelectiveScanInputs<T, Device>& in,
-                        const MatrixView<S, Device>& states) {
-  check_scan_states(what, states, in.sequences.count(), in.channels() * in.states(), false);
-}
-
 template <std::size_t N, class T>
 void host_scan_forward(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
                        const MatrixView<T>& final_state, T* checkpoints, Workspace& workspace) {
