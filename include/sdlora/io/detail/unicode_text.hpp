@@ -290,16 +290,20 @@ class Normalizer {
 
   /// Orders the marks and composes; not by utf8proc_decompose, whose time grows with the square of a run.
   void append_composed(std::vector<utf8proc_int32_t>& span, std::string& to) const {
-    const auto rank = [](utf8proc_int32_t code) { return utf8proc_get_property(code)->combining_class; };
-    for (auto begin = span.begin(); begin != span.end();) {
-      if (rank(*begin) == 0) {
-        ++begin;
+    const auto rank = [](utf8proc_int32_t code) {
+      return static_cast<std::uint64_t>(utf8proc_get_property(code)->combining_class);
+    };
+    std::vector<std::uint64_t> run;  // rank, place and code: to sort them keeps the order of equal ranks
+    for (std::size_t i = 0; i <= span.size(); ++i) {
+      const std::uint64_t here = i < span.size() ? rank(span[i]) : 0;
+      if (here != 0) {
+        run.push_back(here << 56 | std::uint64_t{i} << 21 | static_cast<std::uint64_t>(span[i]));
         continue;
       }
-      const auto end =
-          std::find_if(begin, span.end(), [&](utf8proc_int32_t code) { return rank(code) == 0; });
-      std::stable_sort(begin, end, [&](utf8proc_int32_t a, utf8proc_int32_t b) { return rank(a) < rank(b); });
-      begin = end;
+      std::sort(run.begin(), run.end());
+      for (std::size_t k = 0; k < run.size(); ++k)
+        span[i - run.size() + k] = static_cast<utf8proc_int32_t>(run[k] & 0x1FFFFF);
+      run.clear();
     }
     auto count = static_cast<utf8proc_ssize_t>(span.size());
     if (form_ == NormalForm::nfc || form_ == NormalForm::nfkc) {
