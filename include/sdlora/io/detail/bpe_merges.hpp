@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <queue>
 #include <string_view>
 #include <utility>
@@ -106,17 +107,31 @@ class BpeMerges {
                     last ? Merge{} : (*this)(ids[i], ids[i + 1])};
       if (symbols[i].merge.rank != no_merge) first.push_back(entry(symbols[i].merge.rank, i));
     }
-    std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue(std::greater<>(),
-                                                                                         std::move(first));
+    // Those of the beginning in order, and those that merging makes in a heap of their own, which stays
+    // small.
+    std::sort(first.begin(), first.end());
+    std::size_t taken = 0;
+    std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> made;
+    const auto next = [&]() -> std::optional<std::uint64_t> {
+      std::uint64_t best = 0;
+      if (taken < first.size() && (made.empty() || first[taken] < made.top())) {
+        best = first[taken++];
+      } else if (!made.empty()) {
+        best = made.top();
+        made.pop();
+      } else {
+        return std::nullopt;
+      }
+      return best;
+    };
     const auto update = [&](std::uint32_t at) {
       Symbol& symbol = symbols[at];
       symbol.merge = symbol.next == none ? Merge{} : (*this)(symbol.id, symbols[symbol.next].id);
-      if (symbol.merge.rank != no_merge) queue.push(entry(symbol.merge.rank, at));
+      if (symbol.merge.rank != no_merge) made.push(entry(symbol.merge.rank, at));
     };
-    while (!queue.empty()) {
-      const auto rank = static_cast<std::uint32_t>(queue.top() >> 32);
-      const auto at = static_cast<std::uint32_t>(queue.top());
-      queue.pop();
+    while (const auto best = next()) {
+      const auto rank = static_cast<std::uint32_t>(*best >> 32);
+      const auto at = static_cast<std::uint32_t>(*best);
       Symbol& symbol = symbols[at];
       if (symbol.merge.rank != rank) continue;  // the pair is no more
       Symbol& joined = symbols[symbol.next];
