@@ -160,7 +160,10 @@ TEST_CASE("without a tokenizer text is refused, not read as something else") {
     const auto path =
         folder.write("d.jsonl", std::string("{\"input_ids\": [1, 2], \"labels\": [1, 2]}\n") + line);
     check_error<FileError>([&] { (void)JsonlDataset::open(path, {.vocab_size = 300}); },
-                           {"d.jsonl", "line 2", "found text", "token ids"});
+                           {"d.jsonl", "line 2", "found text", "load_tokenizer", "token ids"});
+    check_error<FileError>(
+        [&] { (void)JsonlDataset::open(path, {.vocab_size = 300, .no_tokenizer = "it was eaten"}); },
+        {"line 2", "found text", "it was eaten"});
   }
 }
 

@@ -44,8 +44,9 @@ TEST_CASE("a byte-level checkpoint has the byte tokenizer, whatever lies beside 
 TEST_CASE("another checkpoint has a tokenizer.json, or text is refused with what to do") {
   const test::Folder folder;
   for (const auto& named : {std::optional<std::string>(), std::optional<std::string>("tokenizer.json")}) {
-    check_error<FileError>([&] { (void)load_tokenizer(folder.path(), config_of(folder, 50280, named)); },
-                           {"tokenizer.json", "copy the model's tokenizer.json", "input_ids", "--ids"});
+    check_error<FileError>(
+        [&] { (void)load_tokenizer(folder.path(), config_of(folder, 50280, named)); },
+        {"tokenizer.json: ", "config.json", "byte", "copy the model's tokenizer.json", "input_ids", "--ids"});
   }
 }
 

@@ -60,6 +60,8 @@ struct DatasetOptions {
   std::string text_column = {};
   /// Makes the prompt of several columns (see ColumnTemplate), instead of `prompt_column`.
   std::string prompt_template = {};
+  /// Without a tokenizer: why there is none, said where text is found.
+  std::string no_tokenizer = {};
 };
 
 /// Examples for training and evaluation, all in memory. From JSONL, one object a line, of
@@ -153,7 +155,10 @@ class JsonlDataset {
   /// Which columns make an example, and what reads their text.
   struct Columns {
     Columns(const TextEncoder& text_encoder, const Options& options)
-        : encoder(text_encoder), end_text(options.end_text), prompt_text(options.prompt_template) {
+        : encoder(text_encoder),
+          end_text(options.end_text),
+          prompt_text(options.prompt_template),
+          no_tokenizer(options.no_tokenizer) {
       const bool pair =
           !options.prompt_column.empty() || !options.completion_column.empty() || !prompt_text.empty();
       named = pair || !options.text_column.empty();
@@ -176,6 +181,7 @@ class JsonlDataset {
     const TextEncoder& encoder;
     bool end_text;
     ColumnTemplate prompt_text;
+    std::string no_tokenizer;
     std::string prompt = "prompt", completion = "completion", text = "text";
     bool named = false;     // by the options
     bool has_text = false;  // where they are named: a text and no pair
@@ -317,8 +323,10 @@ class JsonlDataset {
   static void require_encoder(const Columns& columns, const std::string& name, const std::string& place) {
     if (columns.encoder.encode) return;
     throw FileError(name, place,
-                    "expected \"input_ids\" and \"labels\", found text but no tokenizer to read it by; pass "
-                    "the checkpoint's (ByteTokenizer{} for a byte-level one), or give token ids");
+                    "expected \"input_ids\" and \"labels\", found text but no tokenizer to read it by; " +
+                        (columns.no_tokenizer.empty()
+                             ? "pass the checkpoint's (load_tokenizer, or ByteTokenizer{}), or give token ids"
+                             : columns.no_tokenizer));
   }
 
   static Example pair_example(std::string_view prompt, std::string_view completion, const Columns& columns) {

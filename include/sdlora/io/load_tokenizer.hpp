@@ -36,9 +36,9 @@ inline AnyTokenizer load_tokenizer(const std::filesystem::path& directory, const
   if (!std::filesystem::exists(path, status)) {
     throw FileError(
         path.string(), "",
-        "expected the tokenizer of the checkpoint, found none, and \"tokenizer\" in config.json is " +
+        "expected this file, or \"tokenizer\": \"byte\" in config.json, found neither (\"tokenizer\" is " +
             (config.tokenizer ? detail::in_quotes(*config.tokenizer) : std::string("missing")) +
-            "; copy the model's tokenizer.json there, or give token ids (input_ids and labels, or "
+            "); copy the model's tokenizer.json there, or give token ids (input_ids and labels, or "
             "--ids) instead of text");
   }
   if (detail::open_tokenizer_json == nullptr) {
