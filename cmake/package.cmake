@@ -13,4 +13,5 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/sdloraConfig.cmake.in
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/sdloraConfigVersion.cmake" COMPATIBILITY SameMinorVersion
                                  ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/sdloraConfig.cmake" "${PROJECT_BINARY_DIR}/sdloraConfigVersion.cmake"
-              "${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake" DESTINATION "${sdlora_package_dir}")
+              "${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/optional.cmake" DESTINATION "${sdlora_package_dir}")

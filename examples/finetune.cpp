@@ -23,20 +23,12 @@
 #include "support/command_line.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
+#include "support/text.hpp"
 #include "support/training_flags.hpp"
 
 namespace {
 
 using namespace sdlora;
-
-JsonlDataset open_data(const std::filesystem::path& path, const CheckpointConfig& config,
-                       std::size_t max_length) {
-  const DatasetOptions options{.max_length = max_length, .vocab_size = config.vocab_size};
-  const JsonlDataset data = config.tokenizer == std::optional<std::string>("byte")
-                                ? JsonlDataset::open(path, ByteTokenizer{}, options)
-                                : JsonlDataset::open(path, options);
-  return data;
-}
 
 /// FileError where a run's files could not be written: before the training, which may take hours.
 void require_writable(const std::filesystem::path& out) {
@@ -82,14 +74,25 @@ int main(int argc, char** argv) {
   AdapterOptions adapter;
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
-  std::size_t max_length = 0;
+  DatasetOptions data_options;
+  std::string format;
   std::size_t selection_steps = 500;
   examples::CommandLine command("finetune",
-                                "Fine-tunes a Mamba checkpoint on JSONL data and writes an adapter");
+                                "Fine-tunes a Mamba checkpoint on data of yours and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
-  command.option("--data", data_path, "JSONL: {prompt, completion}, {text} or {input_ids, labels}")
+  command
+      .option("--data", data_path,
+              "JSONL of {prompt, completion}, {text} or {input_ids, labels}; .csv and .tsv of such columns; "
+              ".txt, a "
+              "line an example; each also as .gz; -: the standard input")
       .required();
-  command.option("--eval", evaluation_path, "JSONL to report the loss on");
+  command.option("--eval", evaluation_path, "data to report the loss on");
+  command.option("--format", format, "of the data, where names do not say it: jsonl, csv, tsv or text");
+  command.option("--prompt-column", data_options.prompt_column, "column or field of the prompt");
+  command.option("--completion-column", data_options.completion_column, "and of the completion");
+  command.option("--text-column", data_options.text_column, "or of a text, learned as a whole");
+  command.option("--template", data_options.prompt_template,
+                 "makes the prompt of several columns: \"Q: {question}\\nA:\"");
   command.option("--out", out, "directory of the adapter to write").required();
   std::string placements;
   for (const auto& choice : examples::placement_choices()) {
@@ -121,7 +124,7 @@ int main(int argc, char** argv) {
       .at_least_one()
       .without_default();
   examples::add_training_flags(command, options, {"steps"});
-  command.option("--max-length", max_length, "longer examples are cut; 0: never");
+  command.option("--max-length", data_options.max_length, "longer examples are cut; 0: never");
   command.threads();
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
@@ -132,9 +135,11 @@ int main(int argc, char** argv) {
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
     const CheckpointConfig config = read_base_config(model_directory);
-    const JsonlDataset data = open_data(data_path, config, max_length);
+    data_options.format = data_format(format);
+    const JsonlDataset data = examples::open_data(data_path, model_directory, config, data_options);
     std::optional<JsonlDataset> evaluation;
-    if (!evaluation_path.empty()) evaluation = open_data(evaluation_path, config, max_length);
+    if (!evaluation_path.empty())
+      evaluation = examples::open_data(evaluation_path, model_directory, config, data_options);
     const examples::AnyBasePointer base = examples::load_any_base(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());

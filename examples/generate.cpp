@@ -1,15 +1,17 @@
 // Continues a text with a Mamba checkpoint, with or without an adapter.
 #include <sdlora/io/base_checkpoint.hpp>
-#include <sdlora/io/dataset.hpp>
+#include <sdlora/io/streaming_decoder.hpp>
 #include <sdlora/model/generate.hpp>
 
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/text.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
@@ -21,7 +23,7 @@ int main(int argc, char** argv) {
   command.option("--model", model_directory, "checkpoint directory").required();
   command.option("--adapter", adapter, "adapter directory");
   command.exactly_one_of(
-      {command.option("--prompt", prompt, "text to continue, on a byte-level checkpoint"),
+      {command.option("--prompt", prompt, "text to continue, by the checkpoint's tokenizer"),
        command.option("--ids", ids, "token ids to continue, on any checkpoint; prints ids")});
   command.option("--max-tokens", options.max_tokens);
   command.option("--temperature", options.temperature, "0: always the likeliest token");
@@ -35,12 +37,14 @@ int main(int argc, char** argv) {
       throw ArgumentError("--prompt: expected a text to continue, found an empty one; give a byte at least");
     const CheckpointConfig config = read_base_config(model_directory);
     const bool text = ids.empty();
-    const ByteTokenizer tokenizer;
+    std::optional<AnyTokenizer> tokenizer;
+    std::optional<StreamingDecoder<AnyTokenizer>> decoder;
     if (text) {
-      require_compatible(tokenizer, config);
-      ids = tokenizer.encode(prompt);
-      options.stop_token = ByteTokenizer::end_of_text_id;
-      options.vocabulary = tokenizer.vocab_size();
+      tokenizer = examples::read_tokenizer(model_directory, config);
+      decoder.emplace(*tokenizer);
+      ids = tokenizer->encode(prompt);
+      options.stop_token = tokenizer->end_of_text();
+      options.vocabulary = tokenizer->vocab_size();
     } else if (config.end_of_text) {
       options.stop_token = config.end_of_text;
     }
@@ -53,11 +57,11 @@ int main(int argc, char** argv) {
       if (text && !begun) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
       begun = true;
     };
+    const auto show = [](const std::string& piece) { std::fwrite(piece.data(), 1, piece.size(), stdout); };
     options.on_token = [&](std::int32_t id) {
       begin();
       if (text) {
-        const std::string bytes = tokenizer.decode(std::vector{id});
-        std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+        show(decoder->push(id));
       } else {
         std::printf("%d ", static_cast<int>(id));
       }
@@ -66,6 +70,7 @@ int main(int argc, char** argv) {
     };
     generate(*model, ids, options);
     begin();
+    if (text) show(decoder->finish());
     std::printf("\n");
     std::fflush(stdout);
     if (options.temperature == 0.0) examples::report_without_effect("at temperature 0", sampling);

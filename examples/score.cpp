@@ -1,6 +1,5 @@
 // Per-token log-probabilities and perplexity of a text or of token ids.
 #include <sdlora/io/base_checkpoint.hpp>
-#include <sdlora/io/dataset.hpp>
 #include <sdlora/training/evaluate.hpp>
 
 #include <cmath>
@@ -11,6 +10,7 @@
 
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/text.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
@@ -23,15 +23,14 @@ int main(int argc, char** argv) {
   command.option("--model", model_directory, "checkpoint directory").required();
   command.option("--adapter", adapter, "adapter directory");
   command.exactly_one_of({command.option("--ids", ids, "token ids, 5,17,…"),
-                          command.option("--text", text, "text, on a byte-level checkpoint"),
-                          command.option("--file", file, "a file of text, on a byte-level checkpoint")});
+                          command.option("--text", text, "text, by the checkpoint's tokenizer"),
+                          command.option("--file", file, "a file of text")});
   command.flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
   command.threads();
   return command.run(argc, argv, [&] {
     const CheckpointConfig config = read_base_config(model_directory);
     if (ids.empty()) {
-      const ByteTokenizer tokenizer;
-      require_compatible(tokenizer, config);
+      const AnyTokenizer tokenizer = examples::read_tokenizer(model_directory, config);
       ids = tokenizer.encode(file.empty() ? text : read_text_file(file, std::size_t{1} << 30));
     }
     if (ids.size() < 2) {

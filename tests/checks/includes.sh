@@ -58,7 +58,11 @@ while IFS= read -r header; do
       \<*/*)
         if [[ $header == *.cuh && $include =~ ^\<(cub|thrust|cuda)/ ]]; then continue; fi
         if [[ $header == */scan/menu/thrust_host.hpp && $include == \<thrust/* ]]; then continue; fi
-        problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json in io/; cub, thrust and cuda in .cuh)" ;;
+        problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json, PCRE2, utf8proc and zlib in io/; cub, thrust and cuda in .cuh)" ;;
+      \<pcre2.h\> | \<utf8proc.h\>)
+        [[ $header == */io/detail/* ]] || problem "$where: $include is for io/bpe_tokenizer.hpp alone" ;;
+      \<zlib.h\>)
+        [[ $header == */io/gzip.hpp ]] || problem "$where: $include is for io/gzip.hpp alone" ;;
       \<*.h\> | \<*.hpp\> | \<*.cuh\>)
         if [[ $header == *.cuh || $include =~ ^\<(immintrin|arm_neon)\.h ]]; then continue; fi
         problem "$where: $include is neither of the standard library nor among the dependencies" ;;

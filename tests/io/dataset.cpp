@@ -98,8 +98,10 @@ TEST_CASE("bad lines are named with what is wrong and what to do") {
     check_error<FileError>([&] { open(folder, text); }, parts);
   };
   refused("{}", {"none of them"});
-  refused("{\"texts\": \"x\"}", {"none of them"});
-  refused("{\"text\": null}", {"none of them"});
+  refused("{\"texts\": \"x\", \"n\": 1}",
+          {"none of them", "its fields: \"n\", \"texts\"", "name the fields"});
+  refused("{\"text\": null}", {"none of them", "\"text\" (null)"});
+  refused("{\"messages\": []}", {"none of them", "\"messages\"", "completion and prompt"});
   refused("{\"text\": \"ab\", \"prompt\": \"a\", \"completion\": \"b\"}", {"several of them"});
   refused("{\"text\": \"ab\", \"labels\": [1]}", {"several of them"});
   refused("{\"prompt\": \"a\"}", {"line 3, field completion: ", "missing"});
@@ -123,7 +125,7 @@ TEST_CASE("bad lines are named with what is wrong and what to do") {
   refused("{\"input_ids\": [1, 2], \"labels\": [-99, 2]}", {"-99 at position 0"});
   refused("{\"input_ids\": [1, 2147483648], \"labels\": [1, 2]}", {"input_ids[1]", "2147483648"});
   refused("{\"input_ids\": [1, 18446744073709551616], \"labels\": [1, 2]}", {"input_ids[1]"});
-  refused("{\"input_ids\": [1, 2.0], \"labels\": [1, 2]}", {"input_ids[1]", "an integer"});
+  refused("{\"input_ids\": [1, 2.0], \"labels\": [1, 2]}", {"input_ids[1]", "an integer", "found 2.0"});
   refused("{\"input_ids\": [1, \"2\"], \"labels\": [1, 2]}", {"input_ids[1]", "\"2\""});
   refused("{\"input_ids\": [[1, 2]], \"labels\": [1, 2]}", {"input_ids[0]", "found array"});
   refused("{\"input_ids\": 5, \"labels\": [1, 2]}", {"input_ids", "an array"});
@@ -158,7 +160,10 @@ TEST_CASE("without a tokenizer text is refused, not read as something else") {
     const auto path =
         folder.write("d.jsonl", std::string("{\"input_ids\": [1, 2], \"labels\": [1, 2]}\n") + line);
     check_error<FileError>([&] { (void)JsonlDataset::open(path, {.vocab_size = 300}); },
-                           {"d.jsonl", "line 2", "found text", "token ids"});
+                           {"d.jsonl", "line 2", "found text", "load_tokenizer", "token ids"});
+    check_error<FileError>(
+        [&] { (void)JsonlDataset::open(path, {.vocab_size = 300, .no_tokenizer = "it was eaten"}); },
+        {"line 2", "found text", "it was eaten"});
   }
 }
 
@@ -175,6 +180,106 @@ TEST_CASE("examples from memory are checked and cut alike") {
   check_error<ArgumentError>([] { (void)JsonlDataset::from_examples({{{1, 7}, {1, 2}}}, {.vocab_size = 7}); },
                              {"example 0", "7 at position 1"});
   check_error<ArgumentError>([] { (void)JsonlDataset::from_examples({}); }, {"found none"});
+}
+
+TEST_CASE("fields have other names where the options say so") {
+  const test::Folder folder;
+  const std::string text =
+      "{\"q\": \"ab\", \"a\": 7, \"ok\": true}\n{\"q\": \"c\", \"a\": \"de\", \"ok\": false}\n";
+  const auto data = open(folder, text, {.prompt_column = "q", .completion_column = "a"});
+  CHECK(data[0] == Example{{97, 98, 55, 256}, {-100, -100, 55, 256}});
+  CHECK(data[1] == Example{{99, 100, 101, 256}, {-100, 100, 101, 256}});
+  const auto made = open(folder, text, {.completion_column = "ok", .prompt_template = "{q}:{a}\\n"});
+  CHECK(made[0].ids == Ids{97, 98, 58, 55, 10, 't', 'r', 'u', 'e', 256});
+  CHECK(made[0].labels[4] == -100);
+  const auto texts = open(folder, text, {.end_text = true, .text_column = "q"});
+  CHECK(texts[1] == Example{{99, 256}, {99, 256}});
+  check_error<FileError>([&] { open(folder, text, {.prompt_column = "x", .completion_column = "a"}); },
+                         {"d.jsonl", "line 1", "a field \"x\"", "\"ok\""});
+  check_error<FileError>([&] { open(folder, "{\"q\": [1], \"completion\": \"a\"}", {.prompt_column = "q"}); },
+                         {"field q", "a string", "found array"});
+  check_error<FileError>(
+      [&] { open(folder, "{\"q\": null, \"completion\": \"a\"}", {.prompt_column = "q"}); },
+      {"a field \"q\"", "\"q\" (null)"});
+  check_error<ArgumentError>([&] { open(folder, text, {.prompt_column = "q", .text_column = "a"}); },
+                             {"both"});
+  check_error<ArgumentError>([&] { open(folder, text, {.prompt_column = "q", .prompt_template = "{a}"}); },
+                             {"template", "both"});
+  check_error<ArgumentError>([&] { open(folder, text, {.prompt_template = "{"}); }, {"template"});
+}
+
+TEST_CASE("tables: the columns of the first row, or those that are named") {
+  const test::Folder folder;
+  const auto table = [&](const char* name, std::string_view text, DatasetOptions options = {}) {
+    return JsonlDataset::open(folder.write(name, text), ByteTokenizer{}, options);
+  };
+  const Example expected{{97, 44, 98, 256}, {-100, -100, 98, 256}};
+  CHECK(table("d.csv", "id,completion,prompt\n1,b,\"a,\"\n")[0] == expected);
+  CHECK(table("d.tsv", "id\tcompletion\tprompt\r\n1\tb\ta,\r\n")[0] == expected);
+  CHECK(table("d", "prompt,completion\n\"a,\",b", {.format = DataFormat::csv})[0] == expected);
+  CHECK(table("d.csv", "q\tprompt\nb\ta,", {.format = DataFormat::tsv, .completion_column = "q"})[0] ==
+        expected);
+  CHECK(table("d.csv", "x,y\na,b", {.completion_column = "y", .prompt_template = "{x},"})[0] == expected);
+  CHECK(table("d.csv", "n,text\n1,ab\n2,\"c\nd\"")[1] == Example{{99, 10, 100}, {99, 10, 100}});
+  CHECK(table("d.csv", "n,note\n1,ab", {.text_column = "note"})[0] == Example{{97, 98}, {97, 98}});
+  const auto refused = [&](std::string_view text, const DatasetOptions& options,
+                           std::initializer_list<std::string> parts) {
+    check_error<FileError>([&] { table("d.csv", text, options); }, {"d.csv"});
+    check_error<FileError>([&] { table("d.csv", text, options); }, parts);
+  };
+  refused("", {}, {"found none"});
+  refused("prompt,completion\n", {}, {"found none"});
+  refused("a,b\n1,2", {}, {"line 1", "only \"a\", \"b\""});
+  refused("prompt,completion,text\n1,2,3", {}, {"line 1", "all of them"});
+  refused("prompt,completion\na,b,c", {}, {"line 2", "expected 2 fields", "found 3", "quotes"});
+  refused("prompt,completion\na,b\n\"c\nd\"", {}, {"line 3", "found 1"});
+  refused("q,completion\na,b", {.prompt_column = "p"}, {"line 1", "one column \"p\"", "only \"q\""});
+  refused("p,p,completion\na,b,c", {.prompt_column = "p"}, {"line 1", "several"});
+  refused("p,q\na,b", {.completion_column = "q", .prompt_template = "{p}{r}"}, {"one column \"r\""});
+  refused("prompt,completion\n,\n", {}, {"line 2", "at least one token"});
+  check_error<FileError>(
+      [&] { (void)JsonlDataset::open(folder.write("d.csv", "text\nab"), {.vocab_size = 300}); },
+      {"line 2", "no tokenizer"});
+}
+
+TEST_CASE("plain text: a line an example") {
+  const test::Folder folder;
+  const auto path = folder.write("d.txt", "ab\r\n\nx\ncd\n");
+  const auto data = JsonlDataset::open(path, ByteTokenizer{});
+  REQUIRE(data.size() == 2);
+  CHECK(data[1] == Example{{99, 100}, {99, 100}});
+  CHECK(data.passed_over() == 1);
+  CHECK(data.report().find("1 lines of one token passed over") != std::string::npos);
+  CHECK(JsonlDataset::open(path, ByteTokenizer{}, {.end_text = true}).size() == 3);
+  check_error<FileError>([&] { (void)JsonlDataset::open(folder.write("d.txt", ""), ByteTokenizer{}); },
+                         {"found none"});
+  check_error<FileError>(
+      [&] { (void)JsonlDataset::open(folder.write("d.txt", "ab\n\xFF"), ByteTokenizer{}); },
+      {"line 2", "UTF-8"});
+  check_error<ArgumentError>([&] { (void)JsonlDataset::open(path, ByteTokenizer{}, {.text_column = "a"}); },
+                             {"plain text"});
+}
+
+TEST_CASE("formats have names") {
+  CHECK(data_format("") == DataFormat::by_name);
+  CHECK(data_format("jsonl") == DataFormat::jsonl);
+  CHECK(data_format("csv") == DataFormat::csv);
+  CHECK(data_format("tsv") == DataFormat::tsv);
+  CHECK(data_format("text") == DataFormat::text);
+  check_error<ArgumentError>([] { (void)data_format("xml"); }, {"jsonl, csv, tsv or text", "\"xml\""});
+}
+
+TEST_CASE("a line of twenty megabytes is cut") {
+  const test::Folder folder;
+  std::string ids = "1", labels = "1";
+  for (int i = 1; i < 5'000'000; ++i) {
+    ids += ",2";
+    labels += ",2";
+  }
+  const auto data =
+      open(folder, "{\"input_ids\": [" + ids + "], \"labels\": [" + labels + "]}", {.max_length = 100});
+  CHECK(data[0].ids.size() == 100);
+  CHECK(data.truncated() == 1);
 }
 
 TEST_CASE("damaged lines are FileErrors or examples, nothing else") {

@@ -2,8 +2,6 @@
 #include <string>
 #include <vector>
 
-#include <sys/stat.h>
-
 #include "support.hpp"
 
 using namespace sdlora;
@@ -71,10 +69,21 @@ TEST_CASE("bad lines are named") {
   refused("{\"a\":1}\n{\"a\":" + std::string(100'000, '['), {"line 2", "nested deeper"});
   check_error<FileError>([&] { read(folder / "absent"); }, {"absent", "no such file"});
   check_error<FileError>([&] { read(folder.path()); }, {folder.path().string(), "directory"});
-  check_error<FileError>([&] { read("/dev/zero"); }, {"/dev/zero"});
-  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  check_error<FileError>([&] { read(folder / "pipe"); }, {"pipe"});
+  refused("[{\"a\":1},\n{\"a\":2}]", {"line 1", "an object", "an array", "jq -c '.[]'"});
+  refused("\n [\n{\"a\":1}]", {"line 2", "an array"});
+  refused("{\n  \"a\": 1\n}\n", {"line 1", "goes on in further lines", "jq -c '.'"});
+  refused("a,b\n1,2\n", {"line 1", "found \"a,b\"", ".csv"});
+  refused("null\n", {"line 1", "an object", "found \"null\""});
+  refused("{\"a\":1}\nnull\n", {"line 2", "an object", "found null"});
+  refused("{\"a\":1.0}", {"field a", "an integer", "found 1.0"});
+  refused(std::string_view("\xFF\xFE{\0\"\0", 6), {"UTF-16", "iconv"});
+  check_error<FileError>([&] { read("/dev/null"); }, {"found none"});
   folder.write("d.jsonl", "{\"a\":1}\n{\"a\":1}");
   std::filesystem::resize_file(folder / "d.jsonl", std::uintmax_t{1} << 40);  // one endless line, sparse
   check_error<FileError>([&] { read(folder / "d.jsonl"); }, {"line 2", "longer than 16777216 bytes"});
+}
+
+TEST_CASE("a byte order mark is passed over") {
+  const test::Folder folder;
+  CHECK(read(folder.write("d.jsonl", "\xEF\xBB\xBF{\"a\":1}")).size() == 1);
 }

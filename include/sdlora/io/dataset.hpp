@@ -14,11 +14,35 @@
 
 #include "../error.hpp"
 #include "../model/example.hpp"
+#include "column_template.hpp"
+#include "csv.hpp"
+#include "input_file.hpp"
 #include "json.hpp"
 #include "jsonl.hpp"
 #include "tokenizer.hpp"
+#include "utf8.hpp"
 
 namespace sdlora {
+
+/// What a file of examples is.
+enum class DataFormat : std::uint8_t {
+  by_name,  ///< by its name's ending, .gz taken off: .csv, .tsv, .txt, and JSONL for all others
+  jsonl,    ///< an object in each line
+  csv,      ///< a table, its columns named in the first row (see TableFormat)
+  tsv,
+  text,  ///< an example in each line, as {"text"}
+};
+
+/// "jsonl", "csv", "tsv" or "text", or nothing for `by_name`. ArgumentError for others.
+inline DataFormat data_format(std::string_view name) {
+  if (name.empty()) return DataFormat::by_name;
+  if (name == "jsonl") return DataFormat::jsonl;
+  if (name == "csv") return DataFormat::csv;
+  if (name == "tsv") return DataFormat::tsv;
+  if (name == "text") return DataFormat::text;
+  throw ArgumentError("expected the format jsonl, csv, tsv or text, found " + detail::in_quotes(name) +
+                      "; correct it");
+}
 
 /// How a data set is read: what is cut off, and which ids its examples may have.
 struct DatasetOptions {
@@ -26,8 +50,18 @@ struct DatasetOptions {
   std::size_t max_length = 0;
   /// Ids must be below it. 0: the tokenizer's vocabulary.
   std::size_t vocab_size = 0;
-  /// Whether {"text"} lines get an end-of-text token ({"prompt","completion"} lines always do).
+  /// Whether texts get an end-of-text token (prompts with completions always do).
   bool end_text = false;
+  DataFormat format = DataFormat::by_name;
+  /// The columns, or fields, that hold prompt and completion where they have other names than that.
+  std::string prompt_column = {};
+  std::string completion_column = {};
+  /// The one that holds the text where its name is not "text"; then there is no prompt.
+  std::string text_column = {};
+  /// Makes the prompt of several columns (see ColumnTemplate), instead of `prompt_column`.
+  std::string prompt_template = {};
+  /// Without a tokenizer: why there is none, said where text is found.
+  std::string no_tokenizer = {};
 };
 
 /// Examples for training and evaluation, all in memory. From JSONL, one object a line, of
@@ -35,13 +69,16 @@ struct DatasetOptions {
 /// - {"text": "…"}: loss on every token;
 /// - {"input_ids": […], "labels": […]}: as for `transformers`, labels unshifted, −100 ignored.
 /// The kinds may be mixed. Other fields are passed over, but for an "attention_mask" with zeros,
-/// which is refused (there is no padding here).
+/// which is refused (there is no padding here). Or from a table with columns of these names (but ids), or
+/// from plain text, a line an example. The options name other columns and fields. Files are InputFiles:
+/// pipes, "-" for the standard input, and gzip as well.
 class JsonlDataset {
  public:
   using Options = DatasetOptions;
 
   /// Reads a file with text in it. FileErrors name the line. An example whose learned tokens are all
-  /// cut off by `max_length` is dropped and counted; one that has none from the start is an error.
+  /// cut off by `max_length` is dropped and counted; one that has none from the start is an error, but
+  /// in plain text, where it is passed over and counted.
   template <Tokenizer T>
   static JsonlDataset open(const std::filesystem::path& path, const T& tokenizer, Options options = {}) {
     if (options.vocab_size == 0) options.vocab_size = tokenizer.vocab_size();
@@ -89,6 +126,8 @@ class JsonlDataset {
   std::size_t truncated() const { return truncated_; }
   /// How many examples were dropped because `max_length` cut off everything that they teach.
   std::size_t dropped() const { return dropped_; }
+  /// How many lines of plain text were passed over because there is nothing to learn in one token.
+  std::size_t passed_over() const { return passed_over_; }
 
   /// One line for the user: "train.jsonl: 120 examples, 5310 tokens (480 learned), 3 cut to 256 tokens".
   std::string report() const {
@@ -101,6 +140,7 @@ class JsonlDataset {
       text += ", " + std::to_string(dropped_) + " dropped (nothing learned is left of them in " +
               std::to_string(max_length_) + " tokens)";
     }
+    if (passed_over_ > 0) text += ", " + std::to_string(passed_over_) + " lines of one token passed over";
     return text;
   }
 
@@ -112,55 +152,260 @@ class JsonlDataset {
 
   JsonlDataset() = default;
 
+  /// Which columns make an example, and what reads their text.
+  struct Columns {
+    Columns(const TextEncoder& text_encoder, const Options& options)
+        : encoder(text_encoder),
+          end_text(options.end_text),
+          prompt_text(options.prompt_template),
+          no_tokenizer(options.no_tokenizer) {
+      const bool pair =
+          !options.prompt_column.empty() || !options.completion_column.empty() || !prompt_text.empty();
+      named = pair || !options.text_column.empty();
+      if (pair && !options.text_column.empty()) {
+        throw ArgumentError(
+            "JsonlDataset: expected the columns of prompt and completion or that of the text, found "
+            "both; name one kind");
+      }
+      if (!prompt_text.empty() && !options.prompt_column.empty()) {
+        throw ArgumentError(
+            "JsonlDataset: expected a prompt column or a template of the prompt, found both; give "
+            "one of them");
+      }
+      if (!options.prompt_column.empty()) prompt = options.prompt_column;
+      if (!options.completion_column.empty()) completion = options.completion_column;
+      if (!options.text_column.empty()) text = options.text_column;
+      has_text = !pair;
+    }
+
+    const TextEncoder& encoder;
+    bool end_text;
+    ColumnTemplate prompt_text;
+    std::string no_tokenizer;
+    std::string prompt = "prompt", completion = "completion", text = "text";
+    bool named = false;     // by the options
+    bool has_text = false;  // where they are named: a text and no pair
+  };
+
   static JsonlDataset read(const std::filesystem::path& path, const TextEncoder& encoder,
                            const Options& options) {
     JsonlDataset data;
-    data.name_ = path.string();
-    for_each_json_line(path, [&](const JsonObject& line, const std::string& place) {
-      const auto problem = data.add(parse(line, place, encoder, options), options);
+    data.name_ = path == "-" ? "standard input" : path.string();
+    const Columns columns(encoder, options);
+    const auto take = [&](Example example, const std::string& place) {
+      const auto problem = data.add(std::move(example), options);
       if (!problem.empty()) throw FileError(data.name_, place, problem);
-    });
+    };
+    switch (options.format == DataFormat::by_name ? format_of(path) : options.format) {
+      case DataFormat::text:
+        data.read_text(path, columns, take);
+        break;
+      case DataFormat::csv:
+        read_table(path, TableFormat::csv, columns, take);
+        break;
+      case DataFormat::tsv:
+        read_table(path, TableFormat::tsv, columns, take);
+        break;
+      default:
+        for_each_json_line(path,
+                           [&](const JsonObject& line, const std::string& place) {
+                             take(parse(line, place, columns), place);
+                           },
+                           {.max_bytes = std::size_t{1} << 30, .max_values = std::size_t{1} << 26});
+    }
     if (data.examples_.empty()) throw FileError(data.name_, "", data.nothing_left(options));
     return data;
   }
 
-  static Example parse(const JsonObject& line, const std::string& place, const TextEncoder& encoder,
-                       const Options& options) {
+  static DataFormat format_of(std::filesystem::path path) {
+    if (path.extension() == ".gz") path.replace_extension();
+    const auto ending = path.extension();
+    return ending == ".csv"   ? DataFormat::csv
+           : ending == ".tsv" ? DataFormat::tsv
+           : ending == ".txt" ? DataFormat::text
+                              : DataFormat::jsonl;
+  }
+
+  template <class Take>
+  void read_text(const std::filesystem::path& path, const Columns& columns, const Take& take) {
+    if (columns.named) {
+      throw ArgumentError(
+          "JsonlDataset: expected no names of columns with plain text, found some; leave them out, "
+          "or name the format");
+    }
+    LineReader lines(path);
+    for (std::string line; lines.next_text(line);) {
+      if (line.empty()) continue;
+      require_encoder(columns, lines.name(), lines.place());
+      Example example = text_example(line, columns);
+      if (loss_tokens(example) == 0) {
+        ++passed_over_;
+      } else {
+        take(std::move(example), lines.place());
+      }
+    }
+  }
+
+  template <class Take>
+  static void read_table(const std::filesystem::path& path, TableFormat format, const Columns& columns,
+                         const Take& take) {
+    const std::string name = path == "-" ? "standard input" : path.string();
+    std::vector<std::string> header;
+    std::optional<bool> pair;
+    for_each_table_row(path, format, [&](const std::vector<std::string>& fields, const std::string& place) {
+      if (!pair) {
+        header = fields;
+        pair = has_pair(header, columns, name, place);
+        return;
+      }
+      if (fields.size() != header.size()) {
+        throw FileError(name, place,
+                        "expected " + std::to_string(header.size()) +
+                            " fields, as many as the first row names, found " +
+                            std::to_string(fields.size()) + "; correct the row" +
+                            (format == TableFormat::csv ? ", or put fields with commas in quotes" : ""));
+      }
+      require_encoder(columns, name, place);
+      const auto value = [&](const std::string& column) {
+        return fields[index_of(header, column, name, place)];
+      };
+      take(*pair ? pair_example(prompt_of(columns, value), value(columns.completion), columns)
+                 : text_example(value(columns.text), columns),
+           place);
+    });
+  }
+
+  /// Whether the rows are prompts and completions.
+  static bool has_pair(const std::vector<std::string>& header, const Columns& columns,
+                       const std::string& name, const std::string& place) {
+    const auto has = [&](const std::string& column) {
+      return std::find(header.begin(), header.end(), column) != header.end();
+    };
+    if (!columns.named) {
+      const bool pair = has(columns.prompt) && has(columns.completion);
+      if (pair != has(columns.text)) return pair;
+      throw FileError(name, place,
+                      std::string("expected a first row with the columns \"prompt\" and \"completion\", or "
+                                  "\"text\", found ") +
+                          (pair ? "all of them; name" : "only " + listed(header) + "; name") +
+                          " those to be read (prompt and completion column, or text column)");
+    }
+    if (columns.has_text) return (void)index_of(header, columns.text, name, place), false;
+    (void)prompt_of(columns,
+                    [&](const std::string& column) { return header[index_of(header, column, name, place)]; });
+    (void)index_of(header, columns.completion, name, place);
+    return true;
+  }
+
+  static std::size_t index_of(const std::vector<std::string>& header, const std::string& column,
+                              const std::string& name, const std::string& place) {
+    const auto found = std::find(header.begin(), header.end(), column);
+    if (found == header.end() || std::find(found + 1, header.end(), column) != header.end()) {
+      throw FileError(name, place,
+                      "expected one column " + detail::in_quotes(column) + ", found " +
+                          (found == header.end() ? "only " + listed(header) : std::string("several")) +
+                          "; name columns that are there");
+    }
+    return static_cast<std::size_t>(found - header.begin());
+  }
+
+  static std::string listed(const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names) text += (text.empty() ? "" : ", ") + detail::in_quotes(name);
+    return text;
+  }
+
+  template <class Value>
+  static std::string prompt_of(const Columns& columns, const Value& value) {
+    return columns.prompt_text.empty() ? value(columns.prompt) : columns.prompt_text.fill(value);
+  }
+
+  static void require_encoder(const Columns& columns, const std::string& name, const std::string& place) {
+    if (columns.encoder.encode) return;
+    throw FileError(name, place,
+                    "expected \"input_ids\" and \"labels\", found text but no tokenizer to read it by; " +
+                        (columns.no_tokenizer.empty()
+                             ? "pass the checkpoint's (load_tokenizer, or ByteTokenizer{}), or give token ids"
+                             : columns.no_tokenizer));
+  }
+
+  static Example pair_example(std::string_view prompt, std::string_view completion, const Columns& columns) {
+    Example example;
+    example.ids = columns.encoder.encode(prompt);
+    example.labels.assign(example.ids.size(), ignored_label);
+    const auto learned = columns.encoder.encode(completion);
+    example.ids.insert(example.ids.end(), learned.begin(), learned.end());
+    example.labels.insert(example.labels.end(), learned.begin(), learned.end());
+    return with_end(std::move(example), columns, true);
+  }
+
+  static Example text_example(std::string_view text, const Columns& columns) {
+    Example example;
+    example.ids = columns.encoder.encode(text);
+    example.labels = example.ids;
+    return with_end(std::move(example), columns, columns.end_text);
+  }
+
+  static Example with_end(Example example, const Columns& columns, bool ends) {
+    if (columns.encoder.end_of_text && ends) {
+      example.ids.push_back(*columns.encoder.end_of_text);
+      example.labels.push_back(*columns.encoder.end_of_text);
+    }
+    return example;
+  }
+
+  static Example parse(const JsonObject& line, const std::string& place, const Columns& columns) {
+    if (columns.named) {
+      require_encoder(columns, line.file(), place);
+      const auto value = [&](const std::string& field) { return text_of(line, field, place); };
+      return columns.has_text ? text_example(value(columns.text), columns)
+                              : pair_example(prompt_of(columns, value), value(columns.completion), columns);
+    }
     const bool pair = line.contains("prompt") || line.contains("completion");
     const bool text = line.contains("text");
     const bool ids = line.contains("input_ids") || line.contains("labels");
     if (pair + text + ids != 1) {
+      const bool none = pair + text + ids == 0;
       throw FileError(
           line.file(), place,
           std::string("expected either \"prompt\" and \"completion\", or \"text\", or \"input_ids\" and "
                       "\"labels\", found ") +
-              (pair + text + ids == 0 ? "none of them" : "several of them") + "; keep one kind");
+              (none ? "none of them" : "several of them") + fields_of(line) + "; " +
+              (!none ? "keep one kind, or name the fields to be read"
+               : line.contains("messages")
+                   ? "write each answer and what comes before it as completion and prompt"
+                   : "name the fields that hold prompt and completion, or the text"));
     }
     if (ids) return parse_ids(line);
-    if (!encoder.encode) {
-      throw FileError(
-          line.file(), place,
-          "expected \"input_ids\" and \"labels\", found text but no tokenizer to read it by; pass "
-          "the checkpoint's (ByteTokenizer{} for a byte-level one), or give token ids");
-    }
-    Example example;
+    require_encoder(columns, line.file(), place);
     if (pair) {
-      const auto prompt = line.required<std::string>("prompt");
-      const auto completion = line.required<std::string>("completion");
-      example.ids = encoder.encode(prompt);
-      example.labels.assign(example.ids.size(), ignored_label);
-      const auto learned = encoder.encode(completion);
-      example.ids.insert(example.ids.end(), learned.begin(), learned.end());
-      example.labels.insert(example.labels.end(), learned.begin(), learned.end());
-    } else {
-      example.ids = encoder.encode(line.required<std::string>("text"));
-      example.labels = example.ids;
+      return pair_example(line.required<std::string>("prompt"), line.required<std::string>("completion"),
+                          columns);
     }
-    if (encoder.end_of_text && (pair || options.end_text)) {
-      example.ids.push_back(*encoder.end_of_text);
-      example.labels.push_back(*encoder.end_of_text);
+    return text_example(line.required<std::string>("text"), columns);
+  }
+
+  /// The fields of a line, for errors: ` (its fields: "a", "b" (null))`.
+  static std::string fields_of(const JsonObject& line) {
+    std::string text;
+    std::size_t count = 0;
+    for (const auto& [name, value] : line.value().get_ref<const nlohmann::json::object_t&>()) {
+      if (++count > 10) return " (its fields: " + text + ", …)";
+      text += (text.empty() ? "" : ", ") + detail::in_quotes(name) + (value.is_null() ? " (null)" : "");
     }
-    return example;
+    return text.empty() ? " in {}" : " (its fields: " + text + ")";
+  }
+
+  /// A field that was asked for by its name; numbers are written out.
+  static std::string text_of(const JsonObject& line, const std::string& field, const std::string& place) {
+    const nlohmann::json* const value = line.find(field);
+    if (value == nullptr) {
+      throw FileError(line.file(), place,
+                      "expected a field " + detail::in_quotes(field) + fields_of(line) +
+                          "; name fields that are there, or complete the line");
+    }
+    if (value->is_number() || value->is_boolean()) return value->dump();
+    return line.required<std::string>(field);
   }
 
   static Example parse_ids(const JsonObject& line) {
@@ -229,7 +474,7 @@ class JsonlDataset {
 
   std::string name_;
   std::vector<Example> examples_;
-  std::size_t tokens_ = 0, learned_ = 0, longest_ = 0, truncated_ = 0, dropped_ = 0;
+  std::size_t tokens_ = 0, learned_ = 0, longest_ = 0, truncated_ = 0, dropped_ = 0, passed_over_ = 0;
   std::size_t max_length_ = 0;
 };
 

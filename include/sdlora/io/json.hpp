@@ -224,7 +224,10 @@ class JsonObject {
     if (found.is_boolean()) return *found.get_ptr<const bool*>() ? "true" : "false";
     if (found.is_number_unsigned()) return std::to_string(*found.get_ptr<const std::uint64_t*>());
     if (found.is_number_integer()) return std::to_string(*found.get_ptr<const std::int64_t*>());
-    if (found.is_number_float()) return detail::short_number(*found.get_ptr<const double*>());
+    if (found.is_number_float()) {
+      const std::string text = detail::short_number(*found.get_ptr<const double*>());
+      return text.find_first_not_of("-0123456789") == std::string::npos ? text + ".0" : text;
+    }
     if (found.is_string()) return detail::in_quotes(found.get_ref<const std::string&>());
     return found.type_name();
   }

@@ -1,0 +1,51 @@
+# What headers outside of <sdlora/sdlora.hpp> need; read by the build and, installed, by find_package(sdlora).
+#   sdlora::text  PCRE2 (8 bit) and utf8proc, for sdlora/io/bpe_tokenizer.hpp; defines SDLORA_WITH_TEXT
+#   sdlora::gzip  zlib, for sdlora/io/gzip.hpp; defines SDLORA_WITH_GZIP
+# They are there where their libraries are. No header looks at the definitions: they are for programs that do with or without.
+
+# sdlora_find_optional(<target> <definition> [<header> <library>]…)
+function(sdlora_find_optional target definition)
+  if(TARGET ${target})
+    return()
+  endif()
+  set(folders "")
+  set(libraries "")
+  while(ARGN)
+    list(POP_FRONT ARGN header library)
+    string(MAKE_C_IDENTIFIER "SDLORA_${library}" name)
+    find_path(${name}_INCLUDE ${header})
+    find_library(${name}_LIBRARY ${library})
+    mark_as_advanced(${name}_INCLUDE ${name}_LIBRARY)
+    if(NOT ${name}_INCLUDE OR NOT ${name}_LIBRARY)
+      return()
+    endif()
+    list(APPEND folders "${${name}_INCLUDE}")
+    list(APPEND libraries "${${name}_LIBRARY}")
+  endwhile()
+  list(REMOVE_DUPLICATES folders)
+  add_library(${target} INTERFACE IMPORTED GLOBAL)
+  target_include_directories(${target} INTERFACE ${folders})
+  target_link_libraries(${target} INTERFACE ${libraries})
+  target_compile_definitions(${target} INTERFACE ${definition})
+endfunction()
+
+sdlora_find_optional(sdlora::text SDLORA_WITH_TEXT pcre2.h pcre2-8 utf8proc.h utf8proc)
+sdlora_find_optional(sdlora::gzip SDLORA_WITH_GZIP zlib.h z)
+
+# Which headers need them, and tests of the same names: a regular expression on the path without its ending.
+set(sdlora_text_files "io/(bpe_tokenizer|detail/(added_tokens|gpt2_pattern|pre_tokenizer|split_pattern|unicode_text))")
+set(sdlora_gzip_files "io/gzip")
+
+# Takes from a list of headers or tests those whose libraries are missing.
+function(sdlora_without_missing list)
+  foreach(what IN ITEMS text gzip)
+    if(NOT TARGET sdlora::${what})
+      list(FILTER ${list} EXCLUDE REGEX "/${sdlora_${what}_files}\\.[a-z]+$")
+    endif()
+  endforeach()
+  set(${list} "${${list}}" PARENT_SCOPE)
+endfunction()
+
+function(sdlora_link_optional target visibility)
+  target_link_libraries(${target} ${visibility} $<TARGET_NAME_IF_EXISTS:sdlora::text> $<TARGET_NAME_IF_EXISTS:sdlora::gzip>)
+endfunction()
