@@ -126,7 +126,7 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
       outcome.loss += report.losses[i];
     outcome.loss /= static_cast<double>(tail);
   }
-  outcome.peak_activation_bytes = static_cast<double>(model->peak_activation_bytes());
+  outcome.peak_activation_bytes = static_cast<double>(thread_workspace().peak_bytes());
   const JsonlDataset& measured = e.validation ? data.validation : data.test;
   const auto items =
       measured.examples().first(e.items == 0 ? measured.size() : std::min(e.items, measured.size()));

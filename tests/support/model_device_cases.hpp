@@ -39,19 +39,27 @@ inline double largest_difference(std::span<const float> found, std::span<const f
   return difference / largest;
 }
 
-template <class Device, class P>
+template <class Running, class P>
 struct BothModels {
   using Host = sdlora::MambaModel<Tiny, P, float>;
-  using There = sdlora::MambaModel<Tiny, P, sdlora::Run<Device>>;
+  using There = sdlora::MambaModel<Tiny, P, Running>;
 
   explicit BothModels(const sdlora::AdapterOptions& options = some_options())
       : base(rough_base<Tiny, float>(tiny_dimensions)),
         host(make<Host>(base, options)),
-        there(make<There>(std::make_shared<const sdlora::Base<Tiny, float, Device>>(*base), options)) {
+        there(make<There>(on_device(base), options)) {
     stir(host);
     there.parameters().set_values(host.parameters().values());
   }
 
+  static std::shared_ptr<const typename There::base_type> on_device(
+      std::shared_ptr<const sdlora::Base<Tiny, float>> base) {
+    if constexpr (sdlora::is_host<typename There::device_type>) {
+      return base;
+    } else {
+      return std::make_shared<const typename There::base_type>(*base);
+    }
+  }
   template <class Model, class B>
   static Model make(std::shared_ptr<const B> base, const sdlora::AdapterOptions& options) {
     if constexpr (P::selects) {
@@ -68,12 +76,12 @@ struct BothModels {
 };
 
 /// Logits within 1e-5, loss and every gradient within 1e-4; the same function when merged.
-template <class Device, class P>
+template <class Running, class P>
 void check_model_on(const std::string& name) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
   options.dropout = 0.3;
-  BothModels<Device, P> models(options);
+  BothModels<Running, P> models(options);
   const sdlora::Batch batch = some_batch({5, 1, 13});
   const auto expected = models.host.logits(batch);
   const auto found = models.there.logits(batch);
@@ -102,7 +110,7 @@ void check_training_on() {
   using P = sdlora::presets::SDLoRA<2, 3, 2>;
   sdlora::AdapterOptions options = some_options();
   options.dropout = 0.2;
-  BothModels<Device, P> models(options);
+  BothModels<sdlora::Run<Device>, P> models(options);
   const std::vector<sdlora::Example> data = some_examples({4, 7, 1, 5, 3, 9, 2, 6}, 19, 11);
   const sdlora::TrainerOptions settings{.steps = 20,
                                         .learning_rate = 2e-3,
@@ -127,7 +135,7 @@ void check_training_on() {
 template <class Device>
 void check_use_on() {
   using P = sdlora::presets::SDLoRA<2, 3, 2>;
-  BothModels<Device, P> models;
+  BothModels<sdlora::Run<Device>, P> models;
   const std::vector<std::int32_t> prompt{3, 1, 4, 1, 5};
   const sdlora::GenerateOptions options{.max_tokens = 6};
   CHECK(sdlora::generate(models.there, prompt, options) == sdlora::generate(models.host, prompt, options));
@@ -148,18 +156,19 @@ void check_use_on() {
 template <class Device>
 void check_presets_on() {
   using namespace sdlora::presets;
-  check_model_on<Device, NothingTrains>("NothingTrains");
-  check_model_on<Device, FullFineTune>("FullFineTune");
-  check_model_on<Device, BitFit>("BitFit");
-  check_model_on<Device, InitialState>("InitialState");
-  check_model_on<Device, LoRALinear<2>>("LoRALinear");
-  check_model_on<Device, LoRASsm<2>>("LoRASsm");
-  check_model_on<Device, LoRAAll<2>>("LoRAAll");
-  check_model_on<Device, Prompt<3>>("Prompt");
-  check_model_on<Device, Prefix<3>>("Prefix");
-  check_model_on<Device, SDLoRA<2, 3, 2>>("SDLoRA");
-  check_model_on<Device, SDLoRALinear<2, 3, 2>>("SDLoRALinear");
-  check_model_on<Device, Everything>("Everything");
+  using Run = sdlora::Run<Device>;
+  check_model_on<Run, NothingTrains>("NothingTrains");
+  check_model_on<Run, FullFineTune>("FullFineTune");
+  check_model_on<Run, BitFit>("BitFit");
+  check_model_on<Run, InitialState>("InitialState");
+  check_model_on<Run, LoRALinear<2>>("LoRALinear");
+  check_model_on<Run, LoRASsm<2>>("LoRASsm");
+  check_model_on<Run, LoRAAll<2>>("LoRAAll");
+  check_model_on<Run, Prompt<3>>("Prompt");
+  check_model_on<Run, Prefix<3>>("Prefix");
+  check_model_on<Run, SDLoRA<2, 3, 2>>("SDLoRA");
+  check_model_on<Run, SDLoRALinear<2, 3, 2>>("SDLoRALinear");
+  check_model_on<Run, Everything>("Everything");
 }
 
 }  // namespace sdlora_test

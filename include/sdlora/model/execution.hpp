@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../scan/selective/fused.hpp"
 #include "../tensor/device.hpp"
 
 #include <concepts>
@@ -7,14 +8,18 @@
 
 namespace sdlora {
 
-/// How a model runs: the device that holds its values and computes, and the type of the values. For example
-/// MambaModel<Config, Placement, Run<Cuda>>. A scalar alone, as `double`, stands for Run<Cpu, double>.
-template <class Device = Cpu, class T = float>
+/// How a model runs: the device that holds its values and computes, the type of the values, and the way its
+/// blocks scan, Fused or a Materialized<policy>. For example MambaModel<Config, Placement, Run<Cuda>>, or
+/// Run<Cpu>::with_scan<Materialized<Sequential>>. A scalar alone, as `double`, stands for Run<Cpu, double>.
+template <class Device = Cpu, class T = float, class Scan = Fused>
 struct Run {
   static_assert(std::is_same_v<T, float> || (is_host<Device> && std::is_same_v<T, double>),
                 "sdlora::Run: values are float, or double on the Cpu");
   using device_type = Device;
   using value_type = T;
+  using scan_type = Scan;
+  template <class OtherScan>
+  using with_scan = Run<Device, T, OtherScan>;
 };
 
 namespace detail {

@@ -48,7 +48,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
 
   using T = typename run_of<X>::value_type;
   using D = typename run_of<X>::device_type;
-  using Block = MambaBlock<C, P, T, D>;
+  using Block = MambaBlock<C, P, T, D, typename run_of<X>::scan_type>;
   using Matrix = MatrixView<T, D>;
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;

@@ -18,7 +18,7 @@ namespace sdlora {
 /// A Mamba block with its residual connection (Gu and Dao, arXiv 2312.00752, section 3.4):
 /// x += out_proj(scan(silu(conv(in_proj_x(n)))) · silu(in_proj_z(n))), n = RMSNorm(x).
 /// What it keeps for backward, and which gradients exist, follow from the placement's type.
-template <Config C, Placement P, class T, class D = Cpu>
+template <Config C, Placement P, class T, class D = Cpu, class Scan = Fused>
 class MambaBlock {
   static constexpr std::size_t N = C::config.d_state;
   static constexpr std::size_t K = C::config.d_conv;
@@ -31,7 +31,7 @@ class MambaBlock {
   using Element = typename P::template policy_at<S>::template Element<T, D>;
 
   using Needs = MambaNeeds<P>;
-  using Ssm = MambaSsm<C, P, T, D>;
+  using Ssm = MambaSsm<C, P, T, D, Scan>;
   using Matrix = MatrixView<T, D>;
 
  public:
@@ -64,7 +64,7 @@ class MambaBlock {
     kept.dt = take(needs.scan, E);
     kept.y = take(learns<site::OutProj>, E);
     if (needs.scan) {
-      const std::size_t count = selective_scan_checkpoint_size<D>(sequences, E, N);
+      const std::size_t count = Scan::template checkpoint_size<D>(sequences, E, N);
       kept.checkpoints = workspace.template matrix<T>(1, count).data;
     }
     return kept;

@@ -1,7 +1,8 @@
 #pragma once
 
 #include "../../adapters/place.hpp"
-#include "../../scan/selective/selective_scan.hpp"
+#include "../../scan/selective/fused.hpp"
+#include "../../scan/selective/interface.hpp"
 #include "../../tensor/evaluate.hpp"
 #include "../conv1d.hpp"
 #include "../fused_linear.hpp"
@@ -16,9 +17,14 @@
 namespace sdlora {
 
 /// The state-space part of a Mamba block (Gu and Dao, arXiv 2312.00752, algorithm 2), between in_proj
-/// and out_proj: convolution, the input-dependent dt, B and C, and the scan with its gate.
-template <Config C, Placement P, class T, class D = Cpu>
+/// and out_proj: convolution, the input-dependent dt, B and C, and the scan with its gate, in the way that
+/// `Scan` says (see SelectiveScan).
+template <Config C, Placement P, class T, class D = Cpu, class Scan = Fused>
 class MambaSsm {
+  static_assert(
+      SelectiveScan<Scan, D>,
+      "sdlora::MambaSsm: the scan must be a way to run the selective scan on this device, as Fused or "
+      "Materialized<policy>");
   static constexpr std::size_t N = C::config.d_state;
   static constexpr std::size_t K = C::config.d_conv;
 
@@ -110,7 +116,7 @@ class MambaSsm {
     conv1d_silu_forward<K>(conv_inputs(sequences, kept, start), kept.u, final_state.window, workspace);
     x_proj_.forward(kept.u, kept.x_dbl, pass, workspace);
     dt_proj_.forward(kept.x_dbl.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
-    selective_scan_forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y,
+    Scan::template forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y,
                               final_state.h, kept.checkpoints, workspace);
   }
 
@@ -145,7 +151,7 @@ class MambaSsm {
       gradients.A = zeros(gradients.channels.size(), N, workspace);
     }
     const View A = effective_A(workspace);
-    selective_scan_backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.checkpoints, d_y,
+    Scan::template backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.checkpoints, d_y,
                                        d_final.h, gradients, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
@@ -315,7 +321,7 @@ class MambaSsm {
       kept.dt = take(E);
       kept.y = take(E);
       kept.checkpoints =
-          workspace.template matrix<T>(1, selective_scan_checkpoint_size<D>(sequences, E, N)).data;
+          workspace.template matrix<T>(1, Scan::template checkpoint_size<D>(sequences, E, N)).data;
     }
     PrefixRun(const PrefixRun&) = delete;
     PrefixRun& operator=(const PrefixRun&) = delete;
