@@ -24,8 +24,8 @@ int main(int argc, char** argv) try {
   const ByteTokenizer tokenizer;
   auto all = JsonlDataset::open(examples / "data/wordnet/train.jsonl", tokenizer, {.max_length = 128});
   auto held_out = JsonlDataset::open(examples / "data/wordnet/validation.jsonl", tokenizer);
-  const auto data = all.examples().first(240);  // a slice, to be done in seconds
-  const auto check = held_out.examples().first(100);
+  const auto data = all.examples().first(160);  // a slice, to be done in seconds
+  const auto check = held_out.examples().first(60);
 
   // Phase 1 finds the dimensions of the SSM that move the most. Phase 2 trains them, from the base again.
   auto selection = select_dimensions<Method>(base, data, {.steps = 15, .progress = false});
