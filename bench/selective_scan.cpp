@@ -85,20 +85,20 @@ struct Problem {
     in.C = {C.data(), L, N};
     in.z = wide(z);
     in.A = {A.data(), E, N};
-    in.D = D.data();
-    in.dt_bias = bias.data();
+    in.D = {D.data(), 1, E};
+    in.dt_bias = {bias.data(), 1, E};
     return in;
   }
 
   template <std::size_t States>
   void forward(bool save) {
-    sdlora::selective_scan_forward<States>(inputs(), wide(out), nullptr, save ? checkpoints.data() : nullptr,
+    sdlora::selective_scan_forward<States>(inputs(), wide(out), {}, save ? checkpoints.data() : nullptr,
                                            workspace);
   }
 
   template <std::size_t States>
   void forward_segments(std::size_t rows) {
-    sdlora::selective_scan_forward_segments<States>(inputs(), rows, wide(out), nullptr, checkpoints.data(),
+    sdlora::selective_scan_forward_segments<States>(inputs(), rows, wide(out), {}, checkpoints.data(),
                                                     workspace);
   }
 
@@ -109,24 +109,24 @@ struct Problem {
     to.z = wide(d_z);
     to.B = {d_B.data(), L, N};
     to.C = {d_C.data(), L, N};
-    to.A = d_A.data();
+    to.A = {d_A.data(), channels.empty() ? E : channels.size(), N};
     to.channels = channels;
-    to.D = d_D.data();
-    to.dt_bias = d_bias.data();
-    to.initial_state = d_A.data();
+    to.D = {d_D.data(), 1, E};
+    to.dt_bias = {d_bias.data(), 1, E};
+    to.initial_state = {d_A.data(), 1, E * N};
     return to;
   }
 
   template <std::size_t States, SelectiveScanGradients Wanted>
   void backward(std::span<const std::size_t> channels = {}) {
-    sdlora::selective_scan_backward<States, Wanted>(inputs(), checkpoints.data(), wide(d_out), nullptr,
+    sdlora::selective_scan_backward<States, Wanted>(inputs(), checkpoints.data(), wide(d_out), {},
                                                     gradients(channels), workspace);
   }
 
   template <std::size_t States, SelectiveScanGradients Wanted>
   void backward_segments(std::size_t rows) {
     sdlora::selective_scan_backward_segments<States, Wanted>(inputs(), rows, checkpoints.data(), wide(d_out),
-                                                             nullptr, gradients({}), workspace);
+                                                             {}, gradients({}), workspace);
   }
 
   template <std::size_t States, class Decay = bench::ClampedDecay>

@@ -97,7 +97,7 @@ class Subject {
         "%-16s %11zu %8.3f s %7.0f tokens/s  %7.1f GFLOP  ceiling %.3f + %.3f s  reached %.2f  peak %.0f "
         "MB\n",
         name_, model_.parameters().size(), time_, length / time_, flops_ * 1e-9, products, scans,
-        (products + scans) / time_, static_cast<double>(model_.peak_activation_bytes()) / 1e6);
+        (products + scans) / time_, static_cast<double>(thread_workspace().peak_bytes()) / 1e6);
   }
 
  private:

@@ -4,5 +4,9 @@ function(sdlora_set_sanitizers target)
     target_compile_options(
       ${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${SDLORA_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer>)
     target_link_options(${target} PRIVATE -fsanitize=${SDLORA_SANITIZE})
+    # As GCC says it, by which tests know what a sanitizer does not bear.
+    if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND SDLORA_SANITIZE MATCHES "address")
+      target_compile_definitions(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:__SANITIZE_ADDRESS__=1>)
+    endif()
   endif()
 endfunction()

@@ -1,7 +1,11 @@
-# One executable per folder of tests, test_<folder>, from tests/<folder>/*.cpp; the target `tests` builds them all.
+# One executable per folder of tests, test_<folder>, from tests/<folder>/**.cpp; the target `tests` builds them all,
+# `tests_quick` and `tests_standard` those of a tier.
+# SDLORA_TEST_OPTIMIZED are the folders whose tests are compiled once more, as users compile, without SDLORA_TEST_FLAGS:
+# test_<folder>_optimized, of the tier standard.
 # SDLORA_TEST_EXCLUDE leaves sources out: under the sanitizers, those that take minutes to compile or to run while
-# their loops run in other tests too.
-# Labels: unit and the folder's name; check for the scripts of tests/checks.
+# their loops run in other tests too. Their syntax is checked.
+# Labels: unit and the folder's name, or check, for the scripts of tests/checks; and the tiers of `./run test` to which a
+# test belongs: quick, standard. What has neither runs with --all.
 include(warnings)
 include(sanitizers)
 include(thrust)
@@ -22,33 +26,73 @@ function(sdlora_configure_test target)
   sdlora_set_sanitizers(${target})
 endfunction()
 
+# The labels of what belongs to `tier`.
+function(sdlora_tiers variable tier)
+  set(tiers_quick quick standard)
+  set(tiers_standard standard)
+  set(tiers_all "")
+  set(${variable} ${tiers_${tier}} PARENT_SCOPE)
+endfunction()
+
 add_custom_target(tests)
+add_custom_target(tests_standard)
+add_custom_target(tests_quick)
+add_dependencies(tests tests_standard)
+add_dependencies(tests_standard tests_quick)
+
+# What most units include and what is no part of the library: read once for all targets of the same options. A target named
+# <name>; `flags` are options of its sources beside those of all tests.
+function(sdlora_add_precompiled name flags)
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/${name}.cpp" CONTENT "")
+  add_library(${name} OBJECT "${PROJECT_BINARY_DIR}/${name}.cpp")
+  sdlora_configure_test(${name})
+  target_compile_options(${name} PRIVATE ${flags})
+  target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support/precompiled.hpp")
+endfunction()
+sdlora_add_precompiled(test_precompiled "${SDLORA_TEST_FLAGS}")
+set(optimized_flags "")
+# What -O3 adds to GCC 12's view of `"text" + string` (PR 105651): strings of 2^63 characters. At -Og both warnings are on.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  set(optimized_flags -Wno-array-bounds -Wno-stringop-overflow)
+endif()
+if(SDLORA_TEST_OPTIMIZED)
+  sdlora_add_precompiled(test_precompiled_optimized "${optimized_flags}")
+endif()
+
 # What models share is compiled here once, without SDLORA_TEST_FLAGS: as users compile it.
 add_library(test_main OBJECT "${PROJECT_SOURCE_DIR}/tests/main.cpp" "${PROJECT_SOURCE_DIR}/tests/support/instances.cpp")
 sdlora_configure_test(test_main)
 
-# The test `name`, an executable test_<name> of these sources.
-function(sdlora_add_test name)
+# The test `name` of `tier` (quick, standard or all), an executable test_<name> of these sources, compiled with `flags`.
+function(sdlora_add_test name tier flags)
   set(target test_${name})
   add_executable(${target} ${ARGN})
   target_link_libraries(${target} PRIVATE test_main)
   sdlora_configure_test(${target})
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${SDLORA_TEST_FLAGS}>)
-  foreach(flag IN LISTS SDLORA_TEST_FLAGS)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${flags}>)
+  foreach(flag IN LISTS flags)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${flag}>)
   endforeach()
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
-  add_dependencies(tests ${target})
   add_test(NAME ${name} COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set(timeout 600)
   if(SDLORA_SANITIZE)
     set(timeout 1800)
   endif()
+  sdlora_tiers(tiers ${tier})
+  set(all tests)
+  foreach(part IN LISTS tiers)
+    list(APPEND all tests_${part})
+  endforeach()
+  foreach(part IN LISTS all)
+    add_dependencies(${part} ${target})
+  endforeach()
   # 77: nothing failed, but something was left out: for want of a device (tests/support/device.hpp), or of Thrust.
-  set_tests_properties(${name} PROPERTIES LABELS "unit;${name}" TIMEOUT ${timeout} SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES LABELS "unit;${name};${tiers}" TIMEOUT ${timeout} SKIP_RETURN_CODE 77)
 endfunction()
 
-function(sdlora_add_test_folder folder)
+set(excluded_sources "")
+function(sdlora_add_test_folder folder tier)
   if(folder STREQUAL "cuda")
     file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cuda/*.cu" "${PROJECT_SOURCE_DIR}/tests/cuda/*.cpp")
   else()
@@ -57,31 +101,41 @@ function(sdlora_add_test_folder folder)
   list(FILTER sources EXCLUDE REGEX "/tests/scan/menu/thrust_host\\.cpp$")
   sdlora_without_missing(sources)
   if(SDLORA_TEST_EXCLUDE)
+    set(left_out ${sources})
     list(FILTER sources EXCLUDE REGEX "/tests/(${SDLORA_TEST_EXCLUDE})\\.(cpp|cu)$")
+    list(FILTER left_out INCLUDE REGEX "/tests/(${SDLORA_TEST_EXCLUDE})\\.(cpp|cu)$")
+    set(excluded_sources ${excluded_sources} ${left_out} PARENT_SCOPE)
   endif()
   if(NOT sources)
     return()
   endif()
-  sdlora_add_test(${folder} ${sources})
-  # What reads foreign files is checked for all. Elsewhere these two take a third of the compiler's time, and a null
-  # pointer or a misaligned vector ends the program without them as well.
-  if(SDLORA_SANITIZE AND NOT folder STREQUAL "io")
-    target_compile_options(test_${folder} PRIVATE -fno-sanitize=null,alignment)
+  sdlora_add_test(${folder} ${tier} "${SDLORA_TEST_FLAGS}" ${sources})
+  if(NOT folder STREQUAL "cuda")
+    target_precompile_headers(test_${folder} REUSE_FROM test_precompiled)
+  endif()
+  if(folder IN_LIST SDLORA_TEST_OPTIMIZED)
+    sdlora_add_test(${folder}_optimized standard "${optimized_flags}" ${sources})
+    target_precompile_headers(test_${folder}_optimized REUSE_FROM test_precompiled_optimized)
   endif()
 endfunction()
 
-foreach(folder IN ITEMS tensor scan adapters layers model io training programs)
-  sdlora_add_test_folder(${folder})
+foreach(folder IN ITEMS tensor scan adapters layers model io training)
+  sdlora_add_test_folder(${folder} quick)
 endforeach()
+sdlora_add_test_folder(programs standard)
 # Thrust's host systems, a program for each: they give the same functions other bodies.
 find_package(OpenMP COMPONENTS CXX QUIET)
 set(thrust_systems CPP)
 if(OpenMP_CXX_FOUND)
   list(APPEND thrust_systems OMP)
 endif()
+if(SDLORA_SANITIZE)
+  list(APPEND excluded_sources "${PROJECT_SOURCE_DIR}/tests/scan/menu/thrust_host.cpp")
+  set(thrust_systems "")
+endif()
 foreach(system IN LISTS thrust_systems)
   string(TOLOWER "thrust_host_${system}" name)
-  sdlora_add_test(${name} "${PROJECT_SOURCE_DIR}/tests/scan/menu/thrust_host.cpp")
+  sdlora_add_test(${name} standard "${SDLORA_TEST_FLAGS}" "${PROJECT_SOURCE_DIR}/tests/scan/menu/thrust_host.cpp")
   target_link_libraries(test_${name} PRIVATE sdlora_thrust)
   target_compile_definitions(test_${name} PRIVATE THRUST_HOST_SYSTEM=THRUST_HOST_SYSTEM_${system})
   if(system STREQUAL "OMP")
@@ -106,52 +160,33 @@ if(TARGET test_programs AND TARGET custom_cuda_scan)
   target_compile_definitions(test_programs PRIVATE SDLORA_TEST_CUSTOM_CUDA_SCAN)
 endif()
 if(SDLORA_WITH_CUDA)
-  sdlora_add_test_folder(cuda)
+  sdlora_add_test_folder(cuda all)
 endif()
 
-# The checks: scripts, run one after another, each spread over the cores by itself.
-set(checks_environment
-    "CXX=${CMAKE_CXX_COMPILER}" "SDLORA_CHECK_DIR=${PROJECT_BINARY_DIR}/checks" "CMAKE=${CMAKE_COMMAND}")
 # Where the dependencies' headers lie, a folder a line, for the scripts that call a compiler themselves.
 file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/checks/include_folders"
      CONTENT "$<JOIN:$<TARGET_PROPERTY:test_main,INCLUDE_DIRECTORIES>,\n>\n" TARGET test_main)
+set(checks_environment
+    "CXX=${CMAKE_CXX_COMPILER}" "SDLORA_CHECK_DIR=${PROJECT_BINARY_DIR}/checks" "CMAKE=${CMAKE_COMMAND}")
 
-# Further arguments are the script's, and part of the test's name.
-function(sdlora_add_check name timeout)
-  list(JOIN ARGN "." suffix)
-  set(test check.${name})
-  if(ARGN)
-    string(APPEND test ".${suffix}")
+# The check `name` of `tier`: tests/checks/<script>.sh, or <name>.sh. Checks run one after another, each spread over the
+# cores by itself. Further arguments are the script's.
+function(sdlora_add_check name tier timeout)
+  cmake_parse_arguments(PARSE_ARGV 3 check "" "SCRIPT" "ARGUMENTS")
+  if(NOT check_SCRIPT)
+    set(check_SCRIPT ${name})
   endif()
-  add_test(NAME ${test} COMMAND bash "${PROJECT_SOURCE_DIR}/tests/checks/${name}.sh" ${ARGN}
+  sdlora_tiers(tiers ${tier})
+  add_test(NAME check.${name}
+           COMMAND bash "${PROJECT_SOURCE_DIR}/tests/checks/${check_SCRIPT}.sh" ${check_ARGUMENTS}
            WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  set_tests_properties(${test} PROPERTIES LABELS check TIMEOUT ${timeout} RUN_SERIAL ON SKIP_RETURN_CODE 77
-                                                ENVIRONMENT "${checks_environment}")
+  set_tests_properties(check.${name} PROPERTIES LABELS "check;${tiers}" TIMEOUT ${timeout} RUN_SERIAL ON
+                                                SKIP_RETURN_CODE 77 ENVIRONMENT "${checks_environment}")
 endfunction()
 
-if(NOT SDLORA_SANITIZE)
-  sdlora_add_check(contents 60)
-  sdlora_add_check(includes 60)
-  sdlora_add_check(umbrellas 60)
-  sdlora_add_check(tested 60)
-  sdlora_add_check(scan_comments 60)
-  sdlora_add_check(format 120)
-  sdlora_add_check(headers 900)
-  sdlora_add_check(clang 900)
-  sdlora_add_check(linked_twice 300)
-  sdlora_add_check(instruction_sets 900 x86-64-v3)
-  sdlora_add_check(instruction_sets 900 aarch64)
-  sdlora_add_check(readme 300)
-  sdlora_add_check(bench_script 120)
-  sdlora_add_check(bench_peers 300)
-  sdlora_add_check(figures 60)
-  sdlora_add_check(gpu_script 120)
-  sdlora_add_check(compile_fail 900)
-  sdlora_add_check(compile_time 300)
-  sdlora_add_check(consumer 600)
-  sdlora_add_check(tidy 600)
-  if(SDLORA_WITH_CUDA)
-    sdlora_add_check(cuda_units 600)
-  endif()
-  sdlora_add_check(registers 600)
-endif()
+# The check `name` of `tier` that builds the target check.<name>: what it compiled, it compiles again only after a change.
+function(sdlora_add_target_check name tier timeout)
+  sdlora_add_check(${name} ${tier} ${timeout} SCRIPT target ARGUMENTS check.${name})
+endfunction()
+
+include(checks)

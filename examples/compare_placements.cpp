@@ -35,7 +35,7 @@ struct Settings {
 
 /// The sizes of a run of the table.
 struct Sizes {
-  std::size_t examples, epochs, warm_up_steps, items;
+  std::size_t examples, epochs, selection_steps, items;
 };
 constexpr Sizes quick_sizes{320, 1, 10, 200};
 constexpr Sizes demo_sizes{3200, 1, 40, 1000};
@@ -208,7 +208,7 @@ void compare(Settings settings) {
                          .seed = 0,
                          .examples = tuning_sizes.examples,
                          .epochs = tuning_sizes.epochs,
-                         .warm_up_steps = tuning_sizes.warm_up_steps,
+                         .selection_steps = tuning_sizes.selection_steps,
                          .validation = true,
                          .items = tuning_sizes.items,
                          .progress = settings.progress})
@@ -227,7 +227,7 @@ void compare(Settings settings) {
                                   .seed = seed,
                                   .examples = method.examples == 0 ? sizes.examples : method.examples,
                                   .epochs = method.epochs == 0 ? sizes.epochs : method.epochs,
-                                  .warm_up_steps = sizes.warm_up_steps,
+                                  .selection_steps = sizes.selection_steps,
                                   .items = sizes.items,
                                   .progress = settings.progress};
       row.seeds.push_back(settings.full ? run_once(settings.out / "runs", base, data, experiment)

@@ -37,7 +37,7 @@ struct RakingScan {
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t) {
     using Kernel = RakingKernel<Problem>;
-    detail::StreamLauncher<detail::CudaBlock>(stream, name.data())
+    Launcher<Cuda>(stream, name.data())
         .run<Kernel>(x.columns, 0, {x, static_cast<typename Kernel::Value*>(workspace)});
   }
 };
@@ -54,7 +54,7 @@ bool agrees() {
   }
   const auto device_a = to_device(a), device_b = to_device(b);
   Tensor<float, Extents<dyn, dyn>, Cuda> device_h(L, columns);
-  for (const ScanDirection direction : {ScanDirection::forward, ScanDirection::reverse}) {
+  for (const ScanDirection direction : {ScanDirection::Forward, ScanDirection::Reverse}) {
     scan(Sequential{}, a.matrix(), b.matrix(), expected.matrix(), {.direction = direction, .initial = {}});
     scan(RakingScan{}, device_a.view(), device_b.view(), device_h.view(),
          {.direction = direction, .initial = {}});

@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < steps.size(); ++i) {
     steps[i] = {static_cast<float>(i * 7 % 11) - 5.0F, static_cast<float>(i * 5 % 13)};
   }
-  for (const auto direction : {sdlora::ScanDirection::forward, sdlora::ScanDirection::reverse}) {
+  for (const auto direction : {sdlora::ScanDirection::Forward, sdlora::ScanDirection::Reverse}) {
     sdlora::scan(sdlora::Sequential{}, steps, expected, {.direction = direction}, BestPath{});
     sdlora::scan(BrentKung{}, steps, found, {.direction = direction}, BestPath{});
     if (found != expected) {

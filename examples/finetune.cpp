@@ -5,7 +5,9 @@
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/io/folder_lock.hpp>
+#include <sdlora/training/run_identity.hpp>
 #include <sdlora/training/select_dimensions.hpp>
+#include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <algorithm>
@@ -22,6 +24,7 @@
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 #include "support/text.hpp"
+#include "support/training_flags.hpp"
 
 namespace {
 
@@ -73,7 +76,7 @@ int main(int argc, char** argv) {
   std::size_t epochs = 0;
   DatasetOptions data_options;
   std::string format;
-  std::size_t warm_up = 500;
+  std::size_t selection_steps = 500;
   examples::CommandLine command("finetune",
                                 "Fine-tunes a Mamba checkpoint on data of yours and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
@@ -111,7 +114,7 @@ int main(int argc, char** argv) {
   of("--states", adapter.states, "selected states per channel", {SelectedDimensions<dyn, dyn>::name});
   of("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix",
      {PromptTuning<dyn>::name, PrefixTuning<dyn>::name});
-  of("--selection-steps", warm_up, "of SDLoRA's first phase", {SelectedDimensions<dyn, dyn>::name})
+  of("--selection-steps", selection_steps, "of SDLoRA's first phase", {SelectedDimensions<dyn, dyn>::name})
       .at_least_one();
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
@@ -120,14 +123,8 @@ int main(int argc, char** argv) {
       .excludes(epochs_option)
       .at_least_one()
       .without_default();
-  command.option("--batch-size", options.batch_size);
-  command.option("--accumulation", options.accumulation, "batches of one step");
-  command.option("--learning-rate", options.learning_rate);
-  command.option("--weight-decay", options.weight_decay);
-  command.option("--warm-up-steps", options.warm_up_steps, "of the learning rate");
-  command.option("--clip", options.clip, "largest gradient norm; 0: none");
+  examples::add_training_flags(command, options, {"steps"});
   command.option("--max-length", data_options.max_length, "longer examples are cut; 0: never");
-  command.option("--seed", options.seed);
   command.threads();
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
@@ -158,14 +155,11 @@ int main(int argc, char** argv) {
     if (choice.selects) {
       // The first phase is not repeated when a run resumes.
       const std::filesystem::path file = out / "checkpoint" / "selection.json";
-      const SelectionOptions first_phase{.steps = warm_up,
-                                         .learning_rate = options.learning_rate,
-                                         .batch_size = options.batch_size,
-                                         .accumulation = options.accumulation,
-                                         .weight_decay = options.weight_decay,
-                                         .clip = options.clip,
-                                         .seed = options.seed,
-                                         .adapters = adapter};
+      SelectionOptions first_phase;
+      copy_settings(options, first_phase);
+      first_phase.steps = selection_steps;
+      first_phase.warm_up_steps = 0;  // of the run's steps, of which these are not
+      first_phase.adapters = adapter;
       selection = examples::select_or_read(
           file, options.resume, base->dimensions(),
           selection_identity(*base, choice.placement, data, first_phase), [&] {

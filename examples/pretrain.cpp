@@ -17,6 +17,7 @@
 #include "support/any_model.hpp"
 #include "support/command_line.hpp"
 #include "support/run_folder.hpp"
+#include "support/training_flags.hpp"
 
 namespace {
 
@@ -68,13 +69,11 @@ int main(int argc, char** argv) {
   const std::vector sizes{command.option("--d-model", m.d_model).at_least_one(),
                           command.option("--layers", m.n_layer).at_least_one()};
   command.option("--length", length, "bytes of a training sequence, at least 2");
-  command.option("--batch-size", options.batch_size, "sequences of a step");
+  examples::add_training_flags(command, options, {"steps"});
   const auto epochs = command.option("--epochs", options.epochs, "passes over the text, instead of --steps")
                           .at_least_one()
                           .without_default();
   command.option("--steps", options.steps).excludes(epochs).at_least_one();
-  command.option("--learning-rate", options.learning_rate);
-  command.option("--seed", options.seed);
   command.threads();
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
   return command.run(argc, argv, [&] {

@@ -39,8 +39,8 @@ struct Fused {
     in.B = make(M, s.N, -1, 1);
     in.C = make(M, s.N, -1, 1);
     in.A = make(s.D, s.N, -16, -1);
-    in.D = make(1, s.D, -1, 1).data;
-    in.dt_bias = make(1, s.D, -1, 1).data;
+    in.D = make(1, s.D, -1, 1);
+    in.dt_bias = make(1, s.D, -1, 1);
     out = make(M, s.D, 0, 0);
     d_out = make(M, s.D, -1, 1);
     checkpoints = memory.take<T>(selective_scan_checkpoint_size(in.sequences, s.D, s.N)).data();
@@ -49,9 +49,9 @@ struct Fused {
     gradients.z = make(M, s.D, 0, 0);
     gradients.B = make(M, s.N, 0, 0);
     gradients.C = make(M, s.N, 0, 0);
-    gradients.A = make(s.D, s.N, 0, 0).data;
-    gradients.D = make(1, s.D, 0, 0).data;
-    gradients.dt_bias = make(1, s.D, 0, 0).data;
+    gradients.A = make(s.D, s.N, 0, 0);
+    gradients.D = make(1, s.D, 0, 0);
+    gradients.dt_bias = make(1, s.D, 0, 0);
   }
 
   static constexpr SelectiveScanGradients wanted{true,           true, true, true, true,
@@ -60,17 +60,17 @@ struct Fused {
   /// With `segment_rows`, time is cut as well.
   void run_forward(std::size_t segment_rows = 0) {
     if (segment_rows > 0) {
-      selective_scan_forward_segments<N, T>(in, segment_rows, out, nullptr, checkpoints, workspace);
+      selective_scan_forward_segments<N, T>(in, segment_rows, out, {}, checkpoints, workspace);
     } else {
-      selective_scan_forward<N, T>(in, out, nullptr, checkpoints, workspace);
+      selective_scan_forward<N, T>(in, out, {}, checkpoints, workspace);
     }
   }
   void run_backward(std::size_t segment_rows = 0) {
     if (segment_rows > 0) {
-      selective_scan_backward_segments<N, wanted, T>(in, segment_rows, checkpoints, d_out, nullptr, gradients,
+      selective_scan_backward_segments<N, wanted, T>(in, segment_rows, checkpoints, d_out, {}, gradients,
                                                      workspace);
     } else {
-      selective_scan_backward<N, wanted, T>(in, checkpoints, d_out, nullptr, gradients, workspace);
+      selective_scan_backward<N, wanted, T>(in, checkpoints, d_out, {}, gradients, workspace);
     }
   }
 };

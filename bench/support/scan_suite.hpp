@@ -51,8 +51,8 @@ struct Columns {
   }
 
   LinearScanOptions<State<T>> options() const {
-    return {.kind = ScanKind::inclusive,
-            .direction = ScanDirection::forward,
+    return {.kind = ScanKind::Inclusive,
+            .direction = ScanDirection::Forward,
             .initial = {},
             .sequences = {offsets}};
   }

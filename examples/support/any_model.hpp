@@ -28,6 +28,7 @@ using AnyBasePointer = std::shared_ptr<const AnyBase>;
 class AnyModel {
  public:
   using value_type = float;
+  using device_type = Cpu;
   using base_type = AnyBase;
   using state_type = MambaState<float>;
   struct placement_type {
@@ -47,16 +48,14 @@ class AnyModel {
   virtual ParameterStore<float>& parameters() = 0;
   virtual const ParameterStore<float>& parameters() const = 0;
   virtual std::size_t total_parameters() const = 0;
-  virtual std::size_t peak_activation_bytes() const = 0;
-  virtual void reset_peak() = 0;
-  virtual Loss loss(const Batch& batch) = 0;
+  virtual Loss loss(const Batch& batch) const = 0;
   virtual Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass) = 0;
-  virtual state_type initial_state(std::size_t sequences) = 0;
+  virtual state_type initial_state(std::size_t sequences) const = 0;
   virtual void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
-                       MatrixView<float> logits) = 0;
+                       MatrixView<float> logits) const = 0;
   virtual void forward_rows(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
-                            std::span<const std::size_t> rows, MatrixView<float> logits) = 0;
-  virtual void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<float> logits) = 0;
+                            std::span<const std::size_t> rows, MatrixView<float> logits) const = 0;
+  virtual void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<float> logits) const = 0;
   /// Throws ArgumentError, with the reason, where something learned has no place among the weights.
   virtual AnyBasePointer merged() const = 0;
 };

@@ -135,6 +135,19 @@ CommandLine::Option CommandLine::option(const std::string& flag, double& value, 
   return Option(implementation_->app.add_option(flag, value, help)->capture_default_str());
 }
 
+CommandLine::Option CommandLine::option(const std::string& flag, Decay& value, const std::string& help) {
+  return Option(implementation_
+                    ->add(flag, value, "TEXT", help,
+                          [flag](const std::string& text) {
+                            try {
+                              return parse_decay(text);
+                            } catch (const ArgumentError& error) {
+                              throw CLI::ValidationError(flag, error.what());
+                            }
+                          })
+                    ->default_str(std::string(decay_name(value))));
+}
+
 CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::int32_t>& value,
                                         const std::string& help) {
   return Option(implementation_->add(flag, value, "INT,…", help, whole_numbers<std::int32_t>(flag)));

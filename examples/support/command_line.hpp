@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <sdlora/training/schedule.hpp>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ class CommandLine {
   Option option(const std::string& flag, std::string& value, const std::string& help = "");
   Option option(const std::string& flag, std::size_t& value, const std::string& help = "");
   Option option(const std::string& flag, double& value, const std::string& help = "");
+  Option option(const std::string& flag, Decay& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::int32_t>& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::size_t>& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::string>& value, const std::string& help = "");

@@ -3,6 +3,7 @@
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/json.hpp>
 #include <sdlora/model/fingerprint.hpp>
+#include <sdlora/training/candidate_scorer.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <algorithm>
@@ -98,7 +99,7 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
   Selection selection;
   if (placement_choice(e.method.preset).selects) {
     selection = select_for(e.method.preset, base, train,
-                           {.steps = e.warm_up_steps,
+                           {.steps = e.selection_steps,
                             .learning_rate = e.rate,
                             .batch_size = batch_size,
                             .seed = e.seed + 1000,
@@ -125,7 +126,7 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
       outcome.loss += report.losses[i];
     outcome.loss /= static_cast<double>(tail);
   }
-  outcome.peak_activation_bytes = static_cast<double>(model->peak_activation_bytes());
+  outcome.peak_activation_bytes = static_cast<double>(thread_workspace().peak_bytes());
   const JsonlDataset& measured = e.validation ? data.validation : data.test;
   const auto items =
       measured.examples().first(e.items == 0 ? measured.size() : std::min(e.items, measured.size()));
@@ -151,7 +152,7 @@ Outcome run_once(const std::filesystem::path& cache, const AnyBasePointer& base,
                  const Experiment& e) {
   char name[160];
   std::snprintf(name, sizeof name, "%s-rate%g-seed%llu-n%zux%zu-w%zu-%s%zu.json", e.method.name.c_str(),
-                e.rate, static_cast<unsigned long long>(e.seed), e.examples, e.epochs, e.warm_up_steps,
+                e.rate, static_cast<unsigned long long>(e.seed), e.examples, e.epochs, e.selection_steps,
                 e.validation ? "validation" : "test", e.items);
   const std::filesystem::path path = cache / identity(base, data) / name;
   if (std::filesystem::exists(path)) {

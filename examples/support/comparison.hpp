@@ -6,7 +6,7 @@
 #include <optional>
 #include <sdlora/adapters/options.hpp>
 #include <sdlora/io/dataset.hpp>
-#include <sdlora/training/evaluate.hpp>
+#include <sdlora/training/choice_task.hpp>
 #include <string>
 #include <vector>
 
@@ -39,9 +39,9 @@ struct Experiment {
   std::uint64_t seed = 0;
   std::size_t examples = 0;  ///< of the training split, passed over `epochs` times
   std::size_t epochs = 1;
-  std::size_t warm_up_steps = 0;  ///< of SDLoRA's first phase
-  bool validation = false;        ///< measured on the validation split instead of the test split
-  std::size_t items = 0;          ///< of that split; 0: all
+  std::size_t selection_steps = 0;  ///< of SDLoRA's first phase
+  bool validation = false;          ///< measured on the validation split instead of the test split
+  std::size_t items = 0;            ///< of that split; 0: all
   bool progress = true;
 };
 

@@ -17,7 +17,7 @@ inline constexpr SelectiveScanGradients activations{.u = true, .dt = true, .B = 
 
 SDLORA_MODEL_INSTANCES(SDLORA_EXAMPLES_INSTANCE, float)
 SDLORA_EXAMPLES_INSTANCE void selective_scan_backward<16, examples::activations, float>(
-    const SelectiveScanInputs<float>&, const float*, MatrixView<const float>, const float*,
+    const SelectiveScanInputs<float>&, const float*, MatrixView<const float>, MatrixView<const float>,
     const SelectiveScanGradientOutputs<float>&, Workspace&);
 
 }  // namespace sdlora

@@ -34,9 +34,7 @@ class ModelOf final : public AnyModel {
   ParameterStore<float>& parameters() override { return model_.parameters(); }
   const ParameterStore<float>& parameters() const override { return model_.parameters(); }
   std::size_t total_parameters() const override { return model_.total_parameters(); }
-  std::size_t peak_activation_bytes() const override { return model_.peak_activation_bytes(); }
-  void reset_peak() override { model_.reset_peak(); }
-  Loss loss(const Batch& batch) override { return model_.loss(batch); }
+  Loss loss(const Batch& batch) const override { return model_.loss(batch); }
   Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass) override {
     if constexpr (P::learns) {
       return model_.accumulate_gradients(batch, scale, pass);
@@ -44,16 +42,16 @@ class ModelOf final : public AnyModel {
       throw ArgumentError("placement " + name_ + ": trains nothing; choose another");
     }
   }
-  state_type initial_state(std::size_t sequences) override { return model_.initial_state(sequences); }
+  state_type initial_state(std::size_t sequences) const override { return model_.initial_state(sequences); }
   void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
-               MatrixView<float> logits) override {
+               MatrixView<float> logits) const override {
     model_.forward(ids, sequences, state, logits);
   }
   void forward_rows(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
-                    std::span<const std::size_t> rows, MatrixView<float> logits) override {
+                    std::span<const std::size_t> rows, MatrixView<float> logits) const override {
     model_.forward_rows(ids, sequences, state, rows, logits);
   }
-  void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<float> logits) override {
+  void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<float> logits) const override {
     model_.step(ids, state, logits);
   }
   AnyBasePointer merged() const override {

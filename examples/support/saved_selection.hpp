@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <sdlora/adapters/selection.hpp>
 #include <sdlora/io/atomic_file.hpp>
-#include <sdlora/io/selection_file.hpp>
 #include <sdlora/layers/mamba/config.hpp>
+#include <sdlora/training/selection_file.hpp>
 
 namespace sdlora::examples {
 

@@ -1,7 +1,6 @@
 #pragma once
 
 // All of adapters/.
-#include "adapters/coverage.hpp"
 #include "adapters/describe.hpp"
 #include "adapters/lora.hpp"
 #include "adapters/options.hpp"
@@ -12,5 +11,5 @@
 #include "adapters/prompt.hpp"
 #include "adapters/selected_dimensions.hpp"
 #include "adapters/selection.hpp"
+#include "adapters/selection_phase.hpp"
 #include "adapters/site.hpp"
-#include "adapters/warm_up.hpp"

@@ -1,6 +1,7 @@
 #pragma once
 
 // All that needs nvcc.
+#include "scan/cuda/block_scan.cuh"
 #include "scan/cuda/policies.cuh"
 #include "scan/cuda/scan.cuh"
 #include "scan/cuda/selective_scan.cuh"

@@ -8,5 +8,6 @@
 #include "layers/mamba/needs.hpp"
 #include "layers/mamba/places.hpp"
 #include "layers/mamba/ssm.hpp"
+#include "layers/mamba/state.hpp"
 #include "layers/mamba/weights.hpp"
 #include "layers/rms_norm.hpp"

@@ -3,8 +3,10 @@
 // All of model/.
 #include "model/base.hpp"
 #include "model/batch.hpp"
+#include "model/coverage.hpp"
 #include "model/cross_entropy.hpp"
 #include "model/example.hpp"
+#include "model/execution.hpp"
 #include "model/fingerprint.hpp"
 #include "model/generate.hpp"
 #include "model/loss.hpp"

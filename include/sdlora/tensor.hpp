@@ -1,14 +1,21 @@
 #pragma once
 
 // All of tensor/.
+#include "tensor/add_rows.hpp"
+#include "tensor/alignment.hpp"
 #include "tensor/bfloat16.hpp"
+#include "tensor/block_reduce.hpp"
 #include "tensor/broadcast.hpp"
+#include "tensor/column_sums.hpp"
 #include "tensor/device.hpp"
+#include "tensor/dropout_mask.hpp"
 #include "tensor/evaluate.hpp"
 #include "tensor/expression.hpp"
 #include "tensor/extents.hpp"
 #include "tensor/float16.hpp"
 #include "tensor/functions.hpp"
+#include "tensor/host_copy.hpp"
+#include "tensor/indexed.hpp"
 #include "tensor/instruction_set.hpp"
 #include "tensor/matmul.hpp"
 #include "tensor/matmul_eigen.hpp"
@@ -21,3 +28,4 @@
 #include "tensor/tensor.hpp"
 #include "tensor/tensor_view.hpp"
 #include "tensor/workspace.hpp"
+#include "tensor/write.hpp"

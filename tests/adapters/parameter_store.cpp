@@ -1,11 +1,47 @@
 #include <sdlora/adapters/parameter_store.hpp>
+#include <sdlora/tensor/emulated.hpp>
+#include <sdlora/tensor/evaluate.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 using namespace sdlora;
+
+TEST_CASE("parameter_store: what a state learns carries its place") {
+  struct {
+    std::string name = "layers.4.here";
+    std::string_view site = "here";
+    std::optional<std::size_t> layer = 4;
+    bool decay = true;
+  } place;
+  ParameterStore<double> store(30);
+  const Learned<double> part = store.add(place, ".part", 3, 2);
+  CHECK(part.value.rows == 3);
+  CHECK(part.gradient.cols == 2);
+  place.layer.reset();
+  place.decay = false;
+  store.add(place, "", 1, 5);
+  store.add("other", "there", 1, 1, true, 7);
+  store.add("another", "there", 1, 1, true);
+  const std::vector<ParameterInfo>& entries = store.entries();
+  REQUIRE(entries.size() == 4);
+  CHECK(entries[0].name == "layers.4.here.part");
+  CHECK(entries[0].site == "here");
+  CHECK(entries[0].decay);
+  CHECK(entries[0].layer == 4);
+  CHECK(entries[1].name == "layers.4.here");
+  CHECK(!entries[1].decay);
+  CHECK(!entries[1].layer);
+  CHECK(entries[1].offset == 6);
+  CHECK(entries[2].layer == 7);
+  CHECK(!entries[3].layer);
+}
 
 TEST_CASE("parameter_store: parameters lie one after another, values and gradients apart") {
   ParameterStore<float> store(23);
@@ -42,6 +78,27 @@ TEST_CASE("parameter_store: parameters lie one after another, values and gradien
   store.zero_gradients();
   CHECK(store.gradients()[21] == 0.0F);
   CHECK(store.values()[15] == 2.0F);
+}
+
+TEST_CASE_TEMPLATE("parameter_store: all values and gradients as copies, on any device", Device, Cpu,
+                   Emulated) {
+  ParameterStore<float, Device> store(7);
+  const Learned<float, Device> a = store.add("a", "s", 2, 1, true), b = store.add("b", "s", 1, 3, true);
+  CHECK(store.host_values() == std::vector<float>(5, 0.0F));
+  CHECK(store.host_gradients() == std::vector<float>(5, 0.0F));
+  CHECK(store.value_row().cols == 5);
+  CHECK(std::as_const(store).gradient_row().cols == 5);
+  store.set_values(std::vector<float>{1, 2, 3, 4, 5});
+  assign(a.gradient, 2.0F * a.value);
+  assign(b.gradient, -1.0F * b.value);
+  assign<AssignMode::Add>(store.value_row(), store.gradient_row());
+  CHECK(store.host_gradients() == std::vector<float>{2, 4, -3, -4, -5});
+  CHECK(store.host_values() == std::vector<float>{3, 6, 0, 0, 0});
+  store.zero_gradients();
+  CHECK(store.host_gradients() == std::vector<float>(5, 0.0F));
+  CHECK_THROWS_WITH_AS(store.set_values(std::vector<float>(7)),
+                       doctest::Contains("expected 5 values, found 7"), ShapeError);
+  CHECK(store.host_values() == std::vector<float>{3, 6, 0, 0, 0});
 }
 
 TEST_CASE("parameter_store: an empty one, and one that is full") {

@@ -1,6 +1,8 @@
+#include "support/device_matrices.hpp"
 #include "support/numbers.hpp"
 
 #include <sdlora/adapters/policy.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -32,7 +34,37 @@ struct Fixture {
   }
 };
 
+/// Values that learn as a whole, on any device: as they begin, their change, a linear site's gradient.
+template <class Device>
+Results whole_values() {
+  DeviceNormals<Device> normals(5);
+  const auto base = normals.matrix(3, 6), x = normals.matrix(7, 4), d_y = normals.matrix(7, 3);
+  auto target = normals.matrix(3, 4), lacking = normals.matrix(3, 4);
+  const AdapterOptions options;
+  ParameterStore<float, Device> store(36);
+  SitePlace<float, Device> place{
+      .name = "a", .site = "D", .base = base.matrix().cols_from(1, 4), .shape = {3, 4}, .options = &options};
+  const Full::Element<float, Device> element(store, place);
+  const Full::Linear<float, Device> linear(store, place);
+  CHECK(Frozen::Element<float, Device>(store, place).values().data == place.base.data);
+  place.base = {};
+  const Full::Element<float, Device> begun_at_zero(store, place);
+  const std::vector<float> initial = store.host_values();
+  std::vector<float> values = initial;
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] += 0.125F * static_cast<float>(i);
+  store.set_values(values);
+  WorkspaceOn<Device> workspace;
+  for (int i = 0; i < 2; ++i) linear.backward(x.matrix(), d_y.matrix(), {}, {}, workspace);
+  element.add_change(target.matrix(), -1.0F);
+  begun_at_zero.add_change(lacking.matrix(), 3.0F);
+  return {initial, host_values(target), host_values(lacking), store.host_gradients()};
+}
+
 }  // namespace
+
+TEST_CASE("policy: the emulated device's learned values, changes and gradients are the host's") {
+  check_results(whole_values<Emulated>(), whole_values<Cpu>());
+}
 
 TEST_CASE("policy: frozen values are the base's own and nothing is learned") {
   Fixture f;

@@ -1,4 +1,5 @@
 #include <sdlora/adapters/prompt.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -38,4 +39,22 @@ TEST_CASE_TEMPLATE("prompt: rows begin small, random, the same for the same seed
   CHECK(rows_of(2, "here") != values);
   CHECK(rows_of(1, "there") != values);
   CHECK(rows_of(1, "here", false).empty());
+}
+
+TEST_CASE("prompt: the same rows on every device") {
+  const auto rows_on = []<class Device>(Device) {
+    const AdapterOptions options{.seed = 3};
+    ParameterStore<float, Device> store(15);
+    const PromptTuning<>::Rows<float, Device> rows(store,
+                                                   SitePlace<float, Device>{.name = "here",
+                                                                            .site = "prompt",
+                                                                            .shape = {1, 5},
+                                                                            .options = &options,
+                                                                            .sizes = {.prompt_length = 3}});
+    CHECK(rows.length() == 3);
+    CHECK(rows.values().data == store.value_row().data);
+    CHECK(rows.gradient().data == store.gradient_row().data);
+    return store.host_values();
+  };
+  CHECK(rows_on(Emulated{}) == rows_on(Cpu{}));
 }

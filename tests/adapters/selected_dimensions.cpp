@@ -1,8 +1,13 @@
+#include "support/device_matrices.hpp"
 #include "support/finite_differences.hpp"
 
 #include <sdlora/adapters/selected_dimensions.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -35,7 +40,41 @@ struct Fixture {
   }
 };
 
+/// What chosen states of A_log leave on any device, some channels of it and all of their rows' gradients.
+template <class Device>
+Results selected_states() {
+  DeviceNormals<Device> normals(5);
+  const auto A_log = normals.matrix(E, N), base_A = normals.matrix(E, N), d_A = normals.matrix(3, N + 1);
+  auto A = normals.matrix(E, N), frozen_A = normals.matrix(E, N), target = normals.matrix(E, N + 2);
+  const AdapterOptions options;
+  const LayerSelection selection{{1, 4, 7}, {0, 3, 1, 2, 0, 1}};
+  ParameterStore<float, Device> store(6);
+  SitePlace<float, Device> place{.name = "here",
+                                 .site = "here",
+                                 .base = A_log.matrix(),
+                                 .shape = {E, N},
+                                 .options = &options,
+                                 .sizes = {.channels = 3, .states = 2},
+                                 .selection = &selection};
+  const Policy::Selected<float, Device> selected(store, place);
+  place.active = false;
+  const Policy::Selected<float, Device> frozen(store, place);
+  CHECK(store.host_values() == std::vector<float>(6, 0.0F));
+  store.set_values(Normals(6).vector<float>(6));
+  selected.effective_A(base_A.matrix(), A.matrix());
+  frozen.effective_A(base_A.matrix(), frozen_A.matrix());
+  CHECK(host_values(frozen_A) == host_values(base_A));
+  for (int i = 0; i < 2; ++i) selected.add_gradient(d_A.matrix().cols_from(1, N), A.matrix());
+  selected.add_change(target.matrix().cols_from(1, N), 2.0F);
+  frozen.add_change(target.matrix().cols_from(1, N), 2.0F);
+  return {host_values(A), host_values(target), store.host_gradients()};
+}
+
 }  // namespace
+
+TEST_CASE("selected_dimensions: the emulated device's states, A and gradients are the host's") {
+  check_results(selected_states<Emulated>(), selected_states<Cpu>());
+}
 
 TEST_CASE("selected_dimensions: a projection's chosen columns learn, forward, backward and merged") {
   Fixture f;
@@ -97,13 +136,44 @@ TEST_CASE("selected_dimensions: chosen states of chosen channels of A_log learn"
   expected[4 * N + 1] = -3.0, expected[4 * N + 2] = -4.0;
   expected[7 * N + 0] = -5.0, expected[7 * N + 1] = -6.0;
   CHECK(target == expected);
-  // A gradient of the three channels' rows: only the chosen states are taken.
-  std::vector<double> gradient(3 * N);
+  // A gradient of the three channels' rows: only the chosen states are taken, times A there.
+  std::vector<double> gradient(3 * N), A(E * N);
   for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = static_cast<double>(10 + i);
-  selected.add_gradient(MatrixView<const double>(gradient.data(), 3, N));
-  selected.add_gradient(MatrixView<const double>(gradient.data(), 3, N));
+  for (std::size_t i = 0; i < A.size(); ++i) A[i] = -static_cast<double>(i);
+  const MatrixView<const double> d_A(gradient.data(), 3, N), A_view(A.data(), E, N);
+  selected.add_gradient(d_A, A_view);
+  selected.add_gradient(d_A, A_view);
   CHECK(std::vector<double>(f.store.gradients().begin(), f.store.gradients().end()) ==
-        std::vector<double>{20, 26, 30, 32, 36, 38});
+        std::vector<double>{-20 * 4, -26 * 7, -30 * 17, -32 * 18, -36 * 28, -38 * 29});
+}
+
+TEST_CASE("selected_dimensions: the A that its change makes, and the change's gradient by way of it") {
+  Fixture f;
+  const Policy::Selected<double> selected(f.store, f.place(&f.selection, false));
+  Normals normals(3);
+  normals.fill(f.store.values(), 0.5);
+  std::vector<double> base_A(E * N), A(E * N, 5.0), A_log = f.base;
+  for (std::size_t i = 0; i < E * N; ++i) base_A[i] = -std::exp(f.base[i]);
+  const MatrixView<const double> base_view(base_A.data(), E, N);
+  const MatrixView<double> A_view(A.data(), E, N);
+  selected.effective_A(base_view, A_view);
+  selected.add_change(MatrixView<double>(A_log.data(), E, N), 1.0);
+  for (std::size_t i = 0; i < E * N; ++i) {
+    CHECK(A[i] == doctest::Approx(-std::exp(A_log[i])).epsilon(1e-14));
+    CHECK((A_log[i] == f.base[i]) == (A[i] == base_A[i]));
+  }
+
+  const auto d_A = normals.vector<double>(3 * N);
+  selected.add_gradient(MatrixView<const double>(d_A.data(), 3, N), A_view);
+  const std::vector<double> gradients(f.store.gradients().begin(), f.store.gradients().end());
+  check_gradient("delta", f.store.values(), gradients, [&] {
+    selected.effective_A(base_view, A_view);
+    double sum = 0.0;
+    for (std::size_t c = 0; c < 3; ++c) {
+      for (std::size_t n = 0; n < N; ++n) sum += A[f.selection.channels[c] * N + n] * d_A[c * N + n];
+    }
+    return sum;
+  });
 }
 
 TEST_CASE("selected_dimensions: a selection that does not fit the placement") {

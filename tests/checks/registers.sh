@@ -22,15 +22,17 @@ cat >"$scratch/kernels.cu" <<'CODE'
 using namespace sdlora;
 using Gradients = SelectiveScanGradients;
 template <class IO, int N, bool Gate = true, Gradients Wanted = Gradients::all()>
-void use(detail::ScanLauncher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& in,
-         const KernelScanOutputs<IO>& out, const KernelScanGradientOutputs<IO>& gradients, float* workspace) {
+void use(detail::CudaScanLauncher& launcher, const detail::KernelScanPlan& plan,
+         const detail::KernelInputs<IO>& in, const detail::KernelOutputs<IO>& out,
+         const detail::KernelGradients<IO>& gradients, float* workspace) {
   detail::run_scan_forward<IO, N, Gate>(launcher, plan, in, out, workspace);
   detail::run_scan_backward<IO, N, Gate, Wanted>(launcher, plan, in, out.checkpoints,
-                                                 MatrixView<const IO>(out.out), nullptr, gradients, workspace);
+                                                 MatrixView<const IO>(out.out), {}, gradients, workspace);
 }
 #define USE(IO, ...)                                                                                        \
-  template void use<IO, __VA_ARGS__>(detail::ScanLauncher&, const KernelScanPlan&, const KernelScanInputs<IO>&, \
-                                     const KernelScanOutputs<IO>&, const KernelScanGradientOutputs<IO>&, float*);
+  template void use<IO, __VA_ARGS__>(detail::CudaScanLauncher&, const detail::KernelScanPlan&,                \
+                                     const detail::KernelInputs<IO>&, const detail::KernelOutputs<IO>&,      \
+                                     const detail::KernelGradients<IO>&, float*);
 USE(float, 16)
 USE(BFloat16, 16)
 USE(BFloat16, 1)
@@ -40,17 +42,17 @@ USE(BFloat16, 256)
 USE(BFloat16, 16, false)
 USE(BFloat16, 16, true, Gradients{.dt = true, .A = AGradient::SelectedChannels})
 template <class Problem>
-void use_columns(detail::ScanLauncher& launcher, const Problem& x, typename Problem::value_type* aggregates) {
+void use_columns(detail::CudaScanLauncher& launcher, const Problem& x, typename Problem::value_type* aggregates) {
   launcher.run<detail::HeadKernel<Problem>>(1, 0, x);
   launcher.run<detail::ColumnKernel<Problem>>(1, 0, x);
   detail::scan_pieces(launcher, x, aggregates);
 }
 using Recurrence = LinearScanProblem<float>;
 using Values = ValueScanProblem<LinearRecurrence<float>>;
-template void use_columns(detail::ScanLauncher&, const Recurrence&, LinearStep<float>*);
-template void use_columns(detail::ScanLauncher&, const LinearScanProblem<double>&, LinearStep<double>*);
-template void use_columns(detail::ScanLauncher&, const LinearGradientProblem<BFloat16>&, LinearStep<float>*);
-template void use_columns(detail::ScanLauncher&, const Values&, LinearStep<float>*);
+template void use_columns(detail::CudaScanLauncher&, const Recurrence&, LinearStep<float>*);
+template void use_columns(detail::CudaScanLauncher&, const LinearScanProblem<double>&, LinearStep<double>*);
+template void use_columns(detail::CudaScanLauncher&, const LinearGradientProblem<BFloat16>&, LinearStep<float>*);
+template void use_columns(detail::CudaScanLauncher&, const Values&, LinearStep<float>*);
 template <class Problem, cub::BlockScanAlgorithm... Algorithms>
 void use_collectives(const Problem& x, const detail::LookBackTiles<typename Problem::value_type>& tiles) {
   detail::warp_scan_kernel<<<1, 1>>>(x);
@@ -99,8 +101,8 @@ allowed() {  # KERNEL[.gradient|.values].TYPE[.SIZE][.no_gate|.subset].ARCHITECT
     PieceCarry.*) echo "80 0" ;;
     Column.gradient.* | PieceApply.gradient.*) echo "80 0" ;;  # with what stores read loaded ahead
     Column.* | Piece*) echo "64 0" ;;
-    Carry.*.80) echo "40 0" ;;
-    Carry.* | Sum.*) echo "32 0" ;;
+    Carry.*) echo "40 0" ;;  # strides of what it reads, each counted in 64 bits
+    Sum.*) echo "32 0" ;;
     warp_scan.*) echo "32 0" ;;
     block_scan.gradient.*.80) echo "80 0" ;;
     block_scan.*) echo "64 0" ;;

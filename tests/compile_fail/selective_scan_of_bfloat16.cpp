@@ -13,12 +13,12 @@ int main() {
   SelectiveScanInputs<T> in;
   in.A.rows = 4;
   in.A.cols = 16;
-  T values[64] = {};
+  ScanState<T> values[64] = {};
   in.A.data = values;
   in.A.stride = 16;
   in.u.cols = in.dt.cols = 4;
   in.B.cols = in.C.cols = 16;
   Workspace workspace;
-  selective_scan_forward<16>(in, {nullptr, 0, 4}, nullptr, nullptr, workspace);
+  selective_scan_forward<16>(in, {nullptr, 0, 4}, {}, nullptr, workspace);
   return 0;
 }

@@ -38,7 +38,7 @@ struct SumOfThreads {
 TEST_CASE("kernel bodies on the GPU") {
   if (skip_without_device(has_cuda_device())) return;
   CudaDevice::Buffer<float> out(std::vector<float>(5));
-  detail::StreamLauncher<detail::CudaBlock> launcher(nullptr, "a test");
+  Launcher<Cuda> launcher(nullptr, "a test");
   launcher.run<SumOfThreads>(0, 2, {nullptr});
   launcher.run<SumOfThreads>(5, 2, {out.data()});
   CHECK(out.read() == std::vector<float>(5, 2016.0F));
@@ -47,8 +47,7 @@ TEST_CASE("kernel bodies on the GPU") {
 TEST_CASE("kernel bodies on the GPU: more blocks than a launch can hold") {
   std::string text;
   try {
-    detail::StreamLauncher<detail::CudaBlock>(nullptr, "a test")
-        .run<SumOfThreads>(std::int64_t{1} << 31, 2, {nullptr});
+    Launcher<Cuda>(nullptr, "a test").run<SumOfThreads>(std::int64_t{1} << 31, 2, {nullptr});
   } catch (const ShapeError& error) {
     text = error.what();
   }

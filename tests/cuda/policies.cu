@@ -78,7 +78,7 @@ TEST_CASE("scans on the GPU: those that add in a fixed order repeat themselves t
     for (int i = 0; i < 5; ++i) {
       CudaDevice::Buffer<float> h(data.b);
       LinearScanProblem<float> x;
-      data.lay_out(x, false, ScanDirection::forward);
+      data.lay_out(x, false, ScanDirection::Forward);
       x.a = a.data();
       x.b = b.data();
       x.h = h.data();

@@ -41,8 +41,8 @@ void check_against_host(Policy policy) {
   }
   for (std::size_t i = 0; i < initial.size(); ++i) initial.data()[i] = static_cast<float>(normals.next());
   const auto device_a = to_device(a), device_b = to_device(b), device_initial = to_device(initial);
-  for (const ScanKind kind : {ScanKind::inclusive, ScanKind::exclusive}) {
-    for (const ScanDirection direction : {ScanDirection::forward, ScanDirection::reverse}) {
+  for (const ScanKind kind : {ScanKind::Inclusive, ScanKind::Exclusive}) {
+    for (const ScanDirection direction : {ScanDirection::Forward, ScanDirection::Reverse}) {
       const Sequences sequences{offsets};
       scan(Sequential{}, a.matrix(), b.matrix(), expected.matrix(),
            {kind, direction, initial.matrix(), sequences});
@@ -80,7 +80,7 @@ TEST_CASE("scan_backward() of device tensors") {
   const auto device_a = to_device(a), device_h = to_device(h), device_d_h = to_device(d_h),
              device_initial = to_device(initial);
   const auto values = [](const Matrix& m) { return std::vector<float>(m.data(), m.data() + m.size()); };
-  for (const ScanDirection direction : {ScanDirection::forward, ScanDirection::reverse}) {
+  for (const ScanDirection direction : {ScanDirection::Forward, ScanDirection::Reverse}) {
     Matrix d_a(rows, columns), d_b(rows, columns), d_initial(count, columns);
     scan_backward(Sequential{}, a.matrix(), h.matrix(), d_h.matrix(), d_a.matrix(), d_b.matrix(),
                   d_initial.matrix(),
@@ -139,7 +139,7 @@ TEST_CASE("scan() of device tensors: shapes") {
                        doctest::Contains("initial must be"), ShapeError);
   scan(CudaWarpScan{}, view(0, 4), view(0, 4), view(0, 4));
   for (const auto& taken : {x, h}) {
-    CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, h, taken, {.kind = ScanKind::exclusive, .initial = {}}),
+    CHECK_THROWS_WITH_AS(scan(CudaWarpScan{}, x, h, taken, {.kind = ScanKind::Exclusive, .initial = {}}),
                          doctest::Contains("give it its own"), ArgumentError);
   }
 
@@ -153,7 +153,7 @@ TEST_CASE("scan() of device tensors: shapes") {
   refused("d_initial must be", x, d_a, d_b, {memory.data() + 24, 2, 2});
   CHECK_THROWS_WITH_AS(scan_backward(CudaWarpScan{}, x, h, x, d_b, d_b),
                        doctest::Contains("d_a shares memory with d_b"), ArgumentError);
-  CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, x, h, x, {}, d_b, {}, {.kind = ScanKind::exclusive}),
+  CHECK_THROWS_AS(scan_backward(CudaWarpScan{}, x, h, x, {}, d_b, {}, {.kind = ScanKind::Exclusive}),
                   ArgumentError);
   scan_backward(CudaWarpScan{}, view(0, 4), view(0, 4), view(0, 4), {}, view(0, 4));
 

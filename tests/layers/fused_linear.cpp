@@ -1,9 +1,11 @@
+#include "support/device_matrices.hpp"
 #include "support/finite_differences.hpp"
 #include "support/padded.hpp"
 
 #include <sdlora/adapters/lora.hpp>
 #include <sdlora/adapters/selected_dimensions.hpp>
 #include <sdlora/layers/fused_linear.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -21,7 +23,7 @@ constexpr std::size_t all_outputs = 15;
 /// A fused layer of three sites with its base weight, adapters moved away from their beginning.
 template <class... Policies>
 struct Layer {
-  using Fused = FusedLinear<double, typename Policies::template Linear<double>...>;
+  using Fused = FusedLinear<double, Cpu, typename Policies::template Linear<double>...>;
 
   AdapterOptions options{.rank = 2, .alpha = 3.0};
   LayerSelection selection{{1, 4, 9}, {}};
@@ -122,6 +124,61 @@ void check(std::uint64_t products, double dropout = 0.0, bool second_active = tr
   }
 }
 
+/// Both directions and the change of a layer of three sites, on any device.
+template <class Device, class... Policies>
+Results both_directions(double dropout, bool second_active) {
+  using Fused = FusedLinear<float, Device, typename Policies::template Linear<float, Device>...>;
+  DeviceNormals<Device> normals(7);
+  const auto weight = normals.matrix(all_outputs, inputs), x = normals.matrix(M, inputs),
+             d_y = normals.matrix(M, all_outputs);
+  auto y = normals.matrix(M, all_outputs + 2), evaluated = normals.matrix(M, all_outputs),
+       d_x = normals.matrix(M, inputs), added = normals.matrix(M, inputs + 1),
+       changed = normals.matrix(all_outputs, inputs);
+  const AdapterOptions options{.rank = 2, .alpha = 3.0, .dropout = dropout, .seed = 4};
+  const LayerSelection selection{{1, 4, 9}, {}};
+  ParameterStore<float, Device> store(2000);
+  std::array<SitePlace<float, Device>, 3> places;
+  for (std::size_t i = 0, first = 0; i < 3; first += outputs[i++]) {
+    places[i] = {.name = "part" + std::to_string(i),
+                 .site = "part",
+                 .active = i != 1 || second_active,
+                 .base = weight.matrix().rows_from(first, outputs[i]),
+                 .shape = {outputs[i], inputs},
+                 .options = &options,
+                 .sizes = {2, 3, 0, 0},
+                 .selection = &selection};
+  }
+  const Fused layer(store, places);
+  const std::vector<float> initial = store.host_values();
+  std::vector<float> stirred = initial;
+  Normals stir(2);
+  for (float& v : stirred) v += static_cast<float>(0.5 * stir.next());
+  store.set_values(stirred);
+
+  WorkspaceOn<Device> workspace;
+  const Pass pass{.training = true, .step = 5};
+  layer.forward(x.matrix(), y.matrix().cols_from(1, all_outputs), pass, workspace);
+  layer.forward(x.matrix(), evaluated.matrix(), Pass{}, workspace);
+  layer.backward(x.matrix(), d_y.matrix(), d_x.matrix(), Write::Overwrite, pass, workspace);
+  layer.backward(x.matrix(), d_y.matrix(), added.matrix().cols_from(0, inputs), Write::Add, pass, workspace);
+  layer.backward(x.matrix(), d_y.matrix(), {}, Write::Overwrite, pass, workspace);
+  layer.add_change(changed.matrix(), -1.0F);
+  CHECK(workspace.bytes_in_use() == 0);
+  return {initial,
+          host_values(y),
+          host_values(evaluated),
+          host_values(d_x),
+          host_values(added),
+          host_values(changed),
+          store.host_gradients()};
+}
+
+template <class... Policies>
+void check_emulated(double dropout = 0.0, bool second_active = true) {
+  check_results(both_directions<Emulated, Policies...>(dropout, second_active),
+                both_directions<Cpu, Policies...>(dropout, second_active));
+}
+
 }  // namespace
 
 TEST_CASE("fused linear: frozen parts are one product") { check<Frozen, Frozen, Frozen>(1); }
@@ -140,6 +197,12 @@ TEST_CASE("fused linear: dropout of one pass, the same forward and backward") {
 TEST_CASE("fused linear: a part outside of its layers is frozen") {
   check<LoRA<2>, LoRA<2>, Frozen>(1 + 2, 0.0, false);
   check<Frozen, Full, Frozen>(1, 0.0, false);
+}
+
+TEST_CASE("fused linear: the emulated device's values and gradients are the host's") {
+  check_emulated<LoRA<2>, Full, SelectedDimensions<3>>();
+  check_emulated<LoRA<2>, LoRA<1>, Frozen>(0.4);  // with the very masks of the host
+  check_emulated<LoRA<>, SelectedDimensions<>, Full>(0.4, false);
 }
 
 TEST_CASE("fused linear: its size and its parts") {

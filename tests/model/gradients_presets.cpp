@@ -2,7 +2,7 @@
 #include "support/gradient_check.hpp"
 
 #include <sdlora/adapters/presets.hpp>
-#include <sdlora/adapters/warm_up.hpp>
+#include <sdlora/adapters/selection_phase.hpp>
 
 #include <doctest/doctest.h>
 
@@ -21,6 +21,6 @@ TEST_CASE("gradients: BitFit") { check_placement_gradients<presets::BitFit>(); }
 TEST_CASE("gradients: prompt") { check_placement_gradients<presets::Prompt<3>>(); }
 TEST_CASE("gradients: prefix") { check_placement_gradients<presets::Prefix<3>>(); }
 TEST_CASE("gradients: full fine-tuning") { check_placement_gradients<presets::FullFineTune>(); }
-TEST_CASE("gradients: the warm-up of SDLoRA") {
-  check_placement_gradients<WarmUp<presets::SDLoRA<2, 3, 2>>>();
+TEST_CASE("gradients: the selection phase of SDLoRA") {
+  check_placement_gradients<SelectionPhase<presets::SDLoRA<2, 3, 2>>>();
 }

@@ -3,7 +3,7 @@
 #include "support/placements.hpp"
 #include "support/tiny_models.hpp"
 
-#include <sdlora/adapters/warm_up.hpp>
+#include <sdlora/adapters/selection_phase.hpp>
 
 #include <doctest/doctest.h>
 
@@ -249,9 +249,9 @@ TEST_CASE("mamba_model: selections that do not fit") {
       ArgumentError);
 }
 
-TEST_CASE("mamba_model: the warm-up of a placement learns all of A_log and nothing of x_proj") {
-  auto model =
-      make_model<WarmUp<presets::SDLoRA<2, 3, 2>>, Tiny, float>(base_for<Place<>, Tiny>(tiny_dimensions));
+TEST_CASE("mamba_model: the selection phase of a placement learns all of A_log and nothing of x_proj") {
+  auto model = make_model<SelectionPhase<presets::SDLoRA<2, 3, 2>>, Tiny, float>(
+      base_for<Place<>, Tiny>(tiny_dimensions));
   CHECK(model.trainable_parameters == 2 * (2 * 30 + 20 * 16));
   CHECK(model.parameters().find("layers.1.A_log") != nullptr);
 }

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <random>
 #include <sdlora/io/adapter.hpp>
-#include <sdlora/io/selection_file.hpp>
+#include <sdlora/training/selection_file.hpp>
 #include <thread>
 
 using namespace programs;

@@ -43,10 +43,10 @@ void check_library_kernels(std::size_t L, std::size_t E, std::size_t N) {
   exact.B = B.view();
   exact.C = C.view();
   exact.A = {exact_A.data(), E, N};
-  exact.D = exact_D.data();
-  exact.dt_bias = exact_bias.data();
+  exact.D = {exact_D.data(), 1, E};
+  exact.dt_bias = {exact_bias.data(), 1, E};
   std::vector<double> expected(L * E);
-  selective_scan_reference_forward(exact, {expected.data(), L, E}, nullptr);
+  selective_scan_reference_forward(exact, {expected.data(), L, E}, {});
 
   const float nan = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> a(E * N * L, nan), b(E * N * L, nan), h(E * N * L, nan);

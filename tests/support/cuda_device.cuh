@@ -16,8 +16,8 @@ inline bool has_cuda_device() {
 }
 
 /// The GPU as the cases of scan kernels see it.
-struct CudaDevice : sdlora::detail::ScanLauncher {
-  using ScanLauncher::ScanLauncher;
+struct CudaDevice : sdlora::detail::CudaScanLauncher {
+  explicit CudaDevice(cudaStream_t stream = nullptr) : ScanLauncher(stream, "scan kernels") {}
   /// Its exponentials are within two units in the last place, and may be wrong to one side.
   static constexpr double slack = 2.5;
 

@@ -23,8 +23,8 @@ namespace scan_checks {
 
 using namespace sdlora;
 
-inline constexpr ScanKind kinds[] = {ScanKind::inclusive, ScanKind::exclusive};
-inline constexpr ScanDirection directions[] = {ScanDirection::forward, ScanDirection::reverse};
+inline constexpr ScanKind kinds[] = {ScanKind::Inclusive, ScanKind::Exclusive};
+inline constexpr ScanDirection directions[] = {ScanDirection::Forward, ScanDirection::Reverse};
 
 /// 2×2 matrices modulo a prime: exact, associative, far from commutative.
 struct ModularMatrix {
@@ -68,11 +68,11 @@ std::vector<typename Op::value_type> by_definition(const std::vector<typename Op
     typename Op::value_type state = options.initial ? *options.initial : op.identity();
     for (std::size_t i = 0; i < sequences.length(s); ++i) {
       const std::size_t offset =
-          options.direction == ScanDirection::reverse ? sequences.length(s) - 1 - i : i;
+          options.direction == ScanDirection::Reverse ? sequences.length(s) - 1 - i : i;
       const std::size_t place = sequences.first(s) + offset;
-      if (options.kind == ScanKind::exclusive) out[place] = state;
+      if (options.kind == ScanKind::Exclusive) out[place] = state;
       state = op(state, in[place]);
-      if (options.kind == ScanKind::inclusive) out[place] = state;
+      if (options.kind == ScanKind::Inclusive) out[place] = state;
     }
   }
   return out;
@@ -196,10 +196,10 @@ struct ColumnProblem {
       for (std::size_t s = 0; s + 1 < cuts.size(); ++s) {
         long double state = o.initial ? o.initial(s, j) : T(0);
         for (std::size_t i = cuts[s]; i < cuts[s + 1]; ++i) {
-          const std::size_t t = o.direction == ScanDirection::reverse ? cuts[s] + cuts[s + 1] - 1 - i : i;
-          if (o.kind == ScanKind::exclusive) h[at(t, j)] = static_cast<double>(state);
+          const std::size_t t = o.direction == ScanDirection::Reverse ? cuts[s] + cuts[s + 1] - 1 - i : i;
+          if (o.kind == ScanKind::Exclusive) h[at(t, j)] = static_cast<double>(state);
           state = static_cast<long double>(a[at(t, j)]) * state + static_cast<long double>(b[at(t, j)]);
-          if (o.kind == ScanKind::inclusive) h[at(t, j)] = static_cast<double>(state);
+          if (o.kind == ScanKind::Inclusive) h[at(t, j)] = static_cast<double>(state);
         }
       }
     }
@@ -284,7 +284,7 @@ void check_column_policy(Policy policy) {
     const ColumnProblem<float> p(2500, 300, decay, inputs, {0, 700, 701, 2500}, 0);
     std::vector<float> h(p.a.size());
     scan(policy, p.view(p.a), p.view(p.b), p.view(h),
-         p.options(ScanKind::inclusive, ScanDirection::forward, true));
+         p.options(ScanKind::Inclusive, ScanDirection::Forward, true));
     return h;
   });
 }
@@ -304,7 +304,7 @@ void check_gradients(Policy policy, std::size_t length, std::size_t columns,
   const ColumnProblem<double> weights(length, columns, inputs, inputs, {}, 0);
   const std::vector<double>& w = weights.a;
   const std::size_t size = length * columns;
-  const auto options = p.options(ScanKind::inclusive, direction, with_initial);
+  const auto options = p.options(ScanKind::Inclusive, direction, with_initial);
   const auto loss = [&] {
     std::vector<double> out(size);
     scan(Sequential{}, p.view(std::as_const(p.a)), p.view(std::as_const(p.b)), p.view(out), options);
@@ -384,7 +384,7 @@ void check_refusal(Policy policy, float a, float b, float initial, const char* t
         std::string message;
         try {
           scan(policy, p.view(p.a), in_place ? p.view(std::as_const(h)) : p.view(from), p.view(h),
-               p.options(ScanKind::inclusive, ScanDirection::forward, true));
+               p.options(ScanKind::Inclusive, ScanDirection::Forward, true));
         } catch (const ArgumentError& e) {
           message = e.what();
         }
@@ -409,7 +409,7 @@ void check_positive_gradients(Policy policy) {
       scan_backward(by, p.view(p.a), p.view(p.b), p.view(p.b), {data, p.length, p.columns},
                     MatrixView<double>(data + p.a.size(), p.length, p.columns),
                     {data + 2 * p.a.size(), p.offsets.size() - 1, p.columns},
-                    p.options(ScanKind::inclusive, direction, true));
+                    p.options(ScanKind::Inclusive, direction, true));
       return all;
     };
     const auto got = gradients(policy), expected = gradients(Sequential{});
@@ -433,7 +433,7 @@ void check_backward_refusal(Policy policy, float a, float d_h, const char* text)
     try {
       scan_backward(policy, p.view(std::as_const(p.a)), p.view(std::as_const(p.a)),
                     p.view(std::as_const(p.b)), p.view(d_a), p.view(d_b), {d_initial.data(), 2, 300},
-                    p.options(ScanKind::inclusive, direction, true));
+                    p.options(ScanKind::Inclusive, direction, true));
     } catch (const ArgumentError& e) {
       message = e.what();
     }

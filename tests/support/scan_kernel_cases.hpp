@@ -1,7 +1,8 @@
 #pragma once
 
+#include <sdlora/scan/selective/detail/kernels/arguments.hpp>
+#include <sdlora/scan/selective/detail/kernels/plan.hpp>
 #include <sdlora/scan/selective/detail/kernels/runs.hpp>
-#include <sdlora/scan/selective/kernel_arguments.hpp>
 #include <sdlora/scan/selective/reference.hpp>
 #include <sdlora/tensor/bfloat16.hpp>
 
@@ -31,7 +32,8 @@ struct ScanCase {
   int states = 1;
   int interval = 8;
   std::int64_t segment_length = 0;
-  bool with_states = true;         // an initial state and a gradient of the final one
+  bool with_states = true;  // an initial state and a gradient of the final one
+  bool shared_initial_state = false;
   bool with_vectors = true;        // D and dt_bias
   int padding = 3;                 // columns beside each matrix, NaN
   std::vector<int> selected = {};  // channels, for AGradient::SelectedChannels
@@ -150,6 +152,7 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
   INFO(title);
   const double tolerance = std::is_same_v<IO, float> ? 3e-6 * Device::slack : 4e-3;
   constexpr double sum_tolerance = 2e-5 * Device::slack;  // sums over time in float, which may cancel
+  constexpr double before = 0.25;                         // gradients that are added to
   Draws draw(seed);
 
   std::vector<std::int64_t> offsets{0};
@@ -182,23 +185,22 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
   if (Gate) exact.z = z.view();
   exact.A = {exact_A.data(), E, N};
   if (c.with_vectors) {
-    exact.D = exact_D.data();
-    exact.dt_bias = exact_bias.data();
+    exact.D = {exact_D.data(), 1, E};
+    exact.dt_bias = {exact_bias.data(), 1, E};
   }
   if (c.with_states) {
-    exact.initial_state = exact_initial_state.data();
-    exact.initial_stride = E * N;
+    exact.initial_state = {exact_initial_state.data(), S, E * N, c.shared_initial_state ? 0 : E * N};
   }
   std::vector<double> out(M * E), final_state(S * E * N), d_u(M * E), d_dt(M * E), d_z(M * E), d_B(M * N),
-      d_C(M * N), d_A(E * N), d_D(E), d_bias(E), d_initial_state(S * E * N);
-  selective_scan_reference_forward(exact, {out.data(), M, E}, final_state.data());
+      d_C(M * N), d_A(E * N, before), d_D(E, before), d_bias(E, before), d_initial_state(S * E * N, before);
+  selective_scan_reference_forward(exact, {out.data(), M, E}, {final_state.data(), S, E * N});
   SelectiveScanGradients wanted = SelectiveScanGradients::all();
   wanted.z = Gate;
   wanted.D = c.with_vectors;
   const std::vector<std::size_t> selected(c.selected.begin(), c.selected.end());
   if constexpr (Wanted.A == AGradient::SelectedChannels) {
     wanted.A = AGradient::SelectedChannels;
-    d_A.resize(selected.size() * N);
+    d_A.assign(selected.size() * N, before);
   }
   SelectiveScanGradientOutputs<double> expected;
   expected.u = {d_u.data(), M, E};
@@ -206,14 +208,14 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
   expected.z = {d_z.data(), M, E};
   expected.B = {d_B.data(), M, N};
   expected.C = {d_C.data(), M, N};
-  expected.A = d_A.data();
+  expected.A = {d_A.data(), d_A.size() / N, N};
   expected.channels = selected;
-  expected.D = d_D.data();
-  expected.dt_bias = d_bias.data();
-  expected.initial_state = d_initial_state.data();
-  expected.initial_stride = E * N;
-  selective_scan_reference_backward(exact, d_out.view(), c.with_states ? exact_d_final_state.data() : nullptr,
-                                    wanted, expected);
+  expected.D = {d_D.data(), 1, E};
+  expected.dt_bias = {d_bias.data(), 1, E};
+  expected.initial_state = {d_initial_state.data(), S, E * N, c.shared_initial_state ? 0 : E * N};
+  MatrixView<const double> exact_d_final;
+  if (c.with_states) exact_d_final = {exact_d_final_state.data(), S, E * N};
+  selective_scan_reference_backward(exact, d_out.view(), exact_d_final, wanted, expected);
 
   using Values = typename Device::template Buffer<IO>;
   using Floats = typename Device::template Buffer<float>;
@@ -222,7 +224,7 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
       device_d_out(d_out.values);
   Floats device_A(A), device_D(D), device_bias(bias), device_initial_state(initial_state),
       device_d_final_state(d_final_state);
-  KernelScanInputs<IO> in;
+  detail::KernelInputs<IO> in;
   in.u = {device_u.data(), M, E, u.stride};
   in.dt = {device_dt.data(), M, E, dt.stride};
   if (Gate) in.z = {device_z.data(), M, E, z.stride};
@@ -235,10 +237,13 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
     in.dt_bias = device_bias.data();
   }
   if (c.with_states) in.initial_state = device_initial_state.data();
+  const auto initial_stride = static_cast<std::int64_t>(c.shared_initial_state ? 0 : E * N);
+  in.initial_stride = initial_stride;
 
-  KernelScanShape shape{offsets.back(), static_cast<std::int64_t>(S), 0, c.channels, c.states};
+  detail::KernelScanShape shape{offsets.back(), static_cast<std::int64_t>(S), 0, c.channels, c.states};
   for (const auto l : c.lengths) shape.longest = std::max(shape.longest, l);
-  const KernelScanPlan plan(shape, {.checkpoint_interval = c.interval, .segment_length = c.segment_length});
+  const detail::KernelScanPlan plan(shape,
+                                    {.checkpoint_interval = c.interval, .segment_length = c.segment_length});
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto poisoned = [&](std::size_t count) { return std::vector<float>(count + 1, nan); };
 
@@ -246,7 +251,7 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
   Values device_out(wide.values);
   Floats device_final(poisoned(S * E * N)), checkpoints(poisoned(plan.checkpoint_floats())),
       workspace(poisoned(plan.forward_workspace_floats()));
-  const KernelScanOutputs<IO> outputs{
+  const detail::KernelOutputs<IO> outputs{
       {device_out.data(), M, E, wide.stride}, device_final.data(), checkpoints.data()};
   detail::run_scan_forward<IO, FixedStates, Gate>(device, plan, in, outputs, workspace.data());
   std::vector<std::uint32_t> bits;
@@ -260,12 +265,18 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
   // Backward.
   Values device_d_u(wide.values), device_d_dt(wide.values), device_d_z(wide.values),
       device_d_B(narrow.values), device_d_C(narrow.values);
-  Floats device_d_A(poisoned(d_A.size())), device_d_D(poisoned(E)), device_d_bias(poisoned(E)),
-      device_d_initial_state(poisoned(S * E * N)),
-      backward_workspace(
-          poisoned(plan.backward_workspace_floats(asked, static_cast<int>(c.selected.size()))));
-  typename Device::template Buffer<int> device_selected(c.selected);
-  KernelScanGradientOutputs<IO> gradients;
+  // What is added to begins where the expected gradients do, what is not asked for as NaN.
+  const auto added_to = [&](bool is_wanted, std::size_t count) {
+    return is_wanted ? std::vector<float>(count, static_cast<float>(before)) : poisoned(count);
+  };
+  Floats device_d_A(added_to(asked.A != AGradient::None, d_A.size())), device_d_D(added_to(asked.D, E)),
+      device_d_bias(added_to(asked.dt_bias, E)),
+      device_d_initial_state(added_to(asked.initial_state, S * E * N)),
+      backward_workspace(poisoned(plan.backward_workspace_floats(asked, static_cast<int>(c.selected.size()),
+                                                                 c.shared_initial_state)));
+  typename Device::template Buffer<std::int64_t> device_selected(
+      std::vector<std::int64_t>(c.selected.begin(), c.selected.end()));
+  detail::KernelGradients<IO> gradients;
   gradients.u = {device_d_u.data(), M, E, wide.stride};
   gradients.dt = {device_d_dt.data(), M, E, wide.stride};
   gradients.z = {device_d_z.data(), M, E, wide.stride};
@@ -275,11 +286,14 @@ std::vector<std::uint32_t> check_scan_kernels(Device& device, const ScanCase& c,
   gradients.D = device_d_D.data();
   gradients.dt_bias = device_d_bias.data();
   gradients.initial_state = device_d_initial_state.data();
+  gradients.initial_stride = initial_stride;
   gradients.selected = device_selected.data();
   gradients.selected_count = static_cast<int>(c.selected.size());
   detail::run_scan_backward<IO, FixedStates, Gate, asked>(
       device, plan, in, checkpoints.data(), {device_d_out.data(), M, E, d_out.stride},
-      c.with_states ? device_d_final_state.data() : nullptr, gradients, backward_workspace.data());
+      c.with_states ? MatrixView<const float>(device_d_final_state.data(), S, E * N)
+                    : MatrixView<const float>(),
+      gradients, backward_workspace.data());
   const auto untouched = [](const auto& values) {
     return std::all_of(values.begin(), values.end(),
                        [](auto v) { return std::isnan(static_cast<float>(v)); });

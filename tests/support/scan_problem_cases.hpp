@@ -103,7 +103,7 @@ struct ProblemData {
     x.columns = columns;
     x.time_stride = time_contiguous ? 1 : columns;
     x.column_stride = time_contiguous ? length : 1;
-    if (direction == ScanDirection::forward) return 0;
+    if (direction == ScanDirection::Forward) return 0;
     x.time_stride = -x.time_stride;
     return (length - 1) * -x.time_stride;
   }
@@ -142,7 +142,7 @@ void check_linear_problem(const ProblemData<Stored>& data, const Run& run) {
           x.b = device_b.data() + first;
           x.h = h.data() + first;
           if (with_initial) x.initial = initial.data();
-          x.exclusive = kind == ScanKind::exclusive;
+          x.exclusive = kind == ScanKind::Exclusive;
           run(x);
           CHECK(relative_error(data.loaded(h.read(), time_contiguous), expected) < data.tolerance);
           if (x.exclusive) continue;
@@ -170,7 +170,7 @@ void check_gradient_problem(const ProblemData<Stored>& data, const Run& run) {
       CAPTURE(int(direction));
       CAPTURE(with_initial);
       const bool time_contiguous = with_initial;
-      const auto options = data.options(ScanKind::inclusive, direction, with_initial);
+      const auto options = data.options(ScanKind::Inclusive, direction, with_initial);
       auto a = data.a, b = data.b, h = none, d_h = gradient, d_a = none, d_b = none, d_initial = no_initial;
       scan(Sequential{}, data.view(a), data.view(b), data.view(h), options);
       for (T& state : h) state = data.rounded(state);
@@ -184,7 +184,7 @@ void check_gradient_problem(const ProblemData<Stored>& data, const Run& run) {
       LinearGradientProblem<Stored> x;
       const std::int64_t last =
           data.lay_out(x, time_contiguous,
-                       direction == ScanDirection::forward ? ScanDirection::reverse : ScanDirection::forward);
+                       direction == ScanDirection::Forward ? ScanDirection::Reverse : ScanDirection::Forward);
       x.a = device_a.data() + last;
       x.h = device_h.data() + last;
       x.d_h = device_d_h.data() + last;
@@ -227,14 +227,14 @@ void check_value_problem(std::int64_t length, const Run& run) {
         if (with_initial) options.initial = ModularMatrix::random(generator);
         typename Device::template Buffer<V> device_in(in), out(std::vector<V>(in.size()));
         ValueScanProblem<ModularMatrix> x;
-        const std::int64_t first = direction == ScanDirection::reverse ? length - 1 : 0;
+        const std::int64_t first = direction == ScanDirection::Reverse ? length - 1 : 0;
         x.in = device_in.data() + first;
         x.out = out.data() + first;
         x.length = length;
-        x.stride = direction == ScanDirection::reverse ? -1 : 1;
+        x.stride = direction == ScanDirection::Reverse ? -1 : 1;
         if (with_initial) x.initial = *options.initial;
         x.has_initial = with_initial;
-        x.exclusive = kind == ScanKind::exclusive;
+        x.exclusive = kind == ScanKind::Exclusive;
         run(x);
         CHECK(out.read() == by_definition(in, ModularMatrix{}, options));
       }

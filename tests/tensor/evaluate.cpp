@@ -243,3 +243,13 @@ TEST_CASE("evaluate: a number fills") {
   x -= 1;
   for (std::size_t i = 0; i < x.size(); ++i) CHECK(x.data()[i] == 7);
 }
+
+TEST_CASE("evaluate: a number fills a block of columns, and nothing beside it") {
+  auto x = matrix<float>(4, 7, 1);
+  const auto before = x;
+  assign(x.matrix().cols_from(2, 3), 5);
+  assign<AssignMode::Add>(x.matrix().cols_from(2, 3), 0.5F);
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t j = 0; j < 7; ++j) CHECK(x(i, j) == (j >= 2 && j < 5 ? 5.5F : before(i, j)));
+  }
+}

@@ -38,3 +38,16 @@ TEST_CASE("odd lengths: no steps, a warm-up as long as the run or longer") {
   CHECK(Schedule{.peak = 1.0, .steps = 4, .warm_up = 4}(3) == 0.75);
   CHECK(Schedule{.peak = 1.0, .steps = 4, .warm_up = 8}(3) == 0.375);
 }
+
+TEST_CASE("decays have names, which can be read again") {
+  CHECK(decay_name(Decay::Constant) == "constant");
+  CHECK(decay_name(Decay::Linear) == "linear");
+  CHECK(decay_name(Decay::Cosine) == "cosine");
+  for (const Decay decay : {Decay::Constant, Decay::Linear, Decay::Cosine}) {
+    CHECK(parse_decay(decay_name(decay)) == decay);
+  }
+  CHECK_THROWS_WITH_AS(
+      parse_decay("Linear"),
+      "Schedule: expected a decay of constant, linear or cosine, found 'Linear'; give one of them",
+      ArgumentError);
+}

@@ -47,7 +47,7 @@ TEST_CASE("the design's snippet: two phases of SDLoRA, trained and saved") {
   const auto again = load_adapter<Model>(base, folder / "my-adapter");
   CHECK(std::equal(again.parameters().values().begin(), again.parameters().values().end(),
                    model.parameters().values().begin()));
-  CHECK(shown.str().find("warm-up 5/5") != std::string::npos);
+  CHECK(shown.str().find("selection 5/5") != std::string::npos);
   CHECK(shown.str().find("training 3/3") != std::string::npos);
   CHECK(selection.layers.size() == 2);
 }

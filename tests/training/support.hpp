@@ -7,6 +7,7 @@
 #include "support/tiny_models.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -30,6 +31,38 @@ inline std::vector<sdlora::Example> doubling_task(std::size_t count, std::uint64
     examples.push_back(std::move(example));
   }
   return examples;
+}
+
+using Ids = std::vector<std::int32_t>;
+
+inline Ids random_ids(std::size_t length, std::uint64_t seed) {
+  const sdlora::RandomStream random(seed, 23);
+  Ids ids;
+  for (std::size_t i = 0; i < length; ++i) ids.push_back(static_cast<std::int32_t>(random.below(i, 19)));
+  return ids;
+}
+
+/// log p of ids[from …] each after all before, from the logits of the whole sequence.
+template <class Model>
+std::vector<double> by_logits(Model& model, const Ids& ids, std::size_t from) {
+  sdlora::Batch batch;
+  batch.add({ids, ids});
+  const auto logits = model.logits(batch);
+  std::vector<double> result;
+  for (std::size_t t = from; t < ids.size(); ++t) {
+    double sum = 0.0;
+    for (std::size_t v = 0; v < 19; ++v) sum += std::exp(logits.matrix()(t - 1, v));
+    result.push_back(logits.matrix()(t - 1, static_cast<std::size_t>(ids[t])) - std::log(sum));
+  }
+  return result;
+}
+
+/// A model of tiny size whose adapters do something.
+template <class P>
+auto stirred() {
+  auto model = make_model<P, Tiny, double>(rough_base<Tiny, double>(tiny_dimensions));
+  stir(model);
+  return model;
 }
 
 template <class T>

@@ -74,6 +74,60 @@ TEST_CASE("two batches of two accumulated are one of four") {
   CHECK(train(3, 1) != whole);
 }
 
+TEST_CASE("the gradient of a step is the tree sum of its micro-batches' gradients, each from zero") {
+  // 14 examples of unequal lengths in micro-batches of 3: four of 3 and one of 2.
+  const auto data = some_examples({9, 2, 3, 11, 4, 7, 2, 5, 6, 8, 3, 10, 4, 5}, 19);
+  TrainerOptions options = quiet();
+  options.steps = 1;
+  options.batch_size = 3;
+  options.accumulation = 5;
+  options.clip = 0.0;
+  options.seed = 6;
+  const auto trained = [&] {
+    auto model = new_model<float>(0.2);
+    Trainer(model, options).fit(data);
+    const auto gradients = std::as_const(model).parameters().gradients();
+    return std::vector<float>(gradients.begin(), gradients.end());
+  };
+  const std::vector<float> found = trained();
+
+  std::vector<std::uint32_t> order(data.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
+  RandomStream(options.seed, 0).shuffle(order.data(), order.size());
+  std::size_t targets = 0;
+  for (const Example& example : data) targets += loss_tokens(example);
+  auto model = new_model<float>(0.2);
+  std::vector<std::vector<float>> parts;
+  std::vector<double> losses;
+  for (std::uint64_t micro = 0; micro < 5; ++micro) {
+    Batch batch;
+    for (std::size_t i = 3 * micro; i < std::min<std::size_t>(14, 3 * micro + 3); ++i)
+      batch.add(data[order[i]]);
+    model.parameters().zero_gradients();
+    losses.push_back(model
+                         .accumulate_gradients(batch, 1.0 / static_cast<double>(targets),
+                                               {.training = true, .step = micro})
+                         .sum);
+    parts.emplace_back(model.parameters().gradients().begin(), model.parameters().gradients().end());
+  }
+  std::size_t other = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto at = [&](std::size_t part) { return parts[part][i]; };
+    CHECK(found[i] == ((at(0) + at(1)) + (at(2) + at(3))) + at(4));
+    other += found[i] != (((at(0) + at(1)) + at(2)) + at(3)) + at(4) ? 1 : 0;
+  }
+  CHECK(other > 0);  // one after another has other bits
+  auto again = new_model<float>(0.2);
+  const TrainingReport report = Trainer(again, options).fit(data);
+  CHECK(report.losses[0] ==
+        (((losses[0] + losses[1]) + (losses[2] + losses[3])) + losses[4]) / static_cast<double>(targets));
+
+  const std::size_t threads = thread_count();
+  set_thread_count(3);
+  CHECK(trained() == found);
+  set_thread_count(threads);
+}
+
 TEST_CASE("a run is a function of its seeds, whatever the number of threads") {
   const auto data = doubling_task(11);
   const auto train = [&](std::uint64_t seed) {
@@ -203,13 +257,13 @@ TEST_CASE("options and data that make no sense are refused") {
   refuse({.epochs = std::size_t{1} << 63, .batch_size = 2}, "epochs of 2 steps are more than can be counted");
   refuse({.learning_rate = -1.0}, "learning rate above 0, found -1");
   refuse({.learning_rate = std::nan("")}, "learning rate");
-  refuse({.batch_size = 0, .accumulation = 3}, "batch size and an accumulation of 1 to 2^24, found 0 and 3");
-  refuse({.accumulation = 0}, "accumulation");
+  refuse({.batch_size = 0, .accumulation = 3}, "batch size of 1 to 2^24, found 0; correct batch_size");
+  refuse({.accumulation = 0}, "an accumulation of 1 to 2^24, found 0");
   refuse({.weight_decay = -0.1}, "weight decay");
   refuse({.clip = -1.0}, "clipping");
   refuse({.checkpoint_every = 3}, "directory");
   refuse({.resume = true}, "directory");
-  refuse({.beta2 = 1.0}, "betas");
+  refuse({.beta2 = 1.0}, "a beta2 of at least 0 and below 1, found 1");
   refuse({.epsilon = std::numeric_limits<double>::infinity()}, "finite epsilon");
   refuse({.final_rate = std::nan("")}, "final rate of 0 to 1");
   refuse({.final_rate = 5.0}, "final rate of 0 to 1, a part of the learning rate, found 5");

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <sdlora/scan/detail/kernel_arithmetic.hpp>
-#include <sdlora/scan/selective/kernel_arguments.hpp>
+#include <sdlora/scan/selective/detail/kernels/arguments.hpp>
 #include <sdlora/tensor/extents.hpp>
 
 namespace gpu_suite {
@@ -23,7 +23,7 @@ struct LibraryKernelShape {
       side + 1;  // of a square in shared memory, so that a column lies in different banks
 
   struct Arguments {
-    sdlora::KernelScanInputs<IO> in;
+    sdlora::detail::KernelInputs<IO> in;
     std::int64_t length = 0;
     int channels = 0;
     int states = 0;

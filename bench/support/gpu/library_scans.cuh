@@ -62,7 +62,7 @@ void add_library_scan(Suite& suite, const Shape& shape) {
     // The operands of the fused scan once, and per state a, b and h, each written and read.
     const Work work{.elements = positions * N, .bytes = positions * (8 + 6 * 4 * N), .positions = positions};
     measure<BFloat16>(state, work, [&] {
-      sdlora::detail::ScanLauncher launcher(nullptr, "the selective scan made of library scans");
+      sdlora::detail::CudaScanLauncher launcher(nullptr, "the selective scan made of library scans");
       launcher.run<Prepare>(blocks, Prepare::shared_floats(around.states), around);
       cuda_scan(Policy{}, nullptr, x, workspace.get(), bytes);
       launcher.run<Finish>(blocks, Finish::shared_floats(around.states), around);

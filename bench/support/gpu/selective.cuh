@@ -46,8 +46,8 @@ struct SelectiveInputs {
     fill(bias, -1, 1, 9);
   }
 
-  KernelScanInputs<IO> view() const {
-    KernelScanInputs<IO> in;
+  detail::KernelInputs<IO> view() const {
+    detail::KernelInputs<IO> in;
     in.u = {u.get(), rows, channels};
     in.dt = {dt.get(), rows, channels};
     in.z = {z.get(), rows, channels};
@@ -72,7 +72,7 @@ struct SelectiveInputs {
 template <class IO, int N>
 class FusedScan {
  public:
-  FusedScan(const Shape& shape, const KernelScanPlan& plan)
+  FusedScan(const Shape& shape, const detail::KernelScanPlan& plan)
       : plan_(plan),
         inputs_(shape),
         d_out_(wide()),
@@ -93,15 +93,15 @@ class FusedScan {
   }
 
   void forward(bool keep) {
-    cuda_selective_scan_forward<N>(
-        nullptr, plan_, inputs_.view(),
-        {{out_.get(), inputs_.rows, inputs_.channels}, nullptr, keep ? checkpoints_.get() : nullptr},
-        forward_workspace_.get());
+    detail::CudaScanLauncher launcher(nullptr, "the fused scan");
+    const detail::KernelOutputs<IO> outputs{
+        {out_.get(), inputs_.rows, inputs_.channels}, nullptr, keep ? checkpoints_.get() : nullptr};
+    detail::run_scan_forward<IO, N, true>(launcher, plan_, inputs_.view(), outputs, forward_workspace_.get());
   }
 
   void backward() {
     const std::size_t rows = inputs_.rows, channels = inputs_.channels;
-    KernelScanGradientOutputs<IO> gradients;
+    detail::KernelGradients<IO> gradients;
     gradients.u = {d_u_.get(), rows, channels};
     gradients.dt = {d_dt_.get(), rows, channels};
     gradients.z = {d_z_.get(), rows, channels};
@@ -110,9 +110,10 @@ class FusedScan {
     gradients.A = d_A_.get();
     gradients.D = d_D_.get();
     gradients.dt_bias = d_bias_.get();
-    cuda_selective_scan_backward<wanted, N>(nullptr, plan_, inputs_.view(), checkpoints_.get(),
-                                            {d_out_.get(), rows, channels}, nullptr, gradients,
-                                            backward_workspace_.get());
+    detail::CudaScanLauncher launcher(nullptr, "the fused scan");
+    detail::run_scan_backward<IO, N, true, wanted>(launcher, plan_, inputs_.view(), checkpoints_.get(),
+                                                   {d_out_.get(), rows, channels}, {}, gradients,
+                                                   backward_workspace_.get());
   }
 
  private:
@@ -125,7 +126,7 @@ class FusedScan {
   std::size_t wide() const { return inputs_.rows * inputs_.channels; }
   std::size_t narrow() const { return inputs_.rows * inputs_.states; }
 
-  KernelScanPlan plan_;
+  detail::KernelScanPlan plan_;
   SelectiveInputs<IO> inputs_;
   Memory<IO> d_out_, out_, d_u_, d_dt_, d_z_, d_B_, d_C_;
   Memory<float> checkpoints_, forward_workspace_, backward_workspace_, d_A_, d_D_, d_bias_;
@@ -150,9 +151,11 @@ Work fused_work(const Shape& shape, Direction direction, int kept_every) {
 /// Adds the fused scan of one shape: forward and backward, and forward with nothing kept for a backward
 /// (kept_every:0) where `inference` asks for it.
 template <class IO, int N>
-void add_fused(Suite& suite, Shape shape, const KernelScanOptions& options = {}, bool inference = true) {
+void add_fused(Suite& suite, Shape shape, const detail::KernelScanOptions& options = {},
+               bool inference = true) {
   shape.N = N;
-  const KernelScanPlan plan({shape.B * shape.L, shape.B, shape.L, static_cast<int>(shape.D), N}, options);
+  const detail::KernelScanPlan plan({shape.B * shape.L, shape.B, shape.L, static_cast<int>(shape.D), N},
+                                    options);
   const auto add = [&](Direction direction, int kept_every) {
     const std::string cut = "/segments:" + std::to_string(plan.segments);
     const std::string name = variant_name("selective", "fused", direction, scalar_name<IO>(), shape) +

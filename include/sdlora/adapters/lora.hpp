@@ -1,7 +1,7 @@
 #pragma once
 
+#include "../tensor/dropout_mask.hpp"
 #include "../tensor/extents.hpp"
-#include "../tensor/parallel.hpp"
 #include "../tensor/random.hpp"
 #include "policy.hpp"
 
@@ -28,14 +28,16 @@ struct LoRA {
   }
 
   /// A and B at one site, beside the base's frozen weight.
-  template <class T>
+  template <class T, class D = Cpu>
   class Linear {
+    using View = MatrixView<const T, D>;
+
    public:
-    Linear(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
+    Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
       const std::size_t r = rank(place.sizes);
-      a_ = store.add(place.name + ".lora_A", place.site, r, place.shape.cols, place.decay);
-      b_ = store.add(place.name + ".lora_B", place.site, place.shape.rows, r, place.decay);
+      a_ = store.add(place, ".lora_A", r, place.shape.cols);
+      b_ = store.add(place, ".lora_B", place.shape.rows, r);
       const double alpha = place.options->alpha == 0.0 ? static_cast<double>(r) : place.options->alpha;
       scale_ = static_cast<T>(alpha / static_cast<double>(r));
       dropout_ = place.options->dropout;
@@ -43,55 +45,49 @@ struct LoRA {
       stream_ = detail::stream_of(place.name);
       const RandomStream random(seed_, stream_);
       const double bound = 1.0 / std::sqrt(static_cast<double>(place.shape.cols));
-      for (std::size_t i = 0; i < a_.value.rows * a_.value.cols; ++i) {
-        a_.value.data[i] = static_cast<T>(bound * (2.0 * random.uniform(i) - 1.0));
-      }
+      detail::set_each(a_.value, [&](std::size_t i) { return bound * (2.0 * random.uniform(i) - 1.0); });
     }
 
     bool active() const { return static_cast<bool>(a_); }
-    MatrixView<const T> weight() const { return base_; }
+    View weight() const { return base_; }
     T scale() const { return scale_; }
     /// A (rank, in) and B (out, rank); empty in a layer where the site does not learn.
-    const Learned<T>& a() const { return a_; }
-    const Learned<T>& b() const { return b_; }
+    const Learned<T, D>& a() const { return a_; }
+    const Learned<T, D>& b() const { return b_; }
 
     /// y (M, out) += scale · B·A·dropout(x), x (M, in).
-    void forward(MatrixView<const T> x, MatrixView<T> y, const Pass& pass, Workspace& workspace) const {
+    void forward(View x, MatrixView<T, D> y, const Pass& pass, WorkspaceOn<D>& workspace) const {
       if (!active()) return;
-      const Workspace::Scope scope(workspace);
-      const MatrixView<const T> input = dropped(x, pass, workspace);
-      const MatrixView<T> low = workspace.matrix<T>(x.rows, rows());  // (M, rank)
+      const WorkspaceScope scope(workspace);
+      const View input = dropped(x, pass, workspace);
+      const MatrixView<T, D> low = workspace.template matrix<T>(x.rows, rows());  // (M, rank)
       matmul(low, input, transposed(a_.value));
       matmul(y, low, transposed(b_.value), Write::Add, scale_);
     }
 
     /// Adds to the gradients of A and B; and to d_x (M, in) unless it is empty.
-    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, const Pass& pass,
-                  Workspace& workspace) const {
+    void backward(View x, View d_y, MatrixView<T, D> d_x, const Pass& pass, WorkspaceOn<D>& workspace) const {
       if (!active()) return;
-      const Workspace::Scope scope(workspace);
-      const MatrixView<const T> input = dropped(x, pass, workspace);
-      const MatrixView<T> low = workspace.matrix<T>(x.rows, rows());
-      const MatrixView<T> d_dt_low = workspace.matrix<T>(x.rows, rows());
+      const WorkspaceScope scope(workspace);
+      const View input = dropped(x, pass, workspace);
+      const MatrixView<T, D> low = workspace.template matrix<T>(x.rows, rows());
+      const MatrixView<T, D> d_low = workspace.template matrix<T>(x.rows, rows());
       matmul(low, input, transposed(a_.value));
       matmul(b_.gradient, transposed(d_y), low, Write::Add, scale_);
-      matmul(d_dt_low, d_y, b_.value, Write::Overwrite, scale_);
-      matmul(a_.gradient, transposed(d_dt_low), input, Write::Add);
+      matmul(d_low, d_y, b_.value, Write::Overwrite, scale_);
+      matmul(a_.gradient, transposed(d_low), input, Write::Add);
       if (!d_x) return;
       if (!drops(pass)) {
-        matmul(d_x, d_dt_low, a_.value, Write::Add);
+        matmul(d_x, d_low, a_.value, Write::Add);
         return;
       }
-      const MatrixView<T> masked = workspace.matrix<T>(x.rows, x.cols);
-      matmul(masked, d_dt_low, a_.value);
-      apply_mask(masked, masked, pass);
-      for (std::size_t i = 0; i < d_x.rows; ++i) {
-        for (std::size_t j = 0; j < d_x.cols; ++j) d_x(i, j) += masked(i, j);
-      }
+      const MatrixView<T, D> d_input = workspace.template matrix<T>(x.rows, x.cols);
+      matmul(d_input, d_low, a_.value);
+      assign<AssignMode::Add>(d_x, d_input * mask(x, pass));
     }
 
     /// target += sign · scale · B·A: merges (sign 1) and unmerges (sign −1).
-    void add_change(MatrixView<T> target, T sign) const {
+    void add_change(MatrixView<T, D> target, T sign) const {
       if (active()) {
         matmul(target, b_.value, a_.value, Write::Add, sign * scale_);
       }
@@ -101,28 +97,23 @@ struct LoRA {
     std::size_t rows() const { return a_.value.rows; }
     bool drops(const Pass& pass) const { return pass.training && dropout_ > 0.0; }
 
-    MatrixView<const T> dropped(MatrixView<const T> x, const Pass& pass, Workspace& workspace) const {
+    View dropped(View x, const Pass& pass, WorkspaceOn<D>& workspace) const {
       if (!drops(pass)) return x;
-      const MatrixView<T> kept = workspace.matrix<T>(x.rows, x.cols);
-      apply_mask(x, kept, pass);
+      const MatrixView<T, D> kept = workspace.template matrix<T>(x.rows, x.cols);
+      assign(kept, x * mask(x, pass));
       return kept;
     }
 
     /// The same pass number gives the same mask, so backward repeats forward's.
-    void apply_mask(MatrixView<const T> x, MatrixView<T> out, const Pass& pass) const {
+    auto mask(View x, const Pass& pass) const {
       // Of a stream that is not that of A's initial values. The seed and the pass are mixed: were they added,
       // the masks of one seed would be those of the next, a pass later.
       const RandomStream random(RandomStream(seed_, ~stream_).bits(pass.step), 0);
-      const T keep_scale = static_cast<T>(1.0 / (1.0 - dropout_));
-      parallel_for(x.rows, [&](std::size_t i) {
-        for (std::size_t j = 0; j < x.cols; ++j) {
-          out(i, j) = random.uniform(i * x.cols + j) < dropout_ ? T(0) : x(i, j) * keep_scale;
-        }
-      });
+      return dropout_mask<T>(random, dropout_, x.rows, x.cols);
     }
 
-    MatrixView<const T> base_;
-    Learned<T> a_, b_;
+    View base_;
+    Learned<T, D> a_, b_;
     T scale_ = T(1);
     double dropout_ = 0.0;
     std::uint64_t seed_ = 0;

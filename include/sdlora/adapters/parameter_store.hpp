@@ -1,12 +1,13 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/device.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/matrix_view.hpp"
-#include "../tensor/workspace.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,39 +22,41 @@ struct ParameterInfo {
   std::string site;  ///< the site's name, as "out_proj"
   std::size_t rows = 0;
   std::size_t cols = 0;
-  std::size_t offset = 0;  ///< of the first value in the store
-  bool decay = false;      ///< whether weight decay applies to it
+  std::size_t offset = 0;                 ///< of the first value in the store
+  bool decay = false;                     ///< whether weight decay applies to it
+  std::optional<std::size_t> layer = {};  ///< none: it is the model's own, as the embedding
 
   std::size_t size() const { return rows * cols; }
 };
 
 /// A learned matrix and its gradient, of equal shape. Empty where nothing learns.
-template <class T>
+template <class T, class Device = Cpu>
 struct Learned {
-  MatrixView<T> value;
-  MatrixView<T> gradient;
+  MatrixView<T, Device> value;
+  MatrixView<T, Device> gradient;
 
   explicit operator bool() const { return value.data != nullptr; }
 };
 
-/// Everything that learns in a model: one contiguous array of values, one of gradients, and the
-/// names and shapes of their parts. Optimizer, clipping, checkpoints and files all work on it, so
-/// they need to know nothing of layers or adapters.
-template <class T>
+/// Everything that learns in a model, in the memory of a device: one contiguous array of values, one of
+/// gradients, and the names and shapes of their parts. Optimizer, clipping, checkpoints and files all work on
+/// it, so they need to know nothing of layers or adapters.
+template <class T, class Device = Cpu>
 class ParameterStore {
  public:
+  using device_type = Device;
+
   /// Room for exactly `count` values, all zero. Throws ShapeError where no memory can hold them.
   explicit ParameterStore(std::size_t count)
-      : capacity_(count),
-        values_(detail::allocate_aligned(bytes_of(count))),
-        gradients_(detail::allocate_aligned(bytes_of(count))) {
-    std::fill_n(value_data(), count, T(0));
-    std::fill_n(gradient_data(), count, T(0));
+      : capacity_(count), values_(std::max<std::size_t>(1, count)), gradients_(values_.capacity()) {
+    Storage<T, Device>::zero(values_.data(), capacity_);
+    Storage<T, Device>::zero(gradients_.data(), capacity_);
   }
 
   /// Appends a parameter (rows, cols). Parameters added one after another lie one after another. Throws
   /// ShapeError where there is no room.
-  Learned<T> add(std::string name, std::string_view site, std::size_t rows, std::size_t cols, bool decay) {
+  Learned<T, Device> add(std::string name, std::string_view site, std::size_t rows, std::size_t cols,
+                         bool decay, std::optional<std::size_t> layer = {}) {
     const std::size_t count =
         detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "ParameterStore");
     if (count > capacity_ - used_) {
@@ -61,20 +64,63 @@ class ParameterStore {
                        " values, " + std::to_string(used_ + count) +
                        " needed; the placement's count and its state disagree");
     }
-    entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay});
-    const Learned<T> learned{{value_data() + used_, rows, cols}, {gradient_data() + used_, rows, cols}};
+    entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay, layer});
+    const Learned<T, Device> learned{{values_.data() + used_, rows, cols},
+                                     {gradients_.data() + used_, rows, cols}};
     used_ += count;
     return learned;
   }
 
+  /// Appends what a policy's state learns at its place (a SitePlace): the place says the site, the layer and
+  /// whether it decays; the parameter's name is the place's and then `suffix`, as ".lora_A".
+  template <class Place>
+  Learned<T, Device> add(const Place& place, std::string_view suffix, std::size_t rows, std::size_t cols) {
+    return add(place.name + std::string(suffix), place.site, rows, cols, place.decay, place.layer);
+  }
+
   std::size_t size() const { return used_; }
   std::size_t capacity() const { return capacity_; }
-  std::span<T> values() { return {value_data(), used_}; }
-  std::span<const T> values() const { return {reinterpret_cast<const T*>(values_.get()), used_}; }
-  std::span<T> gradients() { return {gradient_data(), used_}; }
-  std::span<const T> gradients() const { return {reinterpret_cast<const T*>(gradients_.get()), used_}; }
   const std::vector<ParameterInfo>& entries() const { return entries_; }
 
+  /// All values, (1, size), and their gradients.
+  MatrixView<T, Device> value_row() { return {values_.data(), 1, used_}; }
+  MatrixView<const T, Device> value_row() const { return {values_.data(), 1, used_}; }
+  MatrixView<T, Device> gradient_row() { return {gradients_.data(), 1, used_}; }
+  MatrixView<const T, Device> gradient_row() const { return {gradients_.data(), 1, used_}; }
+
+  /// Copies of all values and gradients in host memory.
+  std::vector<T> host_values() const { return on_host(values_); }
+  std::vector<T> host_gradients() const { return on_host(gradients_); }
+  /// Sets all values from host memory. Throws ShapeError unless they are `size()`.
+  void set_values(std::span<const T> values) {
+    if (values.size() != used_) {
+      throw ShapeError("ParameterStore: expected " + std::to_string(used_) + " values, found " +
+                       std::to_string(values.size()) + "; give one for each that learns");
+    }
+    Storage<T, Device>::write(values_.data(), values.data(), used_);
+  }
+
+  // The memory itself, on the host.
+  std::span<T> values()
+    requires is_host<Device>
+  {
+    return {values_.data(), used_};
+  }
+  std::span<const T> values() const
+    requires is_host<Device>
+  {
+    return {values_.data(), used_};
+  }
+  std::span<T> gradients()
+    requires is_host<Device>
+  {
+    return {gradients_.data(), used_};
+  }
+  std::span<const T> gradients() const
+    requires is_host<Device>
+  {
+    return {gradients_.data(), used_};
+  }
   std::span<T> values(const ParameterInfo& entry) { return values().subspan(entry.offset, entry.size()); }
   std::span<const T> values(const ParameterInfo& entry) const {
     return values().subspan(entry.offset, entry.size());
@@ -94,19 +140,19 @@ class ParameterStore {
     return nullptr;
   }
 
-  void zero_gradients() { std::fill_n(gradient_data(), used_, T(0)); }
+  void zero_gradients() { Storage<T, Device>::zero(gradients_.data(), used_); }
 
  private:
-  static std::size_t bytes_of(std::size_t count) {
-    return detail::checked_bytes(std::max<std::size_t>(1, count), sizeof(T), "ParameterStore");
+  std::vector<T> on_host(const Storage<T, Device>& memory) const {
+    std::vector<T> result(used_);
+    Storage<T, Device>::read(result.data(), memory.data(), used_);
+    return result;
   }
-  T* value_data() { return reinterpret_cast<T*>(values_.get()); }
-  T* gradient_data() { return reinterpret_cast<T*>(gradients_.get()); }
 
   std::size_t capacity_;
   std::size_t used_ = 0;
-  detail::AlignedBytes values_;
-  detail::AlignedBytes gradients_;
+  Storage<T, Device> values_;
+  Storage<T, Device> gradients_;
   std::vector<ParameterInfo> entries_;
 };
 

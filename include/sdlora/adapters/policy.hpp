@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../tensor/evaluate.hpp"
 #include "../tensor/matmul.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/workspace.hpp"
@@ -8,13 +9,14 @@
 #include "selection.hpp"
 #include "site.hpp"
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace sdlora {
 
@@ -35,13 +37,13 @@ struct AdapterSizes {
 
 /// What a policy's state is told of the place that it sits in. What the two pointers lead to may move with
 /// the model: a state copies what it needs of it.
-template <class T>
+template <class T, class Device = Cpu>
 struct SitePlace {
-  std::string name;       ///< unique, as "layers.3.out_proj"
-  std::string_view site;  ///< as "out_proj"
-  std::size_t layer = 0;
-  bool active = true;             ///< false outside of the site's layer range: nothing learns
-  MatrixView<const T> base = {};  ///< the pre-trained values; empty where a checkpoint has none
+  std::string name;                       ///< unique, as "layers.3.out_proj"
+  std::string_view site;                  ///< as "out_proj"
+  std::optional<std::size_t> layer = {};  ///< none: the site is the model's own, as the embedding
+  bool active = true;                     ///< false outside of the site's layer range: nothing learns
+  MatrixView<const T, Device> base = {};  ///< the pre-trained values; empty where a checkpoint has none
   SiteShape shape = {};
   bool decay = true;                        ///< whether weight decay applies to what learns here
   const AdapterOptions* options = nullptr;  ///< never null for a policy that learns
@@ -55,6 +57,16 @@ constexpr std::uint64_t stream_of(std::string_view name) {
   std::uint64_t stream = 1469598103934665603U;
   for (const char c : name) stream = stream * 31 + static_cast<unsigned char>(c);
   return stream;
+}
+}  // namespace detail
+
+namespace detail {
+/// values[i] = value(i), a function of the host, in memory of any device.
+template <class T, class D, class Function>
+void set_each(MatrixView<T, D> values, const Function& value) {
+  std::vector<T> host(values.rows * values.cols);
+  for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<T>(value(i));
+  Storage<T, D>::write(values.data, host.data(), host.size());
 }
 }  // namespace detail
 
@@ -73,32 +85,33 @@ struct Frozen {
   static constexpr std::size_t count(SiteShape, AdapterSizes) { return 0; }
 
   /// A frozen linear site adds nothing to the base product.
-  template <class T>
+  template <class T, class D = Cpu>
   class Linear {
    public:
-    Linear(ParameterStore<T>&, const SitePlace<T>& place) : base_(place.base) {}
+    Linear(ParameterStore<T, D>&, const SitePlace<T, D>& place) : base_(place.base) {}
     static constexpr bool active() { return false; }
-    MatrixView<const T> weight() const { return base_; }
-    void forward(MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
-    void backward(MatrixView<const T>, MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
-    void add_change(MatrixView<T>, T) const {}
+    MatrixView<const T, D> weight() const { return base_; }
+    void forward(MatrixView<const T, D>, MatrixView<T, D>, const Pass&, WorkspaceOn<D>&) const {}
+    void backward(MatrixView<const T, D>, MatrixView<const T, D>, MatrixView<T, D>, const Pass&,
+                  WorkspaceOn<D>&) const {}
+    void add_change(MatrixView<T, D>, T) const {}
 
    private:
-    MatrixView<const T> base_;
+    MatrixView<const T, D> base_;
   };
 
   /// Frozen element-wise values are the base's own.
-  template <class T>
+  template <class T, class D = Cpu>
   class Element {
    public:
-    Element(ParameterStore<T>&, const SitePlace<T>& place) : base_(place.base) {}
+    Element(ParameterStore<T, D>&, const SitePlace<T, D>& place) : base_(place.base) {}
     static constexpr bool active() { return false; }
-    MatrixView<const T> values() const { return base_; }
-    static constexpr MatrixView<T> gradient() { return {}; }
-    void add_change(MatrixView<T>, T) const {}
+    MatrixView<const T, D> values() const { return base_; }
+    static constexpr MatrixView<T, D> gradient() { return {}; }
+    void add_change(MatrixView<T, D>, T) const {}
 
    private:
-    MatrixView<const T> base_;
+    MatrixView<const T, D> base_;
   };
 };
 
@@ -111,44 +124,43 @@ struct Full {
   static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.size(); }
 
   /// The values of any site, element-wise or linear: own ones where the site learns.
-  template <class T>
+  template <class T, class D = Cpu>
   class Element {
    public:
-    Element(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
+    Element(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
-      own_ = store.add(place.name, place.site, place.shape.rows, place.shape.cols, place.decay);
-      if (!base_) return;
-      for (std::size_t i = 0; i < base_.rows; ++i) std::copy_n(base_.row(i), base_.cols, own_.value.row(i));
+      own_ = store.add(place, "", place.shape.rows, place.shape.cols);
+      if (base_) assign(own_.value, base_);
     }
     bool active() const { return static_cast<bool>(own_); }
-    MatrixView<const T> values() const { return own_ ? MatrixView<const T>(own_.value) : base_; }
+    MatrixView<const T, D> values() const { return own_ ? MatrixView<const T, D>(own_.value) : base_; }
     /// Where the gradient adds up; empty in a layer where the site does not learn.
-    MatrixView<T> gradient() const { return own_.gradient; }
+    MatrixView<T, D> gradient() const { return own_.gradient; }
 
     /// target += sign · (own − base).
-    void add_change(MatrixView<T> target, T sign) const {
+    void add_change(MatrixView<T, D> target, T sign) const {
       if (!own_) return;
-      for (std::size_t i = 0; i < target.rows; ++i) {
-        for (std::size_t j = 0; j < target.cols; ++j) {
-          target(i, j) += sign * (own_.value(i, j) - (base_ ? base_(i, j) : T(0)));
-        }
+      if (base_) {
+        assign<AssignMode::Add>(target, sign * (own_.value - base_));
+      } else {
+        assign<AssignMode::Add>(target, sign * own_.value);
       }
     }
 
    private:
-    MatrixView<const T> base_;
-    Learned<T> own_;
+    MatrixView<const T, D> base_;
+    Learned<T, D> own_;
   };
 
   /// A linear site whose whole weight learns.
-  template <class T>
-  class Linear : public Element<T> {
+  template <class T, class D = Cpu>
+  class Linear : public Element<T, D> {
    public:
-    using Element<T>::Element;
-    MatrixView<const T> weight() const { return this->values(); }
-    void forward(MatrixView<const T>, MatrixView<T>, const Pass&, Workspace&) const {}
-    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T>, const Pass&,
-                  Workspace&) const {
+    using Element<T, D>::Element;
+    MatrixView<const T, D> weight() const { return this->values(); }
+    void forward(MatrixView<const T, D>, MatrixView<T, D>, const Pass&, WorkspaceOn<D>&) const {}
+    void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D>, const Pass&,
+                  WorkspaceOn<D>&) const {
       if (this->active()) matmul(this->gradient(), transposed(d_y), x, Write::Add);
     }
   };
@@ -158,14 +170,15 @@ struct Full {
 /// `learns`: whether anything does; `mergeable`: whether what it learns can be added to the weights;
 /// `is_static`: whether its types know `count(shape, sizes)`, the number of values that learn.
 ///
-/// Its state at a site is a nested template, made from (ParameterStore<T>&, const SitePlace<T>&):
-/// - `Linear<T>` for linear sites: `weight()` is multiplied by the layer; `forward` adds to y what
+/// Its state at a site is a nested template of a scalar and a device, made from (ParameterStore<T, D>&,
+/// const SitePlace<T, D>&):
+/// - `Linear<T, D>` for linear sites: `weight()` is multiplied by the layer; `forward` adds to y what
 ///   comes beside that product; `backward` adds to the gradients of what learns and, unless it is
 ///   empty, to d_x the part that does not come from `weight()`;
-/// - `Element<T>` for element-wise sites and states: `values()` to use, `gradient()` to add to, both of
+/// - `Element<T, D>` for element-wise sites and states: `values()` to use, `gradient()` to add to, both of
 ///   the site's shape where something learns;
-/// - `Rows<T>` for prompts and prefixes: the same and `length()`;
-/// - `Selected<T>` for chosen entries of A_log (SelectedDimensions).
+/// - `Rows<T, D>` for prompts and prefixes: the same and `length()`;
+/// - `Selected<T, D>` for chosen entries of A_log (SelectedDimensions).
 /// All have `active()`, whether anything learns in this layer; those of mergeable policies have
 /// `add_change(target, sign)`, which adds sign · the learned change to the checkpoint's values.
 template <class P>

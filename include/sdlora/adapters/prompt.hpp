@@ -11,24 +11,22 @@ namespace sdlora {
 namespace detail {
 
 /// Learned rows that a checkpoint does not have, at first normal around zero with that deviation.
-template <class T>
+template <class T, class D>
 class LearnedRows {
  public:
-  LearnedRows(ParameterStore<T>& store, const SitePlace<T>& place, std::size_t rows, double deviation) {
+  LearnedRows(ParameterStore<T, D>& store, const SitePlace<T, D>& place, std::size_t rows, double deviation) {
     if (!place.active) return;
-    rows_ = store.add(place.name, place.site, rows, place.shape.cols, place.decay);
+    rows_ = store.add(place, "", rows, place.shape.cols);
     const RandomStream random(place.options->seed, stream_of(place.name));
-    for (std::size_t i = 0; i < rows * place.shape.cols; ++i) {
-      rows_.value.data[i] = static_cast<T>(deviation * random.normal(i));
-    }
+    set_each(rows_.value, [&](std::size_t i) { return deviation * random.normal(i); });
   }
   bool active() const { return static_cast<bool>(rows_); }
   std::size_t length() const { return rows_.value.rows; }
-  MatrixView<const T> values() const { return rows_.value; }
-  MatrixView<T> gradient() const { return rows_.gradient; }
+  MatrixView<const T, D> values() const { return rows_.value; }
+  MatrixView<T, D> gradient() const { return rows_.gradient; }
 
  private:
-  Learned<T> rows_;
+  Learned<T, D> rows_;
 };
 
 /// What policies of learned rows share.
@@ -48,11 +46,11 @@ struct RowsPolicy {
     return length(sizes) * shape.cols;
   }
 
-  template <class T>
-  class Rows : public LearnedRows<T> {
+  template <class T, class D = Cpu>
+  class Rows : public LearnedRows<T, D> {
    public:
-    Rows(ParameterStore<T>& store, const SitePlace<T>& place)
-        : LearnedRows<T>(store, place, RowsPolicy::length(place.sizes), 0.02) {}
+    Rows(ParameterStore<T, D>& store, const SitePlace<T, D>& place)
+        : LearnedRows<T, D>(store, place, RowsPolicy::length(place.sizes), 0.02) {}
   };
 };
 

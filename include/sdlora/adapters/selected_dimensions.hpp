@@ -2,14 +2,34 @@
 
 #include "../error.hpp"
 #include "../tensor/extents.hpp"
+#include "../tensor/functions.hpp"
+#include "../tensor/indexed.hpp"
 #include "policy.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace sdlora {
+
+namespace detail {
+/// Indices in the memory of a device, of which a state is to last.
+template <class D>
+class IndexList {
+ public:
+  IndexList() = default;
+  explicit IndexList(std::span<const std::uint32_t> indices) : memory_(indices.size()) {
+    Storage<std::uint32_t, D>::write(memory_.data(), indices.data(), indices.size());
+  }
+  /// (1, count).
+  MatrixView<const std::uint32_t, D> row() const { return {memory_.data(), 1, memory_.capacity()}; }
+
+ private:
+  Storage<std::uint32_t, D> memory_;
+};
+}  // namespace detail
 
 /// Selective dimension tuning (Galim et al., arXiv 2410.09016, section 5): only chosen channels of
 /// the SSM learn. On A_log, only chosen states of each; on x_proj_B and x_proj_C, only the chosen
@@ -39,70 +59,65 @@ struct SelectedDimensions {
   static constexpr std::size_t count_selected(AdapterSizes sizes) { return channels(sizes) * states(sizes); }
 
   /// A projection (N, E) whose chosen columns learn.
-  template <class T>
+  template <class T, class D = Cpu>
   class Linear {
+    using View = MatrixView<const T, D>;
+
    public:
-    Linear(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
+    Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
       const std::size_t count = channels(place.sizes);
       require_channels(place, count);
-      channels_ = place.selection->channels;
-      delta_ = store.add(place.name + ".delta", place.site, place.shape.rows, count, place.decay);
+      channels_ = detail::IndexList<D>(place.selection->channels);
+      delta_ = store.add(place, ".delta", place.shape.rows, count);
     }
 
     bool active() const { return static_cast<bool>(delta_); }
-    MatrixView<const T> weight() const { return base_; }
+    View weight() const { return base_; }
 
     /// y (M, N) += x's chosen columns · deltaᵀ, x (M, E).
-    void forward(MatrixView<const T> x, MatrixView<T> y, const Pass&, Workspace& workspace) const {
+    void forward(View x, MatrixView<T, D> y, const Pass&, WorkspaceOn<D>& workspace) const {
       if (!active()) return;
-      const Workspace::Scope scope(workspace);
+      const WorkspaceScope scope(workspace);
       matmul(y, gathered(x, workspace), transposed(delta_.value), Write::Add);
     }
 
     /// Adds to the gradient of the deltas; and to d_x's chosen columns unless d_x (M, E) is empty.
-    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, const Pass&,
-                  Workspace& workspace) const {
+    void backward(View x, View d_y, MatrixView<T, D> d_x, const Pass&, WorkspaceOn<D>& workspace) const {
       if (!active()) return;
-      const Workspace::Scope scope(workspace);
-      const MatrixView<const T> columns = gathered(x, workspace);  // (M, k)
+      const WorkspaceScope scope(workspace);
+      const View columns = gathered(x, workspace);  // (M, k)
       matmul(delta_.gradient, transposed(d_y), columns, Write::Add);
       if (!d_x) return;
-      const MatrixView<T> d_columns = workspace.matrix<T>(columns.rows, columns.cols);
+      const MatrixView<T, D> d_columns = workspace.template matrix<T>(columns.rows, columns.cols);
       matmul(d_columns, d_y, delta_.value);
-      for (std::size_t i = 0; i < d_x.rows; ++i) {
-        for (std::size_t k = 0; k < channels_.size(); ++k) d_x(i, channels_[k]) += d_columns(i, k);
-      }
+      assign<AssignMode::Add>(columns_at(d_x, channels_.row()), d_columns);
     }
 
     /// target (N, E) += sign · the deltas at the chosen columns.
-    void add_change(MatrixView<T> target, T sign) const {
-      if (!active()) return;
-      for (std::size_t i = 0; i < target.rows; ++i) {
-        for (std::size_t k = 0; k < channels_.size(); ++k)
-          target(i, channels_[k]) += sign * delta_.value(i, k);
-      }
+    void add_change(MatrixView<T, D> target, T sign) const {
+      if (active()) assign<AssignMode::Add>(columns_at(target, channels_.row()), sign * delta_.value);
     }
 
    private:
-    MatrixView<const T> gathered(MatrixView<const T> x, Workspace& workspace) const {
-      const MatrixView<T> columns = workspace.matrix<T>(x.rows, channels_.size());
-      for (std::size_t i = 0; i < x.rows; ++i) {
-        for (std::size_t k = 0; k < channels_.size(); ++k) columns(i, k) = x(i, channels_[k]);
-      }
+    View gathered(View x, WorkspaceOn<D>& workspace) const {
+      const MatrixView<T, D> columns = workspace.template matrix<T>(x.rows, channels_.row().cols);
+      assign(columns, columns_at(x, channels_.row()));
       return columns;
     }
 
-    MatrixView<const T> base_;
-    Learned<T> delta_;
-    std::vector<std::uint32_t> channels_;
+    View base_;
+    Learned<T, D> delta_;
+    detail::IndexList<D> channels_;
   };
 
   /// A_log (E, N) of which chosen states of chosen channels learn.
-  template <class T>
+  template <class T, class D = Cpu>
   class Selected {
+    using View = MatrixView<const T, D>;
+
    public:
-    Selected(ParameterStore<T>& store, const SitePlace<T>& place) {
+    Selected(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
       require_channels(place, channels(place.sizes));
       const std::size_t per = states(place.sizes);
@@ -112,42 +127,59 @@ struct SelectedDimensions {
                             std::to_string(place.selection->states_per_channel()) +
                             "; make the selection with select_dimensions for this placement");
       }
-      for (const std::uint32_t c : place.selection->channels) channels_.push_back(c);
-      states_ = place.selection->states;
-      delta_ = store.add(place.name + ".delta", place.site, channels_.size(), per, place.decay);
+      const LayerSelection& chosen = *place.selection;
+      channels_.assign(chosen.channels.begin(), chosen.channels.end());
+      std::vector<std::uint32_t> in_all, in_chosen;
+      for (std::size_t i = 0; i < chosen.states.size(); ++i) {
+        const auto N = static_cast<std::uint32_t>(place.shape.cols);
+        in_all.push_back(chosen.channels[i / per] * N + chosen.states[i]);
+        in_chosen.push_back(static_cast<std::uint32_t>(i / per) * N + chosen.states[i]);
+      }
+      in_all_ = detail::IndexList<D>(in_all);
+      in_chosen_ = detail::IndexList<D>(in_chosen);
+      delta_ = store.add(place, ".delta", channels_.size(), per);
     }
 
     bool active() const { return static_cast<bool>(delta_); }
-    /// In ascending order; the rows of `add_gradient`'s argument.
+    /// In ascending order; the rows of `add_gradient`'s first argument.
     std::span<const std::size_t> channels_chosen() const { return channels_; }
 
-    /// target (E, N) += sign · the learned change.
-    void add_change(MatrixView<T> target, T sign) const {
-      for (std::size_t c = 0; c < channels_.size(); ++c) {
-        for (std::size_t s = 0; s < delta_.value.cols; ++s) {
-          target(channels_[c], states_[c * delta_.value.cols + s]) += sign * delta_.value(c, s);
-        }
-      }
+    /// A (E, N) = −exp(A_log + the learned change), given −exp(A_log) of the base.
+    void effective_A(View base_A, MatrixView<T, D> A) const {
+      sdlora::assign(A, base_A);
+      if (!active()) return;
+      sdlora::assign(elements_at(A, numbers(in_all_)),
+                     -exp(elements_at(base_, numbers(in_all_)) + delta_.value));
     }
 
-    /// Adds the chosen entries of `gradient` (k, N), a row per chosen channel.
-    void add_gradient(MatrixView<const T> gradient) const {
-      for (std::size_t c = 0; c < channels_.size(); ++c) {
-        for (std::size_t s = 0; s < delta_.value.cols; ++s) {
-          delta_.gradient(c, s) += gradient(c, states_[c * delta_.value.cols + s]);
-        }
-      }
+    /// Adds to the gradient of the change, from that of A (k, N), a row for each chosen channel, and
+    /// A (E, N) = −exp(A_log) itself: ∂/∂A_log = A · ∂/∂A.
+    void add_gradient(View d_A, View A) const {
+      if (!active()) return;
+      sdlora::assign<AssignMode::Add>(
+          delta_.gradient, elements_at(A, numbers(in_all_)) * elements_at(d_A, numbers(in_chosen_)));
+    }
+
+    /// target (E, N) += sign · the learned change.
+    void add_change(MatrixView<T, D> target, T sign) const {
+      if (active())
+        sdlora::assign<AssignMode::Add>(elements_at(target, numbers(in_all_)), sign * delta_.value);
     }
 
    private:
-    Learned<T> delta_;
+    MatrixView<const std::uint32_t, D> numbers(const detail::IndexList<D>& list) const {
+      return {list.row().data, delta_.value.rows, delta_.value.cols};
+    }
+
+    View base_;
+    Learned<T, D> delta_;
     std::vector<std::size_t> channels_;
-    std::vector<std::uint32_t> states_;
+    detail::IndexList<D> in_all_, in_chosen_;  // of each learned value, in A and in the chosen rows of A
   };
 
  private:
-  template <class T>
-  static void require_channels(const SitePlace<T>& place, std::size_t count) {
+  template <class T, class D>
+  static void require_channels(const SitePlace<T, D>& place, std::size_t count) {
     const std::size_t found = place.selection == nullptr ? 0 : place.selection->channels.size();
     if (found != count) {
       throw ArgumentError(place.name + ": expected a selection of " + std::to_string(count) +

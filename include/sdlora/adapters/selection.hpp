@@ -88,7 +88,7 @@ struct Selection {
   }
 };
 
-/// The published score of a (channel, state): the square of how far the warm-up moved A_log there
+/// The published score of a (channel, state): the square of how far the selection phase moved A_log there
 /// (Galim et al., section 5.2). A channel's score is the sum over its states.
 struct SquaredChange {
   template <class T>
@@ -127,7 +127,7 @@ LayerSelection select_layer(MatrixView<const T> change, std::size_t channels, st
     for (std::size_t i = 0; i < order.size(); ++i) {
       if (std::isnan(scores[i])) {
         throw ArgumentError("select_layer: the score of entry " + std::to_string(i) +
-                            " is not a number; check the score function and the warm-up's values");
+                            " is not a number; check the score function and what was trained to choose by");
       }
       order[i] = static_cast<std::uint32_t>(i);
     }

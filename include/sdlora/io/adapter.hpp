@@ -3,11 +3,12 @@
 #include "../adapters/describe.hpp"
 #include "../model/fingerprint.hpp"
 #include "../model/mamba_model.hpp"
+#include "../tensor/host_copy.hpp"
 #include "atomic_file.hpp"
 #include "json.hpp"
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
-#include "selection_file.hpp"
+#include "selection_json.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -170,11 +171,12 @@ void save_adapter(const Model& model, const std::filesystem::path& directory) {
         return entry.site == site::Prompt::name || entry.site == site::Prefix::name;
       });
 
+  const HostCopy all(store.value_row());
   SafetensorsWriter writer;
   writer.set_metadata("format", "pt");
   writer.set_metadata(detail::adapter_key, detail::adapter_text(a));
   for (const ParameterInfo& entry : store.entries()) {
-    const std::span<const T> values = store.values(entry);
+    const std::span<const T> values = all.values().subspan(entry.offset, entry.size());
     if (const std::size_t i = detail::find_not_finite(values); i != values.size()) {
       throw Error("save_adapter: " + entry.name + " is not finite at element " + std::to_string(i) +
                   "; nothing was written to " + directory.string() +
@@ -296,11 +298,12 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
 }
 
 /// Fills what learns from the file, which must hold just that.
-template <class T>
-void read_adapter_values(const TensorFile& file, ParameterStore<T>& store) {
+template <class T, class D>
+void read_adapter_values(const TensorFile& file, ParameterStore<T, D>& store) {
+  std::vector<T> values(store.size());
   for (const ParameterInfo& entry : store.entries()) {
     file.require_shape(entry.name, std::vector<std::size_t>{entry.rows, entry.cols});
-    file.read(entry.name, store.values(entry));
+    file.read(entry.name, std::span<T>(values).subspan(entry.offset, entry.size()));
   }
   for (const std::string& name : file.names()) {
     if (store.find(name) != nullptr) continue;
@@ -308,6 +311,7 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T>& store) {
                     "expected only the " + std::to_string(store.entries().size()) +
                         " tensors of the placement, found this one besides; save the adapter again");
   }
+  store.set_values(values);
 }
 
 }  // namespace detail

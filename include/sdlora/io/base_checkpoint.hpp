@@ -70,39 +70,44 @@ inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
 /// Reads a base checkpoint: a directory with config.json and safetensors, of either key style.
 /// Throws FileError for a missing, misshapen, non-finite or unknown tensor and for a model that is
 /// not supported; ArgumentError where the sizes contradict the configuration's type.
-template <Config C, class T = float>
-std::shared_ptr<const Base<C, T>> load_base(const std::filesystem::path& directory) {
-  const CheckpointConfig config = read_base_config(directory, C::config);
-  const TensorSource source = TensorSource::open(directory);
-  const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
-                                                                             : "backbone.embeddings.weight";
-  // Nothing of a size is allocated before the file was found to hold values for it.
-  source.require_shape(embedding, std::vector<std::size_t>{config.vocab_size, config.d_model});
-  for (std::size_t l = 0; l < config.n_layer; ++l) {
-    const std::string mixer = "backbone.layers." + std::to_string(l) + ".mixer.";
-    source.require_shape(mixer + "in_proj.weight",
-                         std::vector<std::size_t>{2 * config.d_inner(), config.d_model});
-    source.require_shape(mixer + "dt_proj.weight",
-                         std::vector<std::size_t>{config.d_inner(), config.dt_rank});
-  }
-  const auto base = std::make_shared<Base<C, T>>(detail::dimensions_of(config));
-  std::set<std::string> known{"lm_head.weight", embedding};
-  base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
-    const std::string& stored = name == "backbone.embeddings.weight" ? embedding : name;
-    source.require_shape(stored, shape);
-    source.read(stored, std::span<T>(values.data, values.rows * values.cols));
-    known.insert(stored);
-  });
-  for (const std::string& name : source.names()) {
-    if (!known.contains(name)) {
-      throw FileError(source.path(), "tensor " + detail::in_quotes(name),
-                      "expected only the tensors of a Mamba model of " + std::to_string(config.n_layer) +
-                          " layers, found this one besides; check that config.json belongs to these weights");
+template <Config C, class T = float, class D = Cpu>
+std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& directory) {
+  if constexpr (!is_host<D>) {
+    return std::make_shared<Base<C, T, D>>(*load_base<C, T>(directory));
+  } else {
+    const CheckpointConfig config = read_base_config(directory, C::config);
+    const TensorSource source = TensorSource::open(directory);
+    const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
+                                                                               : "backbone.embeddings.weight";
+    // Nothing of a size is allocated before the file was found to hold values for it.
+    source.require_shape(embedding, std::vector<std::size_t>{config.vocab_size, config.d_model});
+    for (std::size_t l = 0; l < config.n_layer; ++l) {
+      const std::string mixer = "backbone.layers." + std::to_string(l) + ".mixer.";
+      source.require_shape(mixer + "in_proj.weight",
+                           std::vector<std::size_t>{2 * config.d_inner(), config.d_model});
+      source.require_shape(mixer + "dt_proj.weight",
+                           std::vector<std::size_t>{config.d_inner(), config.dt_rank});
     }
+    const auto base = std::make_shared<Base<C, T>>(detail::dimensions_of(config));
+    std::set<std::string> known{"lm_head.weight", embedding};
+    base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
+      const std::string& stored = name == "backbone.embeddings.weight" ? embedding : name;
+      source.require_shape(stored, shape);
+      source.read(stored, std::span<T>(values.data, values.rows * values.cols));
+      known.insert(stored);
+    });
+    for (const std::string& name : source.names()) {
+      if (!known.contains(name)) {
+        throw FileError(
+            source.path(), "tensor " + detail::in_quotes(name),
+            "expected only the tensors of a Mamba model of " + std::to_string(config.n_layer) +
+                " layers, found this one besides; check that config.json belongs to these weights");
+      }
+    }
+    detail::require_tied_head(source, embedding);
+    base->finish();
+    return base;
   }
-  detail::require_tied_head(source, embedding);
-  base->finish();
-  return base;
 }
 
 /// How `save_base` writes.
@@ -116,56 +121,62 @@ struct SaveBaseOptions {
 /// Face's style: `load_base` and `transformers` read it. A checkpoint that stood there before is
 /// replaced when both are on the disk. Throws FileError, and then leaves that one whole, unless it is the
 /// very last step that fails, the renaming of config.json.
-template <Config C, class T>
-void save_base(const Base<C, T>& base, const std::filesystem::path& directory,
+template <Config C, class T, class D>
+void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory,
                const SaveBaseOptions& options = {}) {
-  const MambaDimensions& m = base.dimensions();
-  SafetensorsWriter writer;
-  writer.set_metadata("format", "pt");
-  base.visit([&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
-    const std::span<const T> span(values.data, values.rows * values.cols);
-    if (const std::size_t i = detail::find_not_finite(span); i != span.size()) {
-      throw Error("save_base: " + name + " is not finite at element " + std::to_string(i) +
-                  "; nothing was written to " + directory.string());
+  if constexpr (!is_host<D>) {
+    save_base(base.on_host(), directory, options);
+  } else {
+    const MambaDimensions& m = base.dimensions();
+    SafetensorsWriter writer;
+    writer.set_metadata("format", "pt");
+    base.visit(
+        [&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
+          const std::span<const T> span(values.data, values.rows * values.cols);
+          if (const std::size_t i = detail::find_not_finite(span); i != span.size()) {
+            throw Error("save_base: " + name + " is not finite at element " + std::to_string(i) +
+                        "; nothing was written to " + directory.string());
+          }
+          writer.add(name, options.dtype, shape, span);
+        });
+    CheckpointConfig config;
+    config.d_model = m.d_model;
+    config.n_layer = m.n_layer;
+    config.vocab_size = m.vocab_size;
+    config.dt_rank = m.dt_rank;
+    config.d_state = m.d_state;
+    config.d_conv = m.d_conv;
+    config.expand = m.d_inner / m.d_model;
+    config.norm_epsilon = m.norm_epsilon;
+    config.tokenizer = options.tokenizer;
+    config.end_of_text = options.end_of_text;
+    const std::filesystem::path config_path = directory / "config.json";
+    make_directories(directory);
+    AtomicFile weights(directory / "model.safetensors");
+    AtomicFile description(config_path);
+    const std::string text = checkpoint_config_text(config);
+    writer.write(weights);
+    description.write(text);
+    weights.flush();
+    description.flush();
+    // Never new weights beside the config.json of other ones, not even where this process is killed here.
+    const std::filesystem::path old = detail::temporary_name(config_path);
+    std::error_code none;
+    const bool other = std::filesystem::exists(config_path, none) &&
+                       read_text_file(config_path, std::size_t{1} << 30) != text;
+    if (other && ::rename(config_path.c_str(), old.c_str()) != 0) {
+      detail::throw_system(config_path.string(), "renaming", errno,
+                           "make sure that the folder can be written");
     }
-    writer.add(name, options.dtype, shape, span);
-  });
-  CheckpointConfig config;
-  config.d_model = m.d_model;
-  config.n_layer = m.n_layer;
-  config.vocab_size = m.vocab_size;
-  config.dt_rank = m.dt_rank;
-  config.d_state = m.d_state;
-  config.d_conv = m.d_conv;
-  config.expand = m.d_inner / m.d_model;
-  config.norm_epsilon = m.norm_epsilon;
-  config.tokenizer = options.tokenizer;
-  config.end_of_text = options.end_of_text;
-  const std::filesystem::path config_path = directory / "config.json";
-  make_directories(directory);
-  AtomicFile weights(directory / "model.safetensors");
-  AtomicFile description(config_path);
-  const std::string text = checkpoint_config_text(config);
-  writer.write(weights);
-  description.write(text);
-  weights.flush();
-  description.flush();
-  // Never new weights beside the config.json of other ones, not even where this process is killed here.
-  const std::filesystem::path old = detail::temporary_name(config_path);
-  std::error_code none;
-  const bool other =
-      std::filesystem::exists(config_path, none) && read_text_file(config_path, std::size_t{1} << 30) != text;
-  if (other && ::rename(config_path.c_str(), old.c_str()) != 0) {
-    detail::throw_system(config_path.string(), "renaming", errno, "make sure that the folder can be written");
+    try {
+      weights.commit();
+    } catch (const FileError&) {
+      if (other) std::filesystem::rename(old, config_path, none);
+      throw;
+    }
+    description.commit();
+    if (other) std::filesystem::remove(old, none);
   }
-  try {
-    weights.commit();
-  } catch (const FileError&) {
-    if (other) std::filesystem::rename(old, config_path, none);
-    throw;
-  }
-  description.commit();
-  if (other) std::filesystem::remove(old, none);
 }
 
 }  // namespace sdlora

@@ -7,10 +7,13 @@
 #include "../tensor/sequences.hpp"
 #include "../tensor/simd.hpp"
 #include "../tensor/workspace.hpp"
+#include "detail/conv1d_kernels.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace sdlora {
@@ -18,23 +21,22 @@ namespace sdlora {
 /// The arguments of a causal depthwise convolution with SiLU, K taps:
 /// out[t] = silu(bias + Σ_k weight[:, k] · x[t − K + 1 + k]), per channel and sequence.
 /// Inputs before a sequence come from its window: the K − 1 inputs that went before, oldest first.
-template <class T>
+template <class T, class D = Cpu>
 struct Conv1dInputs {
-  Sequences sequences;
-  MatrixView<const T> x;          // (M, E)
-  MatrixView<const T> weight;     // (E, K)
-  const T* bias = nullptr;        // (E)
-  const T* window = nullptr;      // (S, K − 1, E), or absent: zeros
-  std::size_t window_stride = 0;  ///< distance between sequences' windows; 0: one shared by all
+  SequencesOn<D> sequences;
+  MatrixView<const T, D> x;       ///< (M, E)
+  MatrixView<const T, D> weight;  ///< (E, K)
+  MatrixView<const T, D> bias;    ///< (1, E), or absent
+  MatrixView<const T, D> window;  ///< (S, (K − 1)·E), a stride of 0: one shared by all; absent: zeros
 };
 
-/// Where the gradients of the convolution go; what is null or empty is not computed.
-template <class T>
+/// Where the gradients of the convolution go; what is empty is not computed.
+template <class T, class D = Cpu>
 struct Conv1dGradients {
-  MatrixView<T> x;       // (M, E), overwritten
-  MatrixView<T> weight;  // (E, K), added to
-  T* bias = nullptr;     // (E), added to
-  T* window = nullptr;   // (K − 1, E), added to: the shared window's
+  MatrixView<T, D> x;       ///< (M, E), overwritten
+  MatrixView<T, D> weight;  ///< (E, K), added to
+  MatrixView<T, D> bias;    ///< (1, E), added to
+  MatrixView<T, D> window;  ///< (1, (K − 1)·E), added to: the shared window's
 };
 
 namespace detail {
@@ -64,9 +66,9 @@ class Conv1dRows {
   /// The input at position t ≥ −(K − 1) of sequence s.
   const T* input(std::size_t s, std::ptrdiff_t t) const {
     if (t >= 0) return in_.x.row(in_.sequences.first(s) + static_cast<std::size_t>(t));
-    if (in_.window == nullptr) return zeros_;
+    if (!in_.window) return zeros_;
     const auto back = static_cast<std::size_t>(t + static_cast<std::ptrdiff_t>(K) - 1);
-    return in_.window + s * in_.window_stride + back * channels_;
+    return in_.window.row(s) + back * channels_;
   }
 
   std::array<const T*, K> inputs(std::size_t s, std::size_t t) const {
@@ -80,7 +82,7 @@ class Conv1dRows {
   /// The convolution before SiLU at channel e (and those after it that fill a vector).
   template <class V>
   V before_activation(const std::array<const T*, K>& rows, std::size_t e) const {
-    V sum = in_.bias == nullptr ? V(T(0)) : load<V>(in_.bias + e);
+    V sum = !in_.bias ? V(T(0)) : load<V>(in_.bias.data + e);
     for (std::size_t k = 0; k < K; ++k)
       sum = fma(load<V>(taps_ + k * channels_ + e), load<V>(rows[k] + e), sum);
     return sum;
@@ -104,8 +106,17 @@ class Conv1dRows {
   const T* zeros_;
 };
 
-template <class T>
-void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_t rows, std::size_t cols) {
+/// Throws ShapeError unless `view` is absent or (rows, cols), its rows one after another.
+template <class T, class D>
+void require_conv_view(const char* what, MatrixView<T, D> view, std::size_t rows, std::size_t cols) {
+  if (!view || (view.rows == rows && view.cols == cols && view.contiguous())) return;
+  throw ShapeError("conv1d: expected " + std::string(what) + " " + extents_text(rows, cols) + ", found " +
+                   extents_text(view.rows, view.cols) + (view.contiguous() ? "" : " with gaps between rows") +
+                   "; give it that shape, or leave it out");
+}
+
+template <class T, class D>
+void require_conv_shapes(const Conv1dInputs<T, D>& in, std::size_t taps, std::size_t rows, std::size_t cols) {
   if (in.weight.rows != in.x.cols || in.weight.cols != taps || rows != in.x.rows || cols != in.x.cols ||
       in.sequences.rows() != in.x.rows) {
     throw ShapeError("conv1d: expected x and out " + extents_text(in.sequences.rows(), in.weight.rows) +
@@ -114,7 +125,31 @@ void require_conv_shapes(const Conv1dInputs<T>& in, std::size_t taps, std::size_
                      " and weight " + extents_text(in.weight.rows, in.weight.cols) +
                      "; pass one row per token of all sequences");
   }
-  check_sequences("conv1d", in.sequences, rows);
+  check_sequences("conv1d", in.sequences.on_host(), rows);
+  require_conv_view("bias", in.bias, 1, in.x.cols);
+  const std::size_t state = (taps - 1) * in.x.cols;
+  if (in.window && (in.window.cols != state || in.window.rows != in.sequences.count())) {
+    throw ShapeError("conv1d: expected windows " + extents_text(in.sequences.count(), state) + ", found " +
+                     extents_text(in.window.rows, in.window.cols) +
+                     "; give the last inputs of each sequence, or one for all with a stride of 0");
+  }
+}
+
+template <class T, class D>
+void require_conv_gradients(const Conv1dInputs<T, D>& in, std::size_t taps,
+                            const Conv1dGradients<T, D>& gradients) {
+  const std::size_t E = in.x.cols;
+  if (gradients.x && (gradients.x.rows != in.x.rows || gradients.x.cols != E)) {
+    throw ShapeError("conv1d: expected a gradient of x " + extents_text(in.x.rows, E) + ", found " +
+                     extents_text(gradients.x.rows, gradients.x.cols) + "; give it the shape of x");
+  }
+  if (gradients.weight && (gradients.weight.rows != E || gradients.weight.cols != taps)) {
+    throw ShapeError("conv1d: expected a gradient of the weight " + extents_text(E, taps) + ", found " +
+                     extents_text(gradients.weight.rows, gradients.weight.cols) +
+                     "; give it the shape of the weight");
+  }
+  require_conv_view("a gradient of the bias", gradients.bias, 1, E);
+  require_conv_view("a gradient of the shared window", gradients.window, 1, (taps - 1) * E);
 }
 
 inline constexpr std::size_t conv_rows = 32;
@@ -136,8 +171,8 @@ void for_conv_rows(const Conv1dRows<K, T>& conv, const Sequences& sequences, con
 template <std::size_t K, class T>
 class Conv1dBackward {
  public:
-  /// From d_out (M, E) and, unless null, d_final_window (S, K − 1, E).
-  Conv1dBackward(const Conv1dInputs<T>& in, MatrixView<const T> d_out, const T* d_final_window,
+  /// From d_out (M, E) and, unless empty, d_final_window (S, (K − 1)·E).
+  Conv1dBackward(const Conv1dInputs<T>& in, MatrixView<const T> d_out, MatrixView<const T> d_final_window,
                  Workspace& workspace)
       : in_(in),
         conv_(in, workspace),
@@ -179,18 +214,18 @@ class Conv1dBackward {
     });
   }
 
-  /// d_window (K − 1, E) += the gradient of the window that all sequences share.
-  void window(T* d_window) const {
+  /// d_window (1, (K − 1)·E) += the gradient of the window that all sequences share.
+  void window(MatrixView<T> d_window) const {
     for (std::size_t s = 0; s < in_.sequences.count(); ++s) {
       for (std::size_t j = 0; j + 1 < K; ++j) {
         const auto t = static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(K - 1);
-        for (std::size_t e = 0; e < channels_; ++e) d_window[j * channels_ + e] += input(s, t, e);
+        for (std::size_t e = 0; e < channels_; ++e) d_window(0, j * channels_ + e) += input(s, t, e);
       }
     }
   }
 
-  /// d_weight (E, K) and d_bias (E), unless empty and null, += the gradients of the taps and the bias.
-  void parameters(MatrixView<T> d_weight, T* d_bias) const {
+  /// d_weight (E, K) and d_bias (1, E), unless empty, += the gradients of the taps and the bias.
+  void parameters(MatrixView<T> d_weight, MatrixView<T> d_bias) const {
     constexpr std::size_t block = 64;  // channels of one task; each sums over the rows in order
     parallel_for(ceil_div(channels_, block), [&](std::size_t task) {
       const std::size_t first = task * block;
@@ -211,7 +246,7 @@ class Conv1dBackward {
         if (d_weight) {
           for (std::size_t k = 0; k < K; ++k) d_weight(first + e, k) += sums[k][e];
         }
-        if (d_bias != nullptr) d_bias[first + e] += sums[K][e];
+        if (d_bias) d_bias(0, first + e) += sums[K][e];
       }
     });
   }
@@ -228,8 +263,8 @@ class Conv1dBackward {
       sum += conv_.tap(k)[e] * d_sums_(in_.sequences.first(s) + static_cast<std::size_t>(reader), e);
     }
     const std::ptrdiff_t place = t - length + static_cast<std::ptrdiff_t>(K - 1);
-    if (d_final_window_ != nullptr && place >= 0) {
-      sum += d_final_window_[(s * (K - 1) + static_cast<std::size_t>(place)) * channels_ + e];
+    if (d_final_window_ && place >= 0) {
+      sum += d_final_window_(s, static_cast<std::size_t>(place) * channels_ + e);
     }
     return sum;
   }
@@ -238,25 +273,16 @@ class Conv1dBackward {
   Conv1dRows<K, T> conv_;
   std::size_t channels_;
   MatrixView<T> d_sums_;  // (M, E)
-  const T* d_final_window_;
+  MatrixView<const T> d_final_window_;
 };
 
-}  // namespace SDLORA_SIMD_TAG
-}  // namespace detail
-
-inline namespace SDLORA_SIMD_TAG {
-
-/// Causal depthwise convolution with SiLU. out (M, E); final_window (S, K − 1, E) gets the last
-/// K − 1 inputs of each sequence (with its window before them) unless it is null; it may not
-/// overlap the window given. Throws ShapeError.
 template <std::size_t K, class T>
-void conv1d_silu_forward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<T>> out,
-                         std::type_identity_t<T>* final_window, Workspace& workspace) {
-  detail::require_conv_shapes(in, K, out.rows, out.cols);
-  const Workspace::Scope scope(workspace);
-  const detail::Conv1dRows<K, T> conv(in, workspace);
+void conv1d_forward(const Conv1dInputs<T>& in, MatrixView<T> out, MatrixView<T> final_window,
+                    Workspace& workspace) {
+  const WorkspaceScope scope(workspace);
+  const Conv1dRows<K, T> conv(in, workspace);
   const std::size_t E = in.x.cols;
-  detail::for_conv_rows(conv, in.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
+  for_conv_rows(conv, in.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
     const auto rows = conv.inputs(s, t);
     T* o = out.row(row);
     std::size_t e = 0;
@@ -265,28 +291,74 @@ void conv1d_silu_forward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixV
     }
     for (; e < E; ++e) o[e] = silu(conv.template before_activation<T>(rows, e));
   });
-  if (final_window == nullptr) return;
+  if (!final_window) return;
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
     for (std::size_t j = 0; j + 1 < K; ++j) {
       const auto t =
           static_cast<std::ptrdiff_t>(in.sequences.length(s) + j) - static_cast<std::ptrdiff_t>(K - 1);
-      std::copy_n(conv.input(s, t), E, final_window + (s * (K - 1) + j) * E);
+      std::copy_n(conv.input(s, t), E, final_window.row(s) + j * E);
     }
   }
 }
 
-/// Gradients of `conv1d_silu_forward` from d_out (M, E) and, unless null, d_final_window (S, K − 1, E).
+}  // namespace SDLORA_SIMD_TAG
+
+template <class D>
+Conv1dKernelInputs kernel_inputs(const Conv1dInputs<float, D>& in) {
+  return {.offsets = reinterpret_cast<const std::int64_t*>(in.sequences.offsets.data),
+          .sequences = static_cast<std::int64_t>(in.sequences.count()),
+          .x = in.x.bare(),
+          .weight = in.weight.bare(),
+          .bias = in.bias.data,
+          .window = in.window.data,
+          .window_stride = static_cast<std::int64_t>(in.window.stride)};
+}
+
+}  // namespace detail
+
+inline namespace SDLORA_SIMD_TAG {
+
+/// Causal depthwise convolution with SiLU. out (M, E); final_window (S, (K − 1)·E) gets the last
+/// K − 1 inputs of each sequence (with its window before them) unless it is empty; it may not
+/// overlap the window given. Throws ShapeError.
+template <std::size_t K, class T, class D>
+void conv1d_silu_forward(const Conv1dInputs<T, D>& in, std::type_identity_t<MatrixView<T, D>> out,
+                         std::type_identity_t<MatrixView<T, D>> final_window, WorkspaceOn<D>& workspace) {
+  detail::require_conv_shapes(in, K, out.rows, out.cols);
+  detail::require_conv_view("final windows", final_window, in.sequences.count(), (K - 1) * in.x.cols);
+  if constexpr (is_host<D>) {
+    detail::conv1d_forward<K>(in, out, final_window, workspace);
+  } else {
+    Launcher<D> launcher("conv1d");
+    detail::run_conv1d_forward<K>(launcher, detail::kernel_inputs(in), out.bare(), final_window.data);
+  }
+}
+
+/// Gradients of `conv1d_silu_forward` from d_out (M, E) and, unless empty, d_final_window (S, (K − 1)·E).
 /// Throws ShapeError.
-template <std::size_t K, class T>
-void conv1d_silu_backward(const Conv1dInputs<T>& in, std::type_identity_t<MatrixView<const T>> d_out,
-                          const std::type_identity_t<T>* d_final_window, const Conv1dGradients<T>& gradients,
-                          Workspace& workspace) {
+template <std::size_t K, class T, class D>
+void conv1d_silu_backward(const Conv1dInputs<T, D>& in, std::type_identity_t<MatrixView<const T, D>> d_out,
+                          std::type_identity_t<MatrixView<const T, D>> d_final_window,
+                          const Conv1dGradients<T, D>& gradients, WorkspaceOn<D>& workspace) {
   detail::require_conv_shapes(in, K, d_out.rows, d_out.cols);
-  const Workspace::Scope scope(workspace);
-  const detail::Conv1dBackward<K, T> backward(in, d_out, d_final_window, workspace);
-  if (gradients.x) backward.inputs(gradients.x);
-  if (gradients.window != nullptr) backward.window(gradients.window);
-  if (gradients.weight || gradients.bias != nullptr) backward.parameters(gradients.weight, gradients.bias);
+  detail::require_conv_view("gradients of the final windows", d_final_window, in.sequences.count(),
+                            (K - 1) * in.x.cols);
+  detail::require_conv_gradients(in, K, gradients);
+  const WorkspaceScope scope(workspace);
+  if constexpr (is_host<D>) {
+    const detail::Conv1dBackward<K, T> backward(in, d_out, d_final_window, workspace);
+    if (gradients.x) backward.inputs(gradients.x);
+    if (gradients.window) backward.window(gradients.window);
+    if (gradients.weight || gradients.bias) backward.parameters(gradients.weight, gradients.bias);
+  } else {
+    const detail::Conv1dKernelGradients to{gradients.x.bare(), gradients.weight.bare(), gradients.bias.data,
+                                           gradients.window.data};
+    const auto inputs = detail::kernel_inputs(in);
+    const std::size_t scratch = detail::conv1d_backward_floats(K, inputs, to);
+    Launcher<D> launcher("gradients of conv1d");
+    detail::run_conv1d_backward<K>(launcher, inputs, d_out.bare(), d_final_window.data, to,
+                                   workspace.template matrix<float>(1, scratch).data);
+  }
 }
 
 }  // namespace SDLORA_SIMD_TAG

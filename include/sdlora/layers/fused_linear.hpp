@@ -14,13 +14,13 @@ namespace sdlora {
 /// after another, as checkpoints store in_proj and x_proj. `States` are the policies' Linear states.
 /// Frozen sites cost one product for all; weights that learn as a whole are used in place of the
 /// base's, still in one product where they lie together.
-template <class T, class... States>
+template <class T, class D, class... States>
 class FusedLinear {
  public:
   static constexpr std::size_t parts = sizeof...(States);
 
   /// `places` tell each part its name, base rows and shape, in order.
-  FusedLinear(ParameterStore<T>& store, const std::array<SitePlace<T>, parts>& places)
+  FusedLinear(ParameterStore<T, D>& store, const std::array<SitePlace<T, D>, parts>& places)
       : FusedLinear(store, places, std::make_index_sequence<parts>{}) {}
 
   /// Outputs of all parts.
@@ -37,7 +37,8 @@ class FusedLinear {
   }
 
   /// y (M, out) = x (M, in)·Wᵀ, adapters included.
-  void forward(MatrixView<const T> x, MatrixView<T> y, const Pass& pass, Workspace& workspace) const {
+  void forward(MatrixView<const T, D> x, MatrixView<T, D> y, const Pass& pass,
+               WorkspaceOn<D>& workspace) const {
     const Weights weights = gather();
     for (std::size_t i = 0; i < weights.count; ++i) {
       matmul(y.cols_from(weights.first[i], weights.views[i].rows), x, transposed(weights.views[i]));
@@ -49,8 +50,8 @@ class FusedLinear {
 
   /// From x (M, in) and d_y (M, out): adds to the gradients of what learns. d_x (M, in) is written, or
   /// added to, as `write` says, unless it is empty.
-  void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, Write write,
-                const Pass& pass, Workspace& workspace) const {
+  void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D> d_x, Write write,
+                const Pass& pass, WorkspaceOn<D>& workspace) const {
     if (d_x) {
       const Weights weights = gather();
       for (std::size_t i = 0; i < weights.count; ++i) {
@@ -64,7 +65,7 @@ class FusedLinear {
   }
 
   /// target (out, in) += sign · the learned change of every part.
-  void add_change(MatrixView<T> target, T sign) const {
+  void add_change(MatrixView<T, D> target, T sign) const {
     each([&](const auto& part, std::size_t first, std::size_t count) {
       part.add_change(target.rows_from(first, count), sign);
     });
@@ -73,13 +74,13 @@ class FusedLinear {
  private:
   /// Weights that lie together in memory, joined.
   struct Weights {
-    std::array<MatrixView<const T>, parts> views{};
+    std::array<MatrixView<const T, D>, parts> views{};
     std::array<std::size_t, parts> first{};
     std::size_t count = 0;
   };
 
   template <std::size_t... I>
-  FusedLinear(ParameterStore<T>& store, const std::array<SitePlace<T>, parts>& places,
+  FusedLinear(ParameterStore<T, D>& store, const std::array<SitePlace<T, D>, parts>& places,
               std::index_sequence<I...>)
       : parts_{States(store, places[I])...} {
     rows_[0] = 0;
@@ -96,9 +97,9 @@ class FusedLinear {
   Weights gather() const {
     Weights result;
     each([&](const auto& part, std::size_t first, std::size_t) {
-      const MatrixView<const T> weight = part.weight();
+      const MatrixView<const T, D> weight = part.weight();
       if (result.count > 0) {
-        MatrixView<const T>& last = result.views[result.count - 1];
+        MatrixView<const T, D>& last = result.views[result.count - 1];
         if (last.stride == weight.stride && last.row(last.rows) == weight.data) {
           last.rows += weight.rows;
           return;

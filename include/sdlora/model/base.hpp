@@ -3,9 +3,11 @@
 #include "../error.hpp"
 #include "../layers/mamba/config.hpp"
 #include "../layers/mamba/weights.hpp"
+#include "../tensor/device.hpp"
+#include "../tensor/evaluate.hpp"
 #include "../tensor/extents.hpp"
+#include "../tensor/functions.hpp"
 #include "../tensor/random.hpp"
-#include "../tensor/workspace.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -16,10 +18,13 @@
 
 namespace sdlora {
 
-/// The pre-trained values of a Mamba language model. Built once, then immutable and shared by every
-/// model on it, whatever its placement. The head is tied to the embedding.
-template <Config C, class T = float>
+/// The pre-trained values of a Mamba language model, in the memory of a device. Built once, then immutable
+/// and shared by every model on it, whatever its placement. The head is tied to the embedding.
+template <Config C, class T = float, class D = Cpu>
 class Base {
+  using Matrix = MatrixView<T, D>;
+  using View = MatrixView<const T, D>;
+
   static_assert(detail::KernelSizes<C>::known);
 
  public:
@@ -33,50 +38,58 @@ class Base {
     require("d_state", C::config.d_state, m.d_state);
     require("d_conv", C::config.d_conv, m.d_conv);
     require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
-    detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T>), "Base");
+    detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T, D>), "Base");
     layers_.resize(m.n_layer);
     A_.resize(m.n_layer);
     std::size_t count = 0;
-    lay_out([&](MatrixView<T>&, std::size_t rows, std::size_t cols) {
+    lay_out([&](Matrix&, std::size_t rows, std::size_t cols) {
       count += padded(detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "Base"));
       detail::checked_bytes(count, sizeof(T), "Base");
     });
-    memory_ = detail::allocate_aligned(count * sizeof(T));
-    T* next = reinterpret_cast<T*>(memory_.get());
-    std::fill_n(next, count, T(0));
-    lay_out([&](MatrixView<T>& view, std::size_t rows, std::size_t cols) {
+    memory_ = Storage<T, D>(count);
+    T* next = memory_.data();
+    Storage<T, D>::zero(next, count);
+    lay_out([&](Matrix& view, std::size_t rows, std::size_t cols) {
       view = {next, rows, cols};
       next += padded(rows * cols);
     });
   }
 
   Base(const Base& other) : Base(other.m_) {
-    std::vector<MatrixView<T>> target;
-    lay_out([&](MatrixView<T>& view, std::size_t, std::size_t) { target.push_back(view); });
-    std::size_t i = 0;
-    const_cast<Base&>(other).lay_out([&](MatrixView<T>& view, std::size_t, std::size_t) {
-      std::copy_n(view.data, view.rows * view.cols, target[i++].data);
-    });
+    Storage<T, D>::copy(memory_.data(), other.memory_.data(), memory_.capacity());
+  }
+  /// A copy on this device of what lies on the host.
+  explicit Base(const Base<C, T>& other)
+    requires(!is_host<D>)
+      : Base(other.m_) {
+    Storage<T, D>::write(memory_.data(), other.memory_.data(), memory_.capacity());
   }
   Base(Base&&) = default;
   Base& operator=(const Base&) = delete;
+
+  /// A copy in host memory.
+  Base<C, T> on_host() const {
+    Base<C, T> result(m_);
+    Storage<T, D>::read(result.memory_.data(), memory_.data(), memory_.capacity());
+    return result;
+  }
 
   /// Random values as a model starts its pre-training (Mamba's published initialisation).
   static Base random(const MambaDimensions& m, std::uint64_t seed);
 
   const MambaDimensions& dimensions() const { return m_; }
-  MatrixView<const T> embedding() const { return embedding_; }  // (V, d)
-  MatrixView<const T> norm_f() const { return norm_f_; }        // (1, d)
-  MambaWeights<const T> layer(std::size_t l) const {
-    const MambaWeights<T>& w = layers_[l];
+  View embedding() const { return embedding_; }  // (V, d)
+  View norm_f() const { return norm_f_; }        // (1, d)
+  MambaWeights<const T, D> layer(std::size_t l) const {
+    const MambaWeights<T, D>& w = layers_[l];
     return {w.norm, w.in_proj, w.conv, w.conv_bias, w.x_proj, w.dt_proj, w.dt_bias, w.A_log, w.D, w.out_proj};
   }
   /// −exp(A_log), (E, N): what the scan reads.
-  MatrixView<const T> A(std::size_t l) const { return A_[l]; }
+  View A(std::size_t l) const { return A_[l]; }
 
-  MatrixView<T> embedding() { return embedding_; }
-  MatrixView<T> norm_f() { return norm_f_; }
-  const MambaWeights<T>& layer(std::size_t l) { return layers_[l]; }
+  Matrix embedding() { return embedding_; }
+  Matrix norm_f() { return norm_f_; }
+  const MambaWeights<T, D>& layer(std::size_t l) { return layers_[l]; }
 
   /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names.
   template <class Function>
@@ -90,13 +103,13 @@ class Base {
 
   /// To be called after the values have been changed, before a model is built on them.
   void finish() {
-    for (std::size_t l = 0; l < m_.n_layer; ++l) {
-      const MatrixView<T>& log = layers_[l].A_log;
-      for (std::size_t i = 0; i < log.rows * log.cols; ++i) A_[l].data[i] = -std::exp(log.data[i]);
-    }
+    for (std::size_t l = 0; l < m_.n_layer; ++l) assign(A_[l], -exp(layers_[l].A_log));
   }
 
  private:
+  template <Config, class, class>
+  friend class Base;
+
   static std::size_t padded(std::size_t count) {
     constexpr std::size_t line = alignment / sizeof(T);
     return detail::round_up(count, line);
@@ -117,7 +130,7 @@ class Base {
     const std::size_t E = m_.d_inner;
     f(embedding_, m_.vocab_size, m_.d_model);
     for (std::size_t l = 0; l < m_.n_layer; ++l) {
-      MambaWeights<T>& w = layers_[l];
+      MambaWeights<T, D>& w = layers_[l];
       f(w.norm, 1, m_.d_model);
       f(w.in_proj, 2 * E, m_.d_model);
       f(w.conv, E, m_.d_conv);
@@ -157,52 +170,56 @@ class Base {
   }
 
   MambaDimensions m_;
-  detail::AlignedBytes memory_;
-  MatrixView<T> embedding_;
-  std::vector<MambaWeights<T>> layers_;
-  std::vector<MatrixView<T>> A_;
-  MatrixView<T> norm_f_;
+  Storage<T, D> memory_;
+  Matrix embedding_;
+  std::vector<MambaWeights<T, D>> layers_;
+  std::vector<Matrix> A_;
+  Matrix norm_f_;
 };
 
-template <Config C, class T>
-Base<C, T> Base<C, T>::random(const MambaDimensions& m, std::uint64_t seed) {
-  Base base(m);
-  std::uint64_t stream = 0;
-  const auto uniform = [&](MatrixView<T> values, double bound) {
-    const RandomStream random(seed, ++stream);
-    for (std::size_t i = 0; i < values.rows * values.cols; ++i) {
-      values.data[i] = static_cast<T>(bound * (2.0 * random.uniform(i) - 1.0));
+template <Config C, class T, class D>
+Base<C, T, D> Base<C, T, D>::random(const MambaDimensions& m, std::uint64_t seed) {
+  if constexpr (!is_host<D>) {
+    return Base(Base<C, T>::random(m, seed));
+  } else {
+    Base base(m);
+    std::uint64_t stream = 0;
+    const auto uniform = [&](MatrixView<T> values, double bound) {
+      const RandomStream random(seed, ++stream);
+      for (std::size_t i = 0; i < values.rows * values.cols; ++i) {
+        values.data[i] = static_cast<T>(bound * (2.0 * random.uniform(i) - 1.0));
+      }
+    };
+    const auto inverse_root = [](std::size_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); };
+    {
+      const RandomStream random(seed, ++stream);
+      for (std::size_t i = 0; i < m.vocab_size * m.d_model; ++i) {
+        base.embedding_.data[i] = static_cast<T>(0.02 * random.normal(i));
+      }
     }
-  };
-  const auto inverse_root = [](std::size_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); };
-  {
-    const RandomStream random(seed, ++stream);
-    for (std::size_t i = 0; i < m.vocab_size * m.d_model; ++i) {
-      base.embedding_.data[i] = static_cast<T>(0.02 * random.normal(i));
+    for (const MambaWeights<T>& w : base.layers_) {
+      std::fill_n(w.norm.data, m.d_model, T(1));
+      uniform(w.in_proj, inverse_root(m.d_model));
+      uniform(w.conv, inverse_root(m.d_conv));
+      uniform(w.conv_bias, inverse_root(m.d_conv));
+      uniform(w.x_proj, inverse_root(m.d_inner));
+      uniform(w.dt_proj, inverse_root(m.dt_rank));
+      // The residual stream's variance stays put as depth grows.
+      uniform(w.out_proj, inverse_root(m.d_inner) * inverse_root(m.n_layer));
+      const RandomStream random(seed, ++stream);
+      for (std::size_t e = 0; e < m.d_inner; ++e) {
+        // softplus(bias) is log-uniform in [1e-3, 1e-1].
+        const double dt = std::max(1e-4, std::exp(std::log(1e-3) + random.uniform(e) * std::log(1e2)));
+        w.dt_bias.data[e] = static_cast<T>(dt + std::log(-std::expm1(-dt)));
+        w.D.data[e] = T(1);
+        for (std::size_t n = 0; n < m.d_state; ++n)
+          w.A_log(e, n) = static_cast<T>(std::log(static_cast<double>(n + 1)));
+      }
     }
+    std::fill_n(base.norm_f_.data, m.d_model, T(1));
+    base.finish();
+    return base;
   }
-  for (const MambaWeights<T>& w : base.layers_) {
-    std::fill_n(w.norm.data, m.d_model, T(1));
-    uniform(w.in_proj, inverse_root(m.d_model));
-    uniform(w.conv, inverse_root(m.d_conv));
-    uniform(w.conv_bias, inverse_root(m.d_conv));
-    uniform(w.x_proj, inverse_root(m.d_inner));
-    uniform(w.dt_proj, inverse_root(m.dt_rank));
-    // The residual stream's variance stays put as depth grows.
-    uniform(w.out_proj, inverse_root(m.d_inner) * inverse_root(m.n_layer));
-    const RandomStream random(seed, ++stream);
-    for (std::size_t e = 0; e < m.d_inner; ++e) {
-      // softplus(bias) is log-uniform in [1e-3, 1e-1].
-      const double dt = std::max(1e-4, std::exp(std::log(1e-3) + random.uniform(e) * std::log(1e2)));
-      w.dt_bias.data[e] = static_cast<T>(dt + std::log(-std::expm1(-dt)));
-      w.D.data[e] = T(1);
-      for (std::size_t n = 0; n < m.d_state; ++n)
-        w.A_log(e, n) = static_cast<T>(std::log(static_cast<double>(n + 1)));
-    }
-  }
-  std::fill_n(base.norm_f_.data, m.d_model, T(1));
-  base.finish();
-  return base;
 }
 
 }  // namespace sdlora

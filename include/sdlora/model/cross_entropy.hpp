@@ -5,6 +5,7 @@
 #include "../tensor/parallel.hpp"
 #include "../tensor/simd.hpp"
 #include "../tensor/workspace.hpp"
+#include "detail/cross_entropy_kernels.hpp"
 
 #include "loss.hpp"
 
@@ -85,47 +86,71 @@ inline void require_targets(std::span<const std::int32_t> targets, std::size_t r
 }
 }  // namespace detail
 
+namespace detail {
+inline namespace SDLORA_SIMD_TAG {
+
+/// losses[i] = −log softmax(logits(i, :))[targets[i]]; with `gradient` the logits become scale · (softmax − 1
+/// at the target).
+template <class T, class D>
+void cross_entropy_rows(MatrixView<T, D> logits, MatrixView<const std::int32_t, D> targets,
+                        MatrixView<T, D> losses, bool gradient, T scale) {
+  if constexpr (is_host<D>) {
+    parallel_for((logits.rows + 15) / 16, [&](std::size_t task) {
+      for (std::size_t i = task * 16; i < std::min(logits.rows, task * 16 + 16); ++i) {
+        const auto target = static_cast<std::size_t>(targets(0, i));
+        const T total = log_sum_exp(logits.row(i), logits.cols);
+        losses(0, i) = total - logits(i, target);
+        if (gradient) {
+          scaled_exp(logits.row(i), logits.cols, total, scale);
+          logits(i, target) -= scale;
+        }
+      }
+    });
+  } else {
+    Launcher<D> launcher("cross-entropy");
+    run_cross_entropy(launcher, logits.bare(), targets.data, losses.data, gradient, scale);
+  }
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace detail
+
 inline namespace SDLORA_SIMD_TAG {
 
 /// Cross-entropy of a linear head without bias: logits = h·Wᵀ for the rows that have a target only,
-/// a block of rows at a time. h (n, d), W (V, d), targets (n). With a non-empty d_h (n, d) it is
-/// overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to d_W, unless
+/// a block of rows at a time. h (n, d), W (V, d), targets (n), in host memory. With a non-empty d_h (n, d) it
+/// is overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to d_W, unless
 /// empty; that goes only with d_h. Throws ShapeError, and ArgumentError for a target outside of W's rows.
-template <class T>
-Loss head_cross_entropy(std::type_identity_t<MatrixView<const T>> h, MatrixView<const T> W,
+template <class T, class D>
+Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixView<const T, D> W,
                         std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
-                        std::type_identity_t<MatrixView<T>> d_h, std::type_identity_t<MatrixView<T>> d_W,
-                        Workspace& workspace) {
+                        std::type_identity_t<MatrixView<T, D>> d_h,
+                        std::type_identity_t<MatrixView<T, D>> d_W, WorkspaceOn<D>& workspace) {
   const std::size_t V = W.rows;
   detail::require_targets(targets, h.rows, V);
   if (d_W && !d_h) {
     throw ShapeError("head_cross_entropy: expected d_h " + detail::extents_text(h.rows, h.cols) +
                      " with d_W, found d_W alone; give both or neither");
   }
-  const Workspace::Scope scope(workspace);
+  const WorkspaceScope scope(workspace);
   const std::size_t block = detail::head_rows(V, h.rows);
-  const MatrixView<T> room = workspace.matrix<T>(block, V);
-  T* losses = workspace.take<T>(h.rows).data();
+  const MatrixView<T, D> room = workspace.template matrix<T>(block, V);
+  const MatrixView<T, D> losses = workspace.template matrix<T>(1, h.rows);
+  const MatrixView<const std::int32_t, D> targets_there = workspace.placed(targets);
   for (std::size_t first = 0; first < h.rows; first += block) {
     const std::size_t count = std::min(block, h.rows - first);
-    const MatrixView<T> logits = room.rows_from(0, count);  // (count, V)
+    const MatrixView<T, D> logits = room.rows_from(0, count);  // (count, V)
     matmul(logits, h.rows_from(first, count), transposed(W));
-    parallel_for((count + 15) / 16, [&](std::size_t task) {
-      for (std::size_t i = task * 16; i < std::min(count, task * 16 + 16); ++i) {
-        const auto target = static_cast<std::size_t>(targets[first + i]);
-        const T total = detail::log_sum_exp(logits.row(i), V);
-        losses[first + i] = total - logits(i, target);
-        if (d_h) {
-          detail::scaled_exp(logits.row(i), V, total, scale);
-          logits(i, target) -= scale;
-        }
-      }
-    });
+    detail::cross_entropy_rows<T, D>(logits, targets_there.cols_from(first, count),
+                                     losses.cols_from(first, count), static_cast<bool>(d_h), scale);
     if (d_h) matmul(d_h.rows_from(first, count), logits, W);
     if (d_W) matmul(d_W, transposed(logits), h.rows_from(first, count), Write::Add);
   }
   Loss loss{0.0, h.rows};
-  for (std::size_t i = 0; i < h.rows; ++i) loss.sum += static_cast<double>(losses[i]);
+  const WorkspaceScope on_host(workspace.host());
+  const std::span<T> found = workspace.host().template take<T>(h.rows);
+  Storage<T, D>::read(found.data(), losses.data, h.rows);
+  for (const T one : found) loss.sum += static_cast<double>(one);
   return loss;
 }
 

@@ -57,24 +57,29 @@ std::uint64_t hash_values(const T* values, std::size_t count) {
 /// over norm_epsilon (as float32 too), the one number besides them that decides what it computes.
 /// The same for both styles of checkpoint and for every configuration type, scalar type and number
 /// of threads; any changed weight changes it. Adapters and training checkpoints carry it.
-template <Config C, class T>
-std::uint64_t fingerprint(const Base<C, T>& base) {
-  constexpr std::size_t block = std::size_t{1} << 18;
-  detail::Hash hash;
-  hash.add(std::uint64_t{std::bit_cast<std::uint32_t>(static_cast<float>(base.dimensions().norm_epsilon))});
-  std::vector<std::uint64_t> parts;
-  base.visit([&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
-    hash.add(name);
-    for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
-    const std::size_t count = values.rows * values.cols;
-    parts.resize(detail::ceil_div(count, block));
-    parallel_for(parts.size(), [&](std::size_t task) {
-      const std::size_t first = task * block;
-      parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));
-    });
-    for (const std::uint64_t part : parts) hash.add(part);
-  });
-  return hash.value();
+template <Config C, class T, class D>
+std::uint64_t fingerprint(const Base<C, T, D>& base) {
+  if constexpr (!is_host<D>) {
+    return fingerprint(base.on_host());
+  } else {
+    constexpr std::size_t block = std::size_t{1} << 18;
+    detail::Hash hash;
+    hash.add(std::uint64_t{std::bit_cast<std::uint32_t>(static_cast<float>(base.dimensions().norm_epsilon))});
+    std::vector<std::uint64_t> parts;
+    base.visit(
+        [&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
+          hash.add(name);
+          for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
+          const std::size_t count = values.rows * values.cols;
+          parts.resize(detail::ceil_div(count, block));
+          parallel_for(parts.size(), [&](std::size_t task) {
+            const std::size_t first = task * block;
+            parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));
+          });
+          for (const std::uint64_t part : parts) hash.add(part);
+        });
+    return hash.value();
+  }
 }
 
 /// Which examples these are, and in which order: a hash over all ids and labels.

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/host_copy.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/random.hpp"
+#include "../tensor/tensor.hpp"
 #include "../text.hpp"
 
 #include <algorithm>
@@ -128,33 +130,29 @@ class TokenSampler {
   std::vector<std::pair<double, std::int32_t>> weights_;
 };
 
-/// Continues one sequence from `state`, which has read everything before, given the logits (V) of
-/// the first token to choose. The state moves on past all returned tokens but the last, and past that one
-/// too where a stop token followed it.
-template <class Model>
-std::vector<std::int32_t> generate(Model& model, typename Model::state_type& state,
-                                   std::vector<typename Model::value_type> logits,
-                                   const GenerateOptions& options) {
-  using T = typename Model::value_type;
+/// Continues one sequence from `state`, which has read everything before, given the logits (1, V) of
+/// the first token to choose, which are overwritten. The state moves on past all returned tokens but the
+/// last, and past that one too where a stop token followed it.
+template <class Model, class T, class D>
+std::vector<std::int32_t> generate(const Model& model, typename Model::state_type& state,
+                                   MatrixView<T, D> logits, const GenerateOptions& options) {
   if (state.sequences() != 1) {
     throw ArgumentError("generate: expected the state of 1 sequence, found " +
                         std::to_string(state.sequences()) + "; continue sequences one at a time");
   }
-  if (logits.size() != model.dimensions().vocab_size) {
+  if (logits.rows != 1 || logits.cols != model.dimensions().vocab_size) {
     throw ArgumentError("generate: expected " + std::to_string(model.dimensions().vocab_size) +
                         " logits, one for each token of the vocabulary, found " +
-                        std::to_string(logits.size()) + "; pass those of this model");
+                        detail::extents_text(logits.rows, logits.cols) + "; pass those of this model");
   }
   TokenSampler sampler(options);
   std::vector<std::int32_t> result;
   while (result.size() < options.max_tokens) {
-    const std::int32_t token = sampler(std::span<const T>(logits), result.size());
+    const std::int32_t token = sampler(HostCopy(logits).values(), result.size());
     if (options.stop_token && token == *options.stop_token) break;
     result.push_back(token);
     if (options.on_token && !options.on_token(token)) break;
-    if (result.size() < options.max_tokens) {
-      model.step({&result.back(), 1}, state, MatrixView<T>{logits.data(), 1, logits.size()});
-    }
+    if (result.size() < options.max_tokens) model.step({&result.back(), 1}, state, logits);
   }
   return result;
 }
@@ -162,7 +160,7 @@ std::vector<std::int32_t> generate(Model& model, typename Model::state_type& sta
 /// Continues a prompt of at least one token; returns the new tokens. Work per token does not depend
 /// on what came before. Throws ArgumentError on an empty prompt.
 template <class Model>
-std::vector<std::int32_t> generate(Model& model, std::span<const std::int32_t> prompt,
+std::vector<std::int32_t> generate(const Model& model, std::span<const std::int32_t> prompt,
                                    const GenerateOptions& options = {}) {
   using T = typename Model::value_type;
   if (prompt.empty()) {
@@ -171,11 +169,11 @@ std::vector<std::int32_t> generate(Model& model, std::span<const std::int32_t> p
         "token for a text from nothing");
   }
   auto state = model.initial_state(1);
-  std::vector<T> logits(model.dimensions().vocab_size);
+  Tensor<T, Extents<dyn, dyn>, typename Model::device_type> logits(1, model.dimensions().vocab_size);
   const std::size_t offsets[] = {0, prompt.size()};
   const std::size_t last[] = {prompt.size() - 1};
-  model.forward_rows(prompt, {offsets}, state, last, MatrixView<T>{logits.data(), 1, logits.size()});
-  return generate(model, state, std::move(logits), options);
+  model.forward_rows(prompt, {offsets}, state, last, logits.matrix());
+  return generate(model, state, logits.matrix(), options);
 }
 
 }  // namespace sdlora

@@ -3,16 +3,20 @@
 #include "../adapters/describe.hpp"
 #include "../adapters/selection.hpp"
 #include "../layers/mamba/block.hpp"
+#include "../tensor/add_rows.hpp"
+#include "../tensor/indexed.hpp"
+#include "../tensor/sequences.hpp"
 #include "../tensor/tensor.hpp"
+#include "../tensor/workspace.hpp"
 #include "base.hpp"
 #include "batch.hpp"
 #include "cross_entropy.hpp"
 #include "detail/call_checks.hpp"
 #include "detail/counts.hpp"
 #include "detail/require_options.hpp"
+#include "execution.hpp"
 #include "mamba_state.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,9 +29,10 @@ namespace sdlora {
 
 /// A Mamba language model (Gu and Dao, arXiv 2312.00752) on a shared base, of which the places that
 /// `P` names learn: embedding, blocks, norm_f, and a head tied to the embedding. It owns only what
-/// learns; everything else is the base's. A model is used by one thread at a time, for its calls share a
-/// workspace; models on one base may be used side by side.
-template <class C, class P, class T = float>
+/// learns; everything else is the base's. `X` says how it runs: a Run, or a scalar for Run<Cpu, scalar>.
+/// Calls that are const may be made by many threads at once, each with a workspace of its own: that of the
+/// thread, unless they are given one.
+template <class C, class P, class X = float>
 class MambaModel {
   static_assert(Config<C>,
                 "sdlora::MambaModel: the first type must carry a MambaConfig as its constant `config`, as "
@@ -37,11 +42,14 @@ class MambaModel {
                 "with their policies, as Place<On<site::OutProj, LoRA<8>>>");
 };
 
-template <Config C, Placement P, class T>
-class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
+template <Config C, Placement P, class X>
+class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   static_assert(detail::TypesFit<C, P>::fit);
 
-  using Block = MambaBlock<C, P, T>;
+  using T = typename run_of<X>::value_type;
+  using D = typename run_of<X>::device_type;
+  using Block = MambaBlock<C, P, T, D, typename run_of<X>::scan_type>;
+  using Matrix = MatrixView<T, D>;
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
   static constexpr bool prompted = learns<site::Prompt>;
@@ -50,8 +58,9 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   using config_type = C;
   using placement_type = P;
   using value_type = T;
-  using base_type = Base<C, T>;
-  using state_type = MambaState<T>;
+  using device_type = D;
+  using base_type = Base<C, T, D>;
+  using state_type = MambaState<T, D>;
 
   /// A model on `base`, its adapters at their initial values: the base's own function.
   /// Throws ArgumentError where the selection or an option does not fit.
@@ -97,67 +106,61 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   const std::shared_ptr<const base_type>& base() const { return base_; }
   const Selection& selection() const { return selection_; }
   const AdapterOptions& options() const { return options_; }
-  ParameterStore<T>& parameters() { return store_; }
-  const ParameterStore<T>& parameters() const { return store_; }
+  ParameterStore<T, D>& parameters() { return store_; }
+  const ParameterStore<T, D>& parameters() const { return store_; }
   std::size_t total_parameters() const { return sdlora::total_parameters(dimensions()); }
 
-  /// The most workspace that a step has used, in bytes: activations, and temporaries beside them.
-  std::size_t peak_activation_bytes() const { return workspace_.peak_bytes(); }
-  void reset_peak() { workspace_.reset_peak(); }
-
   /// Σ loss over the batch's targets; nothing is kept.
-  Loss loss(const Batch& batch) {
-    begin(batch);
-    const Rows rows = embed(batch);
-    for (Block& block : blocks_) block.forward(rows.x, rows.sequences, {}, {}, Pass{}, workspace_);
-    const Loss loss = head(batch, rows, T(0), {});
-    workspace_.reset();
-    return loss;
+  Loss loss(const Batch& batch, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    const Step step(*this, batch, workspace);
+    for (const Block& block : blocks_) block.forward(step.x, step.sequences, {}, {}, Pass{}, workspace);
+    return head(step, T(0), {}, workspace);
   }
 
   /// Adds the gradient of scale · Σ loss to the store's gradients, and returns the loss. With
   /// scale = 1 / (targets of the whole step) several batches add up to one step.
-  Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass = {.training = true}) {
+  Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass = {.training = true},
+                            WorkspaceOn<D>& workspace = thread_workspace<D>()) {
     static_assert(P::learns,
                   "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
                   "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
-    begin(batch);
-    const Rows rows = embed(batch);
+    const Step step(*this, batch, workspace);
     const std::size_t n_layer = blocks_.size();
     for (std::size_t l = 0; l < n_layer; ++l) {
-      kept_[l] = l < first_learning_ ? BlockActivations<T>{}
-                                     : Block::keep(dimensions(), rows.sequences,
-                                                   below_learns || l > first_learning_, workspace_);
-      blocks_[l].forward(rows.x, rows.sequences, kept_[l], {}, pass, workspace_);
+      kept_[l] = l < first_learning_ ? BlockActivations<T, D>{}
+                                     : Block::keep(dimensions(), step.sequences,
+                                                   below_learns || l > first_learning_, workspace);
+      blocks_[l].forward(step.x, step.sequences, kept_[l], {}, pass, workspace);
     }
-    const MatrixView<T> d_x = workspace_.matrix<T>(rows.x.rows, rows.x.cols);
-    const Loss loss = head(batch, rows, static_cast<T>(scale), d_x);
+    const Matrix d_x = workspace.template matrix<T>(step.x.rows, step.x.cols);
+    const Loss loss = head(step, static_cast<T>(scale), d_x, workspace);
     for (std::size_t l = n_layer; l-- > first_learning_;) {
       if (below_learns || l > first_learning_) {
-        blocks_[l].template backward<true>(rows.sequences, kept_[l], d_x, pass, workspace_);
+        blocks_[l].template backward<true>(step.sequences, kept_[l], d_x, pass, workspace);
       } else if constexpr (!below_learns) {
-        blocks_[l].template backward<false>(rows.sequences, kept_[l], d_x, pass, workspace_);
+        blocks_[l].template backward<false>(step.sequences, kept_[l], d_x, pass, workspace);
       }
     }
-    if constexpr (below_learns) embed_backward(batch, d_x);
-    workspace_.reset();  // now, so that the next step finds one block that fits
+    if constexpr (below_learns) embed_backward(step, d_x, workspace);
     return loss;
   }
 
   /// The state before the first token, for S sequences; a learned prompt has already been read.
-  state_type initial_state(std::size_t sequences) {
+  state_type initial_state(std::size_t sequences, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
     state_type state(dimensions(), sequences);
-    const Workspace::Scope scope(workspace_);
-    for (std::size_t l = 0; l < blocks_.size(); ++l)
-      blocks_[l].initial_state(sequences, state.layer(l), workspace_);
+    const StepScope<D> scope(workspace);
+    const auto offsets = workspace.host().template take<std::size_t>(sequences + 1);
+    const std::size_t length = prompt_.length();
+    for (std::size_t s = 0; s <= sequences; ++s) offsets[s] = s * length;
+    for (std::size_t l = 0; l < blocks_.size(); ++l) {
+      blocks_[l].initial_state({offsets}, state.layer(l), workspace);
+    }
     if constexpr (prompted) {
-      const std::size_t length = prompt_.length();
-      const MatrixView<T> x = workspace_.matrix<T>(sequences * length, dimensions().d_model);
-      std::vector<std::size_t> offsets(sequences + 1);
-      for (std::size_t s = 0; s <= sequences; ++s) offsets[s] = s * length;
-      for (std::size_t i = 0; i < x.rows; ++i)
-        std::copy_n(prompt_.values().row(i % length), x.cols, x.row(i));
-      run(x, {offsets}, state);
+      const auto from = workspace.host().template take<std::int32_t>(sequences * length);
+      for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::int32_t>(i % length);
+      const Matrix x = workspace.template matrix<T>(from.size(), dimensions().d_model);
+      assign(x, rows_at(prompt_.values(), workspace.template placed<std::int32_t>(from)));
+      run(x, place_sequences<D>({offsets}, workspace), state, workspace);
     }
     return state;
   }
@@ -166,40 +169,44 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   /// that follow each token: whole, in chunks or step by step the same within rounding. ids (M),
   /// logits (M, V). Throws ShapeError or ArgumentError where something does not fit, before the state moves.
   void forward(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
-               MatrixView<T> logits) {
+               Matrix logits, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
     detail::require_logits(logits.rows, logits.cols, ids.size(), dimensions());
-    const Workspace::Scope scope(workspace_);
-    const MatrixView<T> x = continue_with(ids, sequences, state);
-    rms_norm_forward(x, norm_f_.values().data, epsilon(), x);
+    const StepScope<D> scope(workspace);
+    const Matrix x = continue_with(ids, sequences, state, workspace);
+    rms_norm_forward(x, norm_f_.values(), epsilon(), x);
     matmul(logits, x, transposed(embedding_.values()));
   }
 
   /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
   void forward_rows(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
-                    std::span<const std::size_t> rows, MatrixView<T> logits) {
+                    std::span<const std::size_t> rows, Matrix logits,
+                    WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
     detail::require_rows(rows, ids.size());
     detail::require_logits(logits.rows, logits.cols, rows.size(), dimensions());
-    const Workspace::Scope scope(workspace_);
-    const MatrixView<T> x = continue_with(ids, sequences, state);
-    const MatrixView<T> chosen = workspace_.matrix<T>(rows.size(), x.cols);
-    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(x.row(rows[i]), x.cols, chosen.row(i));
-    rms_norm_forward(chosen, norm_f_.values().data, epsilon(), chosen);
+    const StepScope<D> scope(workspace);
+    const Matrix x = continue_with(ids, sequences, state, workspace);
+    const Matrix chosen = workspace.template matrix<T>(rows.size(), x.cols);
+    assign(chosen, rows_at(x, workspace.placed(rows)));
+    rms_norm_forward(chosen, norm_f_.values(), epsilon(), chosen);
     matmul(logits, chosen, transposed(embedding_.values()));
   }
 
   /// The same for one further token of each sequence: ids (S), logits (S, V).
-  void step(std::span<const std::int32_t> ids, state_type& state, MatrixView<T> logits) {
-    step_offsets_.resize(ids.size() + 1);
-    for (std::size_t s = 0; s <= ids.size(); ++s) step_offsets_[s] = s;
-    forward(ids, {step_offsets_}, state, logits);
+  void step(std::span<const std::int32_t> ids, state_type& state, Matrix logits,
+            WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    const WorkspaceScope scope(workspace.host());
+    const auto offsets = workspace.host().template take<std::size_t>(ids.size() + 1);
+    for (std::size_t s = 0; s <= ids.size(); ++s) offsets[s] = s;
+    forward(ids, {offsets}, state, logits, workspace);
   }
 
   /// Logits (M, V) of whole sequences from their beginning.
-  Tensor<T, Extents<dyn, dyn>> logits(const Batch& batch) {
-    Tensor<T, Extents<dyn, dyn>> result(Extents<dyn, dyn>(batch.tokens(), dimensions().vocab_size),
-                                        uninitialized);
-    state_type state = initial_state(batch.sequences().count());
-    forward(batch.ids(), batch.sequences(), state, result.matrix());
+  Tensor<T, Extents<dyn, dyn>, D> logits(const Batch& batch,
+                                         WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    Tensor<T, Extents<dyn, dyn>, D> result(Extents<dyn, dyn>(batch.tokens(), dimensions().vocab_size),
+                                           uninitialized);
+    state_type state = initial_state(batch.sequences().count(), workspace);
+    forward(batch.ids(), batch.sequences(), state, result.matrix(), workspace);
     return result;
   }
 
@@ -228,7 +235,7 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   static constexpr bool below_learns = learns<site::Embedding> || learns<site::Prompt>;
 
   struct NoRows {
-    NoRows(ParameterStore<T>&, const SitePlace<T>&) {}
+    NoRows(ParameterStore<T, D>&, const SitePlace<T, D>&) {}
     static constexpr bool active() { return false; }
     static constexpr std::size_t length() { return 0; }
   };
@@ -238,17 +245,80 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
   };
   template <class Policy>
   struct PromptState<Policy, true> {
-    using type = typename Policy::template Rows<T>;
+    using type = typename Policy::template Rows<T, D>;
   };
 
-  /// The residual stream and how it falls into sequences: with a prompt, rows before each.
-  struct Rows {
-    MatrixView<T> x;
-    Sequences sequences;
+  /// What was taken from a workspace and from the host's beside it is given back together.
+  template <class Device>
+  class StepScope {
+   public:
+    explicit StepScope(WorkspaceOn<Device>& workspace) : device_(workspace), host_(workspace.host()) {}
+
+   private:
+    WorkspaceScope<Device> device_;
+    WorkspaceScope<Cpu> host_;
+  };
+
+  /// A batch on its way through the blocks: the residual stream and how it falls into sequences; with a
+  /// prompt, rows before each.
+  struct Step {
+    Step(const MambaModel& model, const Batch& batch_, WorkspaceOn<D>& workspace)
+        : batch(checked(model, batch_, workspace)), scope(workspace) {
+      const std::size_t length = model.prompt_.length();
+      const Sequences given = batch.sequences();
+      Sequences all = given;
+      if constexpr (prompted) {
+        const auto offsets = workspace.host().template take<std::size_t>(given.count() + 1);
+        for (std::size_t s = 0; s <= given.count(); ++s) offsets[s] = given.offsets[s] + s * length;
+        all = {offsets};
+      }
+      sequences = place_sequences<D>(all, workspace);
+      ids = workspace.placed(batch.ids());
+      x = workspace.template matrix<T>(all.rows(), model.dimensions().d_model);
+      if constexpr (!prompted) {
+        assign(x, rows_at(model.embedding_.values(), ids));
+      } else {
+        const auto tokens = workspace.host().template take<std::size_t>(given.rows());
+        const auto prompts = workspace.host().template take<std::size_t>(given.count() * length);
+        const auto from = workspace.host().template take<std::int32_t>(prompts.size());
+        for (std::size_t s = 0; s < given.count(); ++s) {
+          for (std::size_t i = 0; i < length; ++i) {
+            prompts[s * length + i] = all.first(s) + i;
+            from[s * length + i] = static_cast<std::int32_t>(i);
+          }
+          for (std::size_t t = 0; t < given.length(s); ++t) {
+            tokens[given.first(s) + t] = all.first(s) + length + t;
+          }
+        }
+        token_rows = workspace.template placed<std::size_t>(tokens);
+        prompt_rows = workspace.template placed<std::size_t>(prompts);
+        prompt_from = workspace.template placed<std::int32_t>(from);
+        assign(rows_at(x, token_rows), rows_at(model.embedding_.values(), ids));
+        assign(rows_at(x, prompt_rows), rows_at(model.prompt_.values(), prompt_from));
+      }
+    }
+
+    const Batch& batch;
+    StepScope<D> scope;
+    SequencesOn<D> sequences{};
+    MatrixView<const std::int32_t, D> ids;
+    Matrix x;
+    // With a prompt: the rows of the tokens in x, those of the prompts, and which of its rows those are.
+    MatrixView<const std::size_t, D> token_rows, prompt_rows;
+    MatrixView<const std::int32_t, D> prompt_from;
+
+   private:
+    static const Batch& checked(const MambaModel& model, const Batch& batch, WorkspaceOn<D>& workspace) {
+      detail::require_batch(batch);
+      detail::require_ids(batch.ids(), model.dimensions());
+      workspace.join();
+      workspace.host().join();
+      return batch;
+    }
   };
 
   template <Site S>
-  SitePlace<T> place(MatrixView<const T> base, bool decay) const {
+  SitePlace<T, D> place(MatrixView<const T, D> base, bool decay) const {
     return {.name = std::string(S::name),
             .site = S::name,
             .base = base,
@@ -260,126 +330,86 @@ class MambaModel<C, P, T> : public detail::TrainableCount<C, P> {
 
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
 
-  void begin(const Batch& batch) {
-    detail::require_batch(batch);
-    detail::require_ids(batch.ids(), dimensions());
-    workspace_.reset();
-  }
-
-  Rows embed(const Batch& batch) {
-    const std::size_t d = dimensions().d_model;
-    const MatrixView<const T> table = embedding_.values();
-    const std::size_t length = prompt_.length();
-    const Sequences given = batch.sequences();
-    Rows rows{{}, given};
-    if constexpr (prompted) {
-      prompted_offsets_.resize(given.count() + 1);
-      for (std::size_t s = 0; s <= given.count(); ++s) prompted_offsets_[s] = given.offsets[s] + s * length;
-      rows.sequences = {prompted_offsets_};
-    }
-    rows.x = workspace_.matrix<T>(rows.sequences.rows(), d);
-    for (std::size_t s = 0; s < given.count(); ++s) {
-      if constexpr (prompted) {
-        for (std::size_t i = 0; i < length; ++i) {
-          std::copy_n(prompt_.values().row(i), d, rows.x.row(rows.sequences.first(s) + i));
-        }
-      }
-      for (std::size_t t = 0; t < given.length(s); ++t) {
-        const auto id = static_cast<std::size_t>(batch.ids()[given.first(s) + t]);
-        std::copy_n(table.row(id), d, rows.x.row(rows.sequences.first(s) + length + t));
-      }
-    }
-    return rows;
-  }
-
-  void embed_backward(const Batch& batch, MatrixView<const T> d_x) {
-    const std::size_t length = prompt_.length();
-    const Sequences given = batch.sequences();
-    const auto add_row = [](const T* from, std::size_t count, T* to) {
-      for (std::size_t j = 0; j < count; ++j) to[j] += from[j];
+  void embed_backward(const Step& step, MatrixView<const T, D> d_x, WorkspaceOn<D>& workspace) {
+    const WorkspaceScope scope(workspace);
+    const auto rows = [&](MatrixView<const std::size_t, D> which) {
+      const Matrix result = workspace.template matrix<T>(which.cols, d_x.cols);
+      assign(result, rows_at(d_x, which));
+      return result;
     };
-    for (std::size_t s = 0; s < given.count(); ++s) {
-      const std::size_t first = given.first(s) + s * length;
+    if constexpr (prompted) add_rows(prompt_.gradient(), rows(step.prompt_rows), step.prompt_from);
+    if constexpr (learns<site::Embedding>) {
       if constexpr (prompted) {
-        for (std::size_t i = 0; i < length; ++i)
-          add_row(d_x.row(first + i), d_x.cols, prompt_.gradient().row(i));
-      }
-      if constexpr (learns<site::Embedding>) {
-        for (std::size_t t = 0; t < given.length(s); ++t) {
-          const auto id = static_cast<std::size_t>(batch.ids()[given.first(s) + t]);
-          add_row(d_x.row(first + length + t), d_x.cols, embedding_.gradient().row(id));
-        }
+        add_rows(embedding_.gradient(), rows(step.token_rows), step.ids);
+      } else {
+        add_rows(embedding_.gradient(), d_x, step.ids);
       }
     }
   }
 
   /// Norm and head over the rows that have targets. A non-empty d_x (M, d) gets the gradient.
-  Loss head(const Batch& batch, const Rows& rows, T scale, MatrixView<T> d_x) {
-    const Workspace::Scope scope(workspace_);
-    const std::size_t d = dimensions().d_model;
+  Loss head(const Step& step, T scale, Matrix d_x, WorkspaceOn<D>& workspace) const {
+    const StepScope<D> scope(workspace);
+    const Batch& batch = step.batch;
     const std::size_t n = batch.loss_tokens();
-    const auto chosen = workspace_.take<std::size_t>(n);
-    const auto targets = workspace_.take<std::int32_t>(n);
+    const auto rows = workspace.host().template take<std::size_t>(n);
+    const auto targets = workspace.host().template take<std::int32_t>(n);
     const Sequences given = batch.sequences();
     std::size_t next = 0;
     for (std::size_t s = 0; s < given.count(); ++s) {
       for (std::size_t i = given.first(s); i < given.first(s) + given.length(s); ++i) {
         if (batch.targets()[i] == ignored_label) continue;
-        chosen[next] = i + (s + 1) * prompt_.length();
+        rows[next] = i + (s + 1) * prompt_.length();
         targets[next++] = batch.targets()[i];
       }
     }
     detail::require_ids(targets, dimensions());
-    const auto take = [&] { return workspace_.matrix<T>(n, d); };
-    const MatrixView<T> x = take();
-    const MatrixView<T> h = take();
-    for (std::size_t i = 0; i < n; ++i) std::copy_n(rows.x.row(chosen[i]), d, x.row(i));
-    rms_norm_forward(x, norm_f_.values().data, epsilon(), h);
-    const MatrixView<T> d_h = d_x ? take() : MatrixView<T>{};
+    const MatrixView<const std::size_t, D> chosen = workspace.template placed<std::size_t>(rows);
+    const auto take = [&] { return workspace.template matrix<T>(n, dimensions().d_model); };
+    const Matrix x = take();
+    const Matrix h = take();
+    assign(x, rows_at(step.x, chosen));
+    rms_norm_forward(x, norm_f_.values(), epsilon(), h);
+    const Matrix d_h = d_x ? take() : Matrix{};
     const Loss loss = head_cross_entropy(h, embedding_.values(), targets, scale, d_h,
-                                         d_x ? embedding_.gradient() : MatrixView<T>{}, workspace_);
+                                         d_x ? embedding_.gradient() : Matrix{}, workspace);
     if (d_x) {
-      const MatrixView<T> d_sum = take();
-      std::fill_n(d_sum.data, n * d, T(0));
-      rms_norm_backward(x, norm_f_.values().data, epsilon(), d_h, d_sum, norm_f_.gradient().data, workspace_);
-      std::fill_n(d_x.data, d_x.rows * d_x.cols, T(0));
-      for (std::size_t i = 0; i < n; ++i) std::copy_n(d_sum.row(i), d, d_x.row(chosen[i]));
+      const Matrix d_sum = take();
+      assign(d_sum, 0);
+      rms_norm_backward(MatrixView<const T, D>(x), norm_f_.values(), epsilon(), d_h, d_sum,
+                        norm_f_.gradient(), workspace);
+      assign(d_x, 0);
+      assign(rows_at(d_x, chosen), d_sum);
     }
     return loss;
   }
 
-  MatrixView<T> continue_with(std::span<const std::int32_t> ids, const Sequences& sequences,
-                              state_type& state) {
+  Matrix continue_with(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
+                       WorkspaceOn<D>& workspace) const {
     detail::require_ids(ids, dimensions());
     detail::require_tokens(ids.size(), sequences, state.sequences(), state.fits(dimensions()));
-    const std::size_t d = dimensions().d_model;
-    const MatrixView<T> x = workspace_.matrix<T>(ids.size(), d);
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      std::copy_n(embedding_.values().row(static_cast<std::size_t>(ids[i])), d, x.row(i));
-    }
-    run(x, sequences, state);
+    const Matrix x = workspace.template matrix<T>(ids.size(), dimensions().d_model);
+    assign(x, rows_at(embedding_.values(), workspace.placed(ids)));
+    run(x, place_sequences<D>(sequences, workspace), state, workspace);
     return x;
   }
 
-  void run(MatrixView<T> x, const Sequences& sequences, state_type& state) {
+  void run(Matrix x, const SequencesOn<D>& sequences, state_type& state, WorkspaceOn<D>& workspace) const {
     for (std::size_t l = 0; l < blocks_.size(); ++l) {
-      blocks_[l].forward(x, sequences, {}, state.layer(l), Pass{}, workspace_);
+      blocks_[l].forward(x, sequences, {}, state.layer(l), Pass{}, workspace);
     }
   }
 
   std::shared_ptr<const base_type> base_;
   AdapterOptions options_;
   Selection selection_;
-  ParameterStore<T> store_;
-  typename P::template policy_at<site::Embedding>::template Element<T> embedding_;
-  typename P::template policy_at<site::NormF>::template Element<T> norm_f_;
+  ParameterStore<T, D> store_;
+  typename P::template policy_at<site::Embedding>::template Element<T, D> embedding_;
+  typename P::template policy_at<site::NormF>::template Element<T, D> norm_f_;
   typename PromptState<typename P::template policy_at<site::Prompt>>::type prompt_;
   std::vector<Block> blocks_;
   std::size_t first_learning_ = 0;
-  std::vector<BlockActivations<T>> kept_;
-  std::vector<std::size_t> prompted_offsets_;
-  std::vector<std::size_t> step_offsets_;
-  Workspace workspace_;
+  std::vector<BlockActivations<T, D>> kept_;
 };
 
 }  // namespace sdlora

@@ -2,18 +2,18 @@
 
 #include "../error.hpp"
 #include "../layers/mamba/config.hpp"
-#include "../layers/mamba/weights.hpp"
+#include "../layers/mamba/state.hpp"
+#include "../tensor/device.hpp"
+#include "../tensor/matrix_view.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace sdlora {
 
 /// The recurrent state of a model for S sequences: all that it remembers of the tokens so far.
-template <class T>
+template <class T, class D = Cpu>
 class MambaState {
  public:
   MambaState(const MambaDimensions& m, std::size_t sequences)
@@ -21,18 +21,40 @@ class MambaState {
         layers_(m.n_layer),
         window_((m.d_conv - 1) * m.d_inner),
         h_(m.d_inner * m.d_state),
-        values_(layers_ * stride(), T(0)) {}
+        values_(layers_ * stride()) {
+    Storage<T, D>::zero(values_.data(), values_.capacity());
+  }
+  MambaState(const MambaState& other)
+      : sequences_(other.sequences_),
+        layers_(other.layers_),
+        window_(other.window_),
+        h_(other.h_),
+        values_(other.values_.capacity()) {
+    Storage<T, D>::copy(values_.data(), other.values_.data(), values_.capacity());
+  }
+  MambaState(MambaState&&) = default;
+  MambaState& operator=(const MambaState& other) {
+    if (this != &other) *this = MambaState(other);
+    return *this;
+  }
+  MambaState& operator=(MambaState&&) = default;
 
   std::size_t sequences() const { return sequences_; }
   /// Whether it is the state of a model of these sizes.
   bool fits(const MambaDimensions& m) const {
     return layers_ == m.n_layer && window_ == (m.d_conv - 1) * m.d_inner && h_ == m.d_inner * m.d_state;
   }
-  BlockState<T> layer(std::size_t l) {
+  BlockState<T, D> layer(std::size_t l) {
     T* first = values_.data() + l * stride();
-    return {first, first + sequences_ * window_};
+    return {{first, sequences_, window_}, {first + sequences_ * window_, sequences_, h_}};
   }
-  std::span<const T> values() const { return values_; }
+  /// All values, layer by layer: windows, then SSM states.
+  MatrixView<const T, D> value_row() const { return {values_.data(), 1, values_.capacity()}; }
+  std::span<const T> values() const
+    requires is_host<D>
+  {
+    return {values_.data(), values_.capacity()};
+  }
 
   /// The state of sequence `from` of `other` for every sequence here. Both of one model. Throws
   /// ArgumentError where `other` has no such sequence, ShapeError where it is of other sizes.
@@ -68,9 +90,9 @@ class MambaState {
     for (std::size_t l = 0; l < layers_; ++l) {
       T* target = values_.data() + l * stride();
       const T* source = other.values_.data() + l * other.stride();
-      std::copy_n(source + from * window_, window_, target + to * window_);
-      std::copy_n(source + other.sequences_ * window_ + from * h_, h_,
-                  target + sequences_ * window_ + to * h_);
+      Storage<T, D>::copy(target + to * window_, source + from * window_, window_);
+      Storage<T, D>::copy(target + sequences_ * window_ + to * h_,
+                          source + other.sequences_ * window_ + from * h_, h_);
     }
   }
 
@@ -78,7 +100,7 @@ class MambaState {
   std::size_t layers_;
   std::size_t window_;  // values of a sequence, (K − 1)·E
   std::size_t h_;       // E·N
-  std::vector<T> values_;
+  Storage<T, D> values_;
 };
 
 }  // namespace sdlora

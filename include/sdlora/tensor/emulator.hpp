@@ -15,6 +15,7 @@
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,7 +46,7 @@ struct EmulatedWord {
   std::vector<Reader> readers;  // in the phase read_block_phase
 };
 
-enum class Waiting { no, block, warp, shuffle, done };
+enum class Waiting { No, Block, Warp, Shuffle, Done };
 
 inline constexpr std::size_t emulated_stack_bytes = std::size_t{1} << 17;
 
@@ -53,7 +54,7 @@ struct EmulatedThread {
   ucontext_t context{};
   // Not zeroed: most of its pages are never touched.
   std::unique_ptr<std::byte[]> stack = std::make_unique_for_overwrite<std::byte[]>(emulated_stack_bytes);
-  Waiting waiting = Waiting::no;
+  Waiting waiting = Waiting::No;
   std::uint64_t block_phase = 0;
   std::uint64_t warp_phase = 0;
   int mask = 0;
@@ -101,7 +102,7 @@ inline void emulated_entry(unsigned high, unsigned low) {
   } catch (...) {
     state.error = std::current_exception();
   }
-  wait(state, thread, Waiting::done);
+  wait(state, thread, Waiting::Done);
 }
 
 }  // namespace detail
@@ -203,15 +204,15 @@ class EmulatedBlock {
   std::int64_t index() const { return state_->block; }
   EmulatedShared shared() const { return {*state_, thread_, 0}; }
 
-  void sync() const { detail::wait(*state_, thread_, detail::Waiting::block); }
-  void sync_warp() const { detail::wait(*state_, thread_, detail::Waiting::warp); }
+  void sync() const { detail::wait(*state_, thread_, detail::Waiting::Block); }
+  void sync_warp() const { detail::wait(*state_, thread_, detail::Waiting::Warp); }
 
   /// The value of the thread of this warp whose index differs in the bits of `mask`. Orders no memory.
   float shuffle_xor(float value, int mask) const {
     detail::EmulatedThread& self = state_->team[static_cast<std::size_t>(thread_)];
     self.value = value;
     self.mask = mask;
-    detail::wait(*state_, thread_, detail::Waiting::shuffle);
+    detail::wait(*state_, thread_, detail::Waiting::Shuffle);
     return self.value;
   }
 
@@ -266,9 +267,11 @@ class Emulator {
     struct Context {
       const typename Kernel::Arguments& arguments;
     } context{arguments};
-    detail::EmulatorState state;
+    detail::EmulatorState& state = state_;
     state.threads = Kernel::threads;
-    state.team.resize(static_cast<std::size_t>(Kernel::threads));
+    state.error = nullptr;
+    // Stacks are kept: most kernels are short.
+    if (state.team.size() < static_cast<std::size_t>(Kernel::threads)) state.team.resize(Kernel::threads);
     state.body_context = &context;
     state.body = [](void* c, detail::EmulatorState& s, int thread) {
       EmulatedBlock block(s, thread);
@@ -295,8 +298,9 @@ class Emulator {
 
   void run_block(detail::EmulatorState& state) {
     const auto address = reinterpret_cast<std::uintptr_t>(&state);
-    for (auto& thread : state.team) {
-      thread.waiting = detail::Waiting::no;
+    const std::span team(state.team.data(), static_cast<std::size_t>(state.threads));
+    for (auto& thread : team) {
+      thread.waiting = detail::Waiting::No;
       thread.block_phase = thread.warp_phase = 1;
       getcontext(&thread.context);
       thread.context.uc_stack.ss_sp = thread.stack.get();
@@ -306,13 +310,13 @@ class Emulator {
       makecontext(&thread.context, reinterpret_cast<void (*)()>(&detail::emulated_entry), 2,
                   static_cast<unsigned>(address >> 32), static_cast<unsigned>(address & 0xffff'ffffU));
     }
-    std::vector<int> order(state.team.size());
+    std::vector<int> order(team.size());
     std::iota(order.begin(), order.end(), 0);
     for (;;) {
       shuffle(order);
       for (const int thread : order) {
         auto& self = state.team[static_cast<std::size_t>(thread)];
-        if (self.waiting != detail::Waiting::no) continue;
+        if (self.waiting != detail::Waiting::No) continue;
         state.running = thread;
         detail::resume(state, self);
         if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
@@ -330,24 +334,24 @@ class Emulator {
       }
       return true;
     };
-    if (all(0, state.threads, detail::Waiting::done)) return false;
-    if (all(0, state.threads, detail::Waiting::block)) {
-      for (auto& thread : state.team) {
+    if (all(0, state.threads, detail::Waiting::Done)) return false;
+    if (all(0, state.threads, detail::Waiting::Block)) {
+      for (auto& thread : std::span(state.team.data(), static_cast<std::size_t>(state.threads))) {
         ++thread.block_phase;
         ++thread.warp_phase;
-        thread.waiting = detail::Waiting::no;
+        thread.waiting = detail::Waiting::No;
       }
       return true;
     }
     for (int first = 0; first < state.threads; first += 32) {
       const int last = std::min(first + 32, state.threads);
-      if (all(first, last, detail::Waiting::warp)) {
+      if (all(first, last, detail::Waiting::Warp)) {
         for (int t = first; t < last; ++t) {
           ++state.team[static_cast<std::size_t>(t)].warp_phase;
-          state.team[static_cast<std::size_t>(t)].waiting = detail::Waiting::no;
+          state.team[static_cast<std::size_t>(t)].waiting = detail::Waiting::No;
         }
         released = true;
-      } else if (all(first, last, detail::Waiting::shuffle)) {
+      } else if (all(first, last, detail::Waiting::Shuffle)) {
         exchange(state, first, last);
         released = true;
       }
@@ -371,11 +375,12 @@ class Emulator {
         throw EmulatorError("Emulator: threads of one warp meet in different shuffles");
       }
       self.value = values[(t - first) ^ mask];
-      self.waiting = detail::Waiting::no;
+      self.waiting = detail::Waiting::No;
     }
   }
 
   std::uint64_t random_;
+  detail::EmulatorState state_;
 };
 
 }  // namespace sdlora

@@ -206,10 +206,10 @@ void assign_into(T* data, const E& extents, std::size_t stride, const Node& node
     constexpr Flatness flatness = Node::template flatness<E>();
     const auto bound = node.bind(extents);
     static_assert(std::is_trivially_copyable_v<std::remove_const_t<decltype(bound)>>);
-    if constexpr (flatness == Flatness::Always) {  // static extents: a tensor, so contiguous
+    if constexpr (flatness == Flatness::Always && E::is_static()) {  // a tensor, so contiguous
       run_flat<Mode, Node::cost>(data, rows * columns, bound);
     } else {
-      if constexpr (flatness == Flatness::AtRunTime) {
+      if constexpr (flatness != Flatness::Never) {
         if (contiguous && node.is_flat(rows * columns)) {
           return run_flat<Mode, Node::cost>(data, rows * columns, bound);
         }
@@ -232,25 +232,31 @@ struct Evaluator<Cpu> {
   static void assign(const TensorView<T, E, Cpu>& destination, const Node& node) {
     assign_into<Mode>(destination.data(), destination.extents(), last_extent(destination.extents()), node);
   }
+  template <AssignMode Mode, class T, class Node>
+  static void assign(const MatrixView<T>& destination, const Node& node) {
+    assign_into<Mode>(destination.data, Extents<dyn, dyn>(destination.rows, destination.cols),
+                      destination.stride, node);
+  }
 };
 
 }  // namespace detail
 
 inline namespace SDLORA_SIMD_TAG {
 
-/// Writes the value of an expression (a tensor, a view, a number of operations on them) into memory
+/// Writes the value of an expression (a tensor, a view, a number, operations on them) into memory
 /// that exists, repeated to its shape; with another mode adds it to what is there, or subtracts,
 /// multiplies or divides by it. Throws ShapeError where the shape does not fit.
-template <AssignMode Mode = AssignMode::Set, class T, class E, class Device, detail::Operand X>
+template <AssignMode Mode = AssignMode::Set, class T, class E, class Device, class X>
+  requires(detail::Operand<X> || detail::Scalar<X>)
 void assign(const TensorView<T, E, Device>& destination, const X& expression) {
   static_assert(!std::is_const_v<T>, "sdlora::assign: the destination is a view of const values");
   detail::Evaluator<Device>::template assign<Mode>(destination, detail::borrow<T>(expression));
 }
-template <AssignMode Mode = AssignMode::Set, class T, detail::Operand X>
-void assign(const MatrixView<T>& destination, const X& expression) {
+template <AssignMode Mode = AssignMode::Set, class T, class Device, class X>
+  requires(detail::Operand<X> || detail::Scalar<X>)
+void assign(const MatrixView<T, Device>& destination, const X& expression) {
   static_assert(!std::is_const_v<T>, "sdlora::assign: the destination is a view of const values");
-  detail::assign_into<Mode>(destination.data, Extents<dyn, dyn>(destination.rows, destination.cols),
-                            destination.stride, detail::borrow<T>(expression));
+  detail::Evaluator<Device>::template assign<Mode>(destination, detail::borrow<T>(expression));
 }
 
 /// The value of an expression as a tensor of its own.

@@ -204,8 +204,8 @@ template <class T, class E, class D>
 constexpr Leaf<std::remove_const_t<T>, E, D> to_node(const TensorView<T, E, D>& view) {
   return {view};
 }
-template <class T>
-constexpr MatrixLeaf<std::remove_const_t<T>> to_node(const MatrixView<T>& view) {
+template <class T, class D>
+constexpr MatrixLeaf<std::remove_const_t<T>, D> to_node(const MatrixView<T, D>& view) {
   return {view};
 }
 template <ExpressionNode Node>

@@ -1,10 +1,12 @@
 #pragma once
 
 #include "../error.hpp"
+#include "detail/kernels/matmul.hpp"
 #include "extents.hpp"
 #include "matmul_eigen.hpp"
 #include "matrix_view.hpp"
 #include "parallel.hpp"
+#include "write.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -15,18 +17,15 @@
 
 namespace sdlora {
 
-/// What `matmul` does with the values that `out` holds.
-enum class Write { Overwrite, Add };
-
 /// Marks an operand of `matmul` as transposed. Nothing is moved.
-template <class T>
+template <class T, class Device = Cpu>
 struct Transposed {
-  MatrixView<const T> of;
+  MatrixView<const T, Device> of;
 };
 
 /// The operand `matrix`, to be read as its transpose.
-template <class T>
-constexpr Transposed<std::remove_const_t<T>> transposed(MatrixView<T> matrix) {
+template <class T, class D>
+constexpr Transposed<std::remove_const_t<T>, D> transposed(MatrixView<T, D> matrix) {
   return {matrix};
 }
 
@@ -61,39 +60,59 @@ inline constexpr std::size_t matmul_block = 256;
                       " operand, which would be overwritten before it is read; give out memory of its own");
 }
 
-template <bool TransposeA, bool TransposeB, class T>
-void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write, T scale) {
+/// The body of `matmul` on a device: `run<TransposeA, TransposeB>(out, a, b, write, scale)`, on shapes that
+/// were checked.
+template <class Device>
+struct Product {
+  template <bool TransposeA, bool TransposeB, class T>
+  static void run(MatrixView<T, Device> out, MatrixView<const T, Device> a, MatrixView<const T, Device> b,
+                  Write write, T scale) {
+    Launcher<Device> launcher("matmul");
+    run_matmul<TransposeA, TransposeB>(launcher, out.bare(), a.bare(), b.bare(), write, scale);
+  }
+};
+
+template <>
+struct Product<Cpu> {
+  template <bool TransposeA, bool TransposeB, class T>
+  static void run(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write, T scale) {
+    // The longer side is cut into fixed blocks: the partition, and so every sum's order, depends on
+    // the shape alone.
+    const std::size_t k = TransposeA ? a.rows : a.cols;
+    const bool by_rows = out.rows >= out.cols;
+    const std::size_t length = by_rows ? out.rows : out.cols;
+    parallel_for(detail::ceil_div(length, matmul_block), [&](std::size_t task) {
+      const std::size_t first = task * matmul_block;
+      const std::size_t count = std::min(matmul_block, length - first);
+      const MatrixView<T> c = by_rows ? out.rows_from(first, count) : out.cols_from(first, count);
+      MatrixView<const T> left = a;
+      MatrixView<const T> right = b;
+      if (by_rows) {
+        left = TransposeA ? a.cols_from(first, count) : a.rows_from(first, count);
+      } else {
+        right = TransposeB ? b.rows_from(first, count) : b.cols_from(first, count);
+      }
+      if (write == Write::Overwrite) {
+        for (std::size_t i = 0; i < c.rows; ++i) std::fill_n(c.row(i), c.cols, T(0));
+      }
+      if (k != 0) MatmulBackend::product<TransposeA, TransposeB>(c, left, right, scale);
+    });
+  }
+};
+
+template <bool TransposeA, bool TransposeB, class T, class D>
+void matmul(MatrixView<T, D> out, MatrixView<const T, D> a, MatrixView<const T, D> b, Write write, T scale) {
   const std::size_t m = TransposeA ? a.cols : a.rows;
   const std::size_t k = TransposeA ? a.rows : a.cols;
   const std::size_t bk = TransposeB ? b.cols : b.rows;
   const std::size_t n = TransposeB ? b.rows : b.cols;
   if (out.rows != m || out.cols != n || bk != k) throw_matmul_shapes(out.rows, out.cols, m, k, bk, n);
   if (m == 0 || n == 0) return;
-  if (share_memory<T>(out, a)) throw_matmul_overlap("first");
-  if (share_memory<T>(out, b)) throw_matmul_overlap("second");
+  if (share_memory<T, D>(out, a)) throw_matmul_overlap("first");
+  if (share_memory<T, D>(out, b)) throw_matmul_overlap("second");
   matmul_products.fetch_add(1, std::memory_order_relaxed);
   matmul_flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
-
-  // The longer side is cut into fixed blocks: the partition, and so every sum's order, depends on
-  // the shape alone.
-  const bool by_rows = m >= n;
-  const std::size_t length = by_rows ? m : n;
-  parallel_for(detail::ceil_div(length, matmul_block), [&](std::size_t task) {
-    const std::size_t first = task * matmul_block;
-    const std::size_t count = std::min(matmul_block, length - first);
-    const MatrixView<T> c = by_rows ? out.rows_from(first, count) : out.cols_from(first, count);
-    MatrixView<const T> left = a;
-    MatrixView<const T> right = b;
-    if (by_rows) {
-      left = TransposeA ? a.cols_from(first, count) : a.rows_from(first, count);
-    } else {
-      right = TransposeB ? b.rows_from(first, count) : b.cols_from(first, count);
-    }
-    if (write == Write::Overwrite) {
-      for (std::size_t i = 0; i < c.rows; ++i) std::fill_n(c.row(i), c.cols, T(0));
-    }
-    if (k != 0) MatmulBackend::product<TransposeA, TransposeB>(c, left, right, scale);
-  });
+  Product<D>::template run<TransposeA, TransposeB>(out, a, b, write, scale);
 }
 
 }  // namespace detail
@@ -101,25 +120,25 @@ void matmul(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Wri
 /// out = scale · a · b, or out += scale · a · b. Shapes (M, N), (M, K), (K, N); throws ShapeError where they
 /// do not fit, and ArgumentError where out shares memory with a or b (columns beside them in the same rows do
 /// not). Runs on the thread team; the result does not depend on the number of threads.
-template <class T>
-void matmul(MatrixView<T> out, std::type_identity_t<MatrixView<const T>> a,
-            std::type_identity_t<MatrixView<const T>> b, Write write = Write::Overwrite,
+template <class T, class D>
+void matmul(MatrixView<T, D> out, std::type_identity_t<MatrixView<const T, D>> a,
+            std::type_identity_t<MatrixView<const T, D>> b, Write write = Write::Overwrite,
             std::type_identity_t<T> scale = T(1)) {
-  detail::matmul<false, false>(out, a, b, write, scale);
+  detail::matmul<false, false, T, D>(out, a, b, write, scale);
 }
 
 /// The same with b stored transposed, (N, K): a layer's y = x·Wᵀ.
-template <class T>
-void matmul(MatrixView<T> out, std::type_identity_t<MatrixView<const T>> a, Transposed<T> b,
+template <class T, class D>
+void matmul(MatrixView<T, D> out, std::type_identity_t<MatrixView<const T, D>> a, Transposed<T, D> b,
             Write write = Write::Overwrite, std::type_identity_t<T> scale = T(1)) {
-  detail::matmul<false, true>(out, a, b.of, write, scale);
+  detail::matmul<false, true, T, D>(out, a, b.of, write, scale);
 }
 
 /// The same with a stored transposed, (K, M): a weight's gradient d_W = d_yᵀ·x.
-template <class T>
-void matmul(MatrixView<T> out, Transposed<T> a, std::type_identity_t<MatrixView<const T>> b,
+template <class T, class D>
+void matmul(MatrixView<T, D> out, Transposed<T, D> a, std::type_identity_t<MatrixView<const T, D>> b,
             Write write = Write::Overwrite, std::type_identity_t<T> scale = T(1)) {
-  detail::matmul<true, false>(out, a.of, b, write, scale);
+  detail::matmul<true, false, T, D>(out, a.of, b, write, scale);
 }
 
 /// The products and operations since the program began, over all threads: for tests and ceilings.

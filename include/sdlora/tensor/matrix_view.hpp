@@ -1,17 +1,21 @@
 #pragma once
 
+#include "device.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 namespace sdlora {
 
-/// A row-major matrix somewhere in memory: trivially copyable, not owning. Rows may be further
-/// apart than they are long (`stride` ≥ `cols`, in elements), so a block of columns is a view too.
-/// A default-constructed view is empty and means "absent" where a function says so.
-template <class T>
+/// A row-major matrix in the memory of a device: trivially copyable, not owning. Rows may be further
+/// apart than they are long (`stride` ≥ `cols`, in elements), so a block of columns is a view too; or all the
+/// same (`stride` 0). A default-constructed view is empty and means "absent" where a function says so.
+/// Elements are reached on the `Cpu` only.
+template <class T, class Device = Cpu>
 struct MatrixView {
   using value_type = std::remove_const_t<T>;
+  using device_type = Device;
 
   T* data = nullptr;
   std::size_t rows = 0;
@@ -27,7 +31,7 @@ struct MatrixView {
   /// A view of values that may change reads as one of values that may not.
   template <class U>
     requires(std::is_same_v<U, const T> && !std::is_const_v<T>)
-  constexpr operator MatrixView<U>() const  // NOLINT(google-explicit-constructor)
+  constexpr operator MatrixView<U, Device>() const  // NOLINT(google-explicit-constructor)
   {
     return {data, rows, cols, stride};
   }
@@ -35,7 +39,12 @@ struct MatrixView {
   constexpr explicit operator bool() const { return data != nullptr; }
   constexpr bool contiguous() const { return stride == cols || rows <= 1; }
   constexpr T* row(std::size_t i) const { return data + i * stride; }
-  constexpr T& operator()(std::size_t i, std::size_t j) const { return data[i * stride + j]; }
+  constexpr T& operator()(std::size_t i, std::size_t j) const {
+    static_assert(is_host<Device>,
+                  "sdlora::MatrixView: elements are read and written in host memory; write an expression, or "
+                  "copy the values to the Cpu first");
+    return data[i * stride + j];
+  }
 
   constexpr MatrixView rows_from(std::size_t first, std::size_t count) const {
     return {data + first * stride, count, cols, stride};
@@ -43,6 +52,9 @@ struct MatrixView {
   constexpr MatrixView cols_from(std::size_t first, std::size_t count) const {
     return {data + first, rows, count, stride};
   }
+
+  /// The same without its device: what kernels get, whose memory it is.
+  constexpr MatrixView<T> bare() const { return {data, rows, cols, stride}; }
 };
 
 static_assert(std::is_trivially_copyable_v<MatrixView<float>>);
@@ -50,8 +62,8 @@ static_assert(std::is_trivially_copyable_v<MatrixView<float>>);
 namespace detail {
 
 /// Whether some element lies in both. Of matrices with different strides whose ranges meet, it is taken to.
-template <class T>
-bool share_memory(MatrixView<const T> a, MatrixView<const T> b) {
+template <class T, class D>
+bool share_memory(MatrixView<const T, D> a, MatrixView<const T, D> b) {
   if (a.rows * a.cols == 0 || b.rows * b.cols == 0) return false;
   const auto begin = [](const auto& x) { return reinterpret_cast<std::uintptr_t>(x.data); };
   const auto end = [](const auto& x) {
@@ -69,8 +81,8 @@ bool share_memory(MatrixView<const T> a, MatrixView<const T> b) {
 }
 
 /// Whether each element of one is that element of the other.
-template <class T>
-bool same_place(MatrixView<const T> a, MatrixView<const T> b) {
+template <class T, class D>
+bool same_place(MatrixView<const T, D> a, MatrixView<const T, D> b) {
   return a.data == b.data && a.rows == b.rows && a.cols == b.cols && (a.stride == b.stride || a.rows <= 1);
 }
 

@@ -1,11 +1,15 @@
 #pragma once
 
 #include "../error.hpp"
+#include "device.hpp"
+#include "matrix_view.hpp"
+#include "workspace.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace sdlora {
 
@@ -19,7 +23,42 @@ struct Sequences {
   constexpr std::size_t rows() const { return offsets.empty() ? 0 : offsets.back(); }
   constexpr std::size_t first(std::size_t s) const { return offsets[s]; }
   constexpr std::size_t length(std::size_t s) const { return offsets[s + 1] - offsets[s]; }
+  constexpr std::size_t longest() const {
+    std::size_t most = 0;
+    for (std::size_t s = 0; s < count(); ++s) most = std::max(most, length(s));
+    return most;
+  }
+
+  /// The description that the host reads: itself.
+  constexpr const Sequences& on_host() const { return *this; }
 };
+
+/// The same for a device other than the `Cpu`: its kernels read a copy of the offsets.
+template <class Device>
+struct PlacedSequences {
+  Sequences host;
+  MatrixView<const std::size_t, Device> offsets;  ///< (1, S + 1)
+
+  constexpr std::size_t count() const { return host.count(); }
+  constexpr std::size_t rows() const { return host.rows(); }
+  constexpr const Sequences& on_host() const { return host; }
+  constexpr operator const Sequences&() const { return host; }  // NOLINT(google-explicit-constructor)
+};
+
+/// Sequences as operations on `Device` take them.
+template <class Device = Cpu>
+using SequencesOn = std::conditional_t<is_host<Device>, Sequences, PlacedSequences<Device>>;
+
+/// Copies the offsets to where the device reads them; on the `Cpu` there is nothing to do. The copy lives as
+/// long as what was taken from the workspace with it.
+template <class Device>
+SequencesOn<Device> place_sequences(const Sequences& sequences, WorkspaceOn<Device>& workspace) {
+  if constexpr (is_host<Device>) {
+    return sequences;
+  } else {
+    return {sequences, workspace.placed(sequences.offsets)};
+  }
+}
 
 namespace detail {
 

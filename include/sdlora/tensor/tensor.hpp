@@ -139,9 +139,9 @@ class Tensor {
   void view() const&& = delete;
   void const_view() const&& = delete;
 
-  /// All extents but the last joined to rows; a vector is one row. Host memory only.
-  MatrixView<T> matrix() & { return view().matrix(); }
-  MatrixView<const T> matrix() const& { return view().matrix(); }
+  /// All extents but the last joined to rows; a vector is one row.
+  MatrixView<T, Device> matrix() & { return view().matrix(); }
+  MatrixView<const T, Device> matrix() const& { return view().matrix(); }
   void matrix() const&& = delete;
 
   /// Views also of a shape with more dynamic extents.

@@ -38,9 +38,12 @@ class TensorView {
   constexpr std::size_t extent(std::size_t i) const { return extents_.extent(i); }
   constexpr std::size_t size() const { return extents_.size(); }
 
-  /// One element; as many indices as the rank, not checked.
+  /// One element, in host memory; as many indices as the rank, not checked.
   template <class... Indices>
   constexpr T& operator()(Indices... indices) const {
+    static_assert(is_host<Device>,
+                  "sdlora::TensorView: elements are read and written in host memory; write an expression, or "
+                  "copy the tensor to the Cpu first");
     static_assert(sizeof...(Indices) == ExtentsType::rank(),
                   "sdlora::TensorView: an element is named by as many indices as the tensor has extents; "
                   "pass one index per extent");
@@ -51,15 +54,15 @@ class TensorView {
   }
 
   /// The same values as a matrix: all extents but the last are joined; a vector is one row.
-  constexpr MatrixView<T> matrix() const {
-    static_assert(std::is_same_v<Device, Cpu>,
-                  "sdlora::TensorView: matrix() reads host memory; copy the tensor to the Cpu first, or pass "
-                  "device_matrix() to a kernel");
+  constexpr MatrixView<T, Device> matrix() const {
     static_assert(ExtentsType::rank() > 0, "sdlora::TensorView: matrix() needs at least one extent");
     std::size_t rows = 1;
     for (std::size_t i = 0; i + 1 < rank(); ++i) rows *= extent(i);
     return {data_, rows, extent(rank() - 1)};
   }
+
+  /// The same without its device: what kernels get, whose memory it is.
+  constexpr TensorView<T, ExtentsType> bare() const { return {data_, extents_}; }
 
   /// The same values in another shape of the same size; else throws ShapeError.
   template <std::size_t... Values>

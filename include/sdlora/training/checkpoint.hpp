@@ -1,12 +1,12 @@
 #pragma once
 
 #include "../adapters/parameter_store.hpp"
-#include "../io/run_identity.hpp"
 #include "../io/safetensors.hpp"
 #include "../io/safetensors_writer.hpp"
+#include "../tensor/host_copy.hpp"
 #include "adamw.hpp"
+#include "run_identity.hpp"
 
-#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -27,17 +27,18 @@ inline constexpr const char* checkpoint_prefixes[3] = {"", "first_moment.", "sec
 /// number of steps and the run's identity, as one safetensors file that replaces the last one by a
 /// rename. Random numbers and the place in the data follow from the step. Throws FileError; Error
 /// where a value or a moment is not finite, and then leaves the last checkpoint as it is.
-template <class T>
-void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>& store,
-                     const AdamW<T>& optimizer, const RunIdentity& identity) {
+template <class T, class D>
+void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T, D>& store,
+                     const AdamW<T, D>& optimizer, const RunIdentity& identity) {
   optimizer.require_size(store);
   constexpr Dtype dtype = sizeof(T) == 8 ? Dtype::F64 : Dtype::F32;
   SafetensorsWriter writer;
   writer.set_metadata("format", detail::checkpoint_format);
   writer.set_metadata("step", std::to_string(optimizer.steps()));
   for (const auto& [key, text] : identity) writer.set_metadata("run." + key, text);
-  const std::span<const T> values[3] = {store.values(), optimizer.first_moments(),
-                                        optimizer.second_moments()};
+  const HostCopy value_copy(store.value_row()), first_copy(optimizer.first_moments()),
+      second_copy(optimizer.second_moments());
+  const std::span<const T> values[3] = {value_copy.values(), first_copy.values(), second_copy.values()};
   for (const ParameterInfo& entry : store.entries()) {
     for (std::size_t kind = 0; kind < 3; ++kind) {
       const std::string name = detail::checkpoint_prefixes[kind] + entry.name;
@@ -56,9 +57,9 @@ void save_checkpoint(const std::filesystem::path& path, const ParameterStore<T>&
 
 /// Puts a run back where the checkpoint was written, bit for bit, and returns the number of steps
 /// made. Throws FileError, and changes nothing, where the file is damaged or of another run.
-template <class T>
-std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<T>& store,
-                              AdamW<T>& optimizer, const RunIdentity& identity) {
+template <class T, class D>
+std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<T, D>& store,
+                              AdamW<T, D>& optimizer, const RunIdentity& identity) {
   const TensorFile file = TensorFile::open(path);
   const auto text = [&](const std::string& key) -> const std::string& {
     const auto found = file.metadata().find(key);
@@ -96,7 +97,7 @@ std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<
       file.read(name, std::span<T>(values[kind]).subspan(entry.offset, entry.size()));
     }
   }
-  std::copy(values[0].begin(), values[0].end(), store.values().begin());
+  store.set_values(values[0]);
   optimizer.restore(values[1], values[2], step);
   return step;
 }

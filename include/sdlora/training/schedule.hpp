@@ -1,14 +1,33 @@
 #pragma once
 
+#include "../error.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
+#include <string>
+#include <string_view>
 
 namespace sdlora {
 
 /// How the learning rate falls after its warm-up.
 enum class Decay { Constant, Linear, Cosine };
+
+/// What files and command lines call the values of Decay, in their order.
+inline constexpr std::string_view decay_names[] = {"constant", "linear", "cosine"};
+
+/// The name of a decay, as "cosine".
+constexpr std::string_view decay_name(Decay decay) { return decay_names[static_cast<std::size_t>(decay)]; }
+
+/// The decay of that name. Throws ArgumentError that lists the names.
+inline Decay parse_decay(std::string_view name) {
+  for (const Decay decay : {Decay::Constant, Decay::Linear, Decay::Cosine}) {
+    if (decay_name(decay) == name) return decay;
+  }
+  throw ArgumentError("Schedule: expected a decay of constant, linear or cosine, found '" +
+                      std::string(name) + "'; give one of them");
+}
 
 /// The learning rate over a run: it rises linearly for `warm_up` steps, then falls to `floor` times
 /// the peak at `steps`.

@@ -1,10 +1,7 @@
 #pragma once
 
 #include "../adapters/selection.hpp"
-#include "../adapters/warm_up.hpp"
-#include "../io/json.hpp"
-#include "../io/run_identity.hpp"
-#include "../model/fingerprint.hpp"
+#include "../adapters/selection_phase.hpp"
 #include "../model/mamba_model.hpp"
 #include "selection_options.hpp"
 #include "trainer.hpp"
@@ -13,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,25 +40,25 @@ void require_scored_layers(const AdapterOptions& options, std::size_t n_layer) {
 }  // namespace detail
 
 /// SDLoRA's first phase (Galim et al., arXiv 2410.09016, section 5.2): trains the placement's
-/// warm-up, in which all of A_log learns, for some steps; scores how far each A_log moved from its
+/// SelectionPhase, in which all of A_log learns, for some steps; scores how far each A_log moved from its
 /// pre-trained value; chooses per layer the best channels and in each the best states. The trained
 /// values are dropped: a model made from the selection begins at the base again. Throws ArgumentError where
 /// an option makes no sense, Error where A_log of a layer that learns did not move.
-template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
-Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& data,
+template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class D, class Data>
+Selection select_dimensions(std::shared_ptr<const Base<C, T, D>> base, const Data& data,
                             SelectionOptions options = {}, const Score& score = {}) {
   using Policy = typename P::template policy_at<site::ALog>;
   static_assert(
       detail::selected_channels<Policy> != 0,
       "sdlora::select_dimensions: dimensions are scored by A_log; place SelectedDimensions at site::ALog, "
       "as presets::SDLoRA does");
-  using Model = MambaModel<C, WarmUp<P>, T>;
+  using Model = MambaModel<C, SelectionPhase<P>, std::conditional_t<is_host<D>, T, Run<D, T>>>;
   if (options.steps == 0) {
     throw ArgumentError("select_dimensions: expected at least 1 step to score dimensions by, found 0");
   }
   const MambaDimensions& m = detail::required_base(base).dimensions();
   const AdapterSizes sizes = adapter_sizes(options.adapters, m);
-  // Here and not after the warm-up.
+  // Here and not after the training.
   detail::require_choice("select_dimensions", Policy::channels(sizes), m.d_inner, Policy::states(sizes),
                          m.d_state);
   if (Policy::states(sizes) == 0) {
@@ -72,37 +68,30 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   // A range of a site that learns in the second phase alone means nothing in the first.
   AdapterOptions adapters = options.adapters;
   std::erase_if(adapters.layers, [](const LayerRange& range) {
-    return (range.site == site::XProjB::name && !WarmUp<P>::template learns_at<site::XProjB>) ||
-           (range.site == site::XProjC::name && !WarmUp<P>::template learns_at<site::XProjC>);
+    return (range.site == site::XProjB::name && !SelectionPhase<P>::template learns_at<site::XProjB>) ||
+           (range.site == site::XProjC::name && !SelectionPhase<P>::template learns_at<site::XProjC>);
   });
   Model model(base, std::move(adapters));
-  Trainer trainer(model, {.steps = options.steps,
-                          .learning_rate = options.learning_rate,
-                          .batch_size = options.batch_size,
-                          .accumulation = options.accumulation,
-                          .weight_decay = options.weight_decay,
-                          .clip = options.clip,
-                          .warm_up_steps = options.warm_up_steps,
-                          .seed = options.seed,
-                          .progress = options.progress,
-                          .output = options.output,
-                          .label = "warm-up"});
+  Trainer trainer(model, options.trainer_options());
   trainer.fit(data);
 
   Selection selection{m.d_inner, m.d_state, {}};
+  const HostCopy learned(std::as_const(model).parameters().value_row());
   std::vector<T> change(m.d_inner * m.d_state);
   for (std::size_t l = 0; l < m.n_layer; ++l) {
     std::fill(change.begin(), change.end(), T(0));
-    const std::string name = "layers." + std::to_string(l) + "." + std::string(site::ALog::name);
-    if (const ParameterInfo* entry = model.parameters().find(name)) {
-      const std::span<const T> learned = std::as_const(model).parameters().values(*entry);
-      const T* before = base->layer(l).A_log.data;
-      for (std::size_t i = 0; i < change.size(); ++i) change[i] = learned[i] - before[i];
+    const auto here = [&](const ParameterInfo& p) { return p.layer == l && p.site == site::ALog::name; };
+    const std::vector<ParameterInfo>& entries = model.parameters().entries();
+    if (const auto entry = std::find_if(entries.begin(), entries.end(), here); entry != entries.end()) {
+      const HostCopy before(base->layer(l).A_log);
+      for (std::size_t i = 0; i < change.size(); ++i) {
+        change[i] = learned.values()[entry->offset + i] - before.values()[i];
+      }
       if (std::all_of(change.begin(), change.end(), [](T moved) { return moved == T(0); })) {
         throw Error("select_dimensions: A_log of layer " + std::to_string(l) + " did not move in " +
                     std::to_string(options.steps) +
                     " steps, so that nothing tells its dimensions apart; take more steps than the warm-up "
-                    "of the learning rate, or a higher rate");
+                    "of the learning rate has, or a higher rate");
       }
     }
     selection.layers.push_back(select_layer(MatrixView<const T>(change.data(), m.d_inner, m.d_state),
@@ -111,45 +100,11 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T>> base, const Data& 
   return selection;
 }
 
-/// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
-/// score. A file of the selection that carries it is refused for a warm-up that would make another.
-template <Config C, class T, class Data>
-RunIdentity selection_identity(const Base<C, T>& base, const std::string& placement, const Data& data,
-                               const SelectionOptions& options) {
-  const auto number = [](double value) { return detail::short_number(value); };
-  const AdapterOptions& adapters = options.adapters;
-  const AdapterSizes sizes = adapter_sizes(adapters, base.dimensions());
-  std::string layers;
-  for (const LayerRange& range : adapters.layers) {
-    layers += range.site + ":" + std::to_string(range.first) + ":" +
-              std::to_string(std::min(range.last, base.dimensions().n_layer)) + " ";
-  }
-  return {{"base", fingerprint_text(fingerprint(base))},
-          {"placement", placement},
-          {"data", detail::data_text(examples_of(data))},
-          {"steps", std::to_string(options.steps)},
-          {"batch_size", std::to_string(options.batch_size)},
-          {"accumulation", std::to_string(options.accumulation)},
-          {"learning_rate", number(options.learning_rate)},
-          {"weight_decay", number(options.weight_decay)},
-          {"clip", number(options.clip)},
-          {"warm_up_steps", std::to_string(options.warm_up_steps)},
-          {"seed", std::to_string(options.seed)},
-          {"rank", std::to_string(sizes.rank)},
-          {"alpha", number(adapters.alpha)},
-          {"dropout", number(adapters.dropout)},
-          {"channels", std::to_string(sizes.channels)},
-          {"states", std::to_string(sizes.states)},
-          {"prompt_length", std::to_string(sizes.prompt_length)},
-          {"layers", layers},
-          {"adapter_seed", std::to_string(adapters.seed)}};
-}
-
 /// `select_dimensions` for a base that may still change (as it is now).
-template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class Data>
-Selection select_dimensions(const std::shared_ptr<Base<C, T>>& base, const Data& data,
+template <Placement P, SelectionScore Score = SquaredChange, Config C, class T, class D, class Data>
+Selection select_dimensions(const std::shared_ptr<Base<C, T, D>>& base, const Data& data,
                             SelectionOptions options = {}, const Score& score = {}) {
-  return select_dimensions<P, Score>(std::shared_ptr<const Base<C, T>>(base), data, std::move(options),
+  return select_dimensions<P, Score>(std::shared_ptr<const Base<C, T, D>>(base), data, std::move(options),
                                      score);
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "../adapters/options.hpp"
+#include "settings.hpp"
+#include "trainer_options.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +23,16 @@ struct SelectionOptions {
   AdapterOptions adapters = {};  ///< of the placement: sizes that its type leaves open, layers, …
   bool progress = true;
   std::ostream* output = nullptr;  ///< of the progress; null: standard error
+
+  /// For the Trainer that makes the phase.
+  TrainerOptions trainer_options() const {
+    TrainerOptions options;
+    copy_settings(*this, options);
+    options.progress = progress;
+    options.output = output;
+    options.label = "selection";
+    return options;
+  }
 };
 
 }  // namespace sdlora

@@ -1,28 +1,28 @@
 #pragma once
 
+#include "../error.hpp"
 #include "../io/atomic_file.hpp"
 #include "../io/folder_lock.hpp"
-#include "../io/json.hpp"
-#include "../io/run_identity.hpp"
 #include "../model/batch.hpp"
 #include "../model/example.hpp"
-#include "../model/fingerprint.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "adamw.hpp"
 #include "checkpoint.hpp"
 #include "evaluate.hpp"
+#include "gradient_tree.hpp"
 #include "metrics_log.hpp"
 #include "progress.hpp"
+#include "run_identity.hpp"
 #include "schedule.hpp"
+#include "settings.hpp"
+#include "trainer_options.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <initializer_list>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -31,101 +31,33 @@
 #include <sstream>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace sdlora {
 
-/// What one step was.
-struct StepReport {
-  std::uint64_t step = 0;      ///< 1 after the first
-  double epoch = 0.0;          ///< passes over the data so far
-  double loss = 0.0;           ///< mean over the step's targets, before its update, in nats
-  double gradient_norm = 0.0;  ///< before clipping
-  double learning_rate = 0.0;
-  std::size_t tokens = 0;  ///< that went through the model
-  double seconds = 0.0;
-};
-
-/// Settings of a training run.
-struct TrainerOptions {
-  std::size_t epochs = 1;
-  std::size_t steps = 0;  ///< instead of epochs, if not 0
-  double learning_rate = 1e-3;
-  std::size_t batch_size = 4;    ///< examples that go through the model together
-  std::size_t accumulation = 1;  ///< batches of one step
-  double weight_decay = 0.0;
-  double clip = 1.0;  ///< largest norm of all gradients; 0: no clipping
-  std::size_t warm_up_steps = 0;
-  Decay decay = Decay::Linear;
-  std::vector<ParameterGroup> groups = {};
-  std::uint64_t seed = 0;                           ///< of the order of the examples
-  std::size_t checkpoint_every = 0;                 ///< in steps; 0: after every epoch
-  std::filesystem::path checkpoint_directory = {};  ///< empty: no checkpoints
-  bool resume = false;                              ///< go on from the checkpoint there, if there is one
-  std::filesystem::path log_path = {};              ///< of the metrics log; empty: none
-  std::size_t evaluate_every = 0;                   ///< in steps; 0: after every epoch
-  bool progress = true;
-  std::ostream* output = nullptr;  ///< of the progress; null: standard error
-  std::string label = "training";  ///< before every line of progress
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double final_rate = 0.0;  ///< of the schedule, as a part of the learning rate
-  std::function<void(const StepReport&)> on_step = {};
-};
-
-/// What came out of a run.
-struct TrainingReport {
-  std::uint64_t first_step = 0;                               ///< 0, or where the run resumed
-  std::uint64_t steps = 0;                                    ///< in all, those before resuming included
-  std::vector<double> losses;                                 ///< of each step made here
-  std::vector<std::pair<std::uint64_t, double>> evaluations;  ///< step and mean loss, those made here
-  std::uint64_t tokens = 0;                                   ///< that went through the model here
-  double seconds = 0.0;  ///< of the steps alone: no evaluation, no checkpoints
-};
-
 /// Trains what learns in a model with AdamW. The loss of a step is the mean over all label tokens of
-/// all its batches. Each epoch goes through the examples in an order that follows from seed and
-/// epoch. With a checkpoint directory, a run that was killed at any moment goes on from its last
-/// checkpoint and ends with the same bits as one that was not.
+/// all its micro-batches, whose gradients are summed in a fixed tree (GradientTree). Each epoch goes through
+/// the examples in an order that follows from seed and epoch. With a checkpoint directory, a run that was
+/// killed at any moment goes on from its last checkpoint and ends with the same bits as one that was not.
 template <class Model>
 class Trainer {
   static_assert(Model::placement_type::learns,
                 "sdlora::Trainer: this placement trains nothing; place at least one policy, for example "
                 "presets::SDLoRA<8, 15, 4>, or use evaluate_loss to evaluate");
   using T = typename Model::value_type;
+  using D = typename Model::device_type;
 
  public:
   /// The model must outlive the trainer. Throws ArgumentError where an option makes no sense.
   explicit Trainer(Model& model, TrainerOptions options = {}) : model_(&model), options_(std::move(options)) {
-    const auto require = [](bool good, const char* what, std::initializer_list<double> found = {}) {
-      if (good) return;
-      std::ostringstream text;
-      text << "Trainer: expected " << what;
-      for (const double& value : found) text << (&value == found.begin() ? ", found " : " and ") << value;
-      throw ArgumentError(text.str());
-    };
     const TrainerOptions& o = options_;
-    require(o.epochs > 0 || o.steps > 0, "epochs or steps of at least 1",
-            {static_cast<double>(o.epochs), static_cast<double>(o.steps)});
-    constexpr std::size_t most = std::size_t{1} << 24;
-    require(o.batch_size > 0 && o.batch_size <= most && o.accumulation > 0 && o.accumulation <= most,
-            "a batch size and an accumulation of 1 to 2^24",
-            {static_cast<double>(o.batch_size), static_cast<double>(o.accumulation)});
-    require(std::isfinite(o.learning_rate) && o.learning_rate > 0.0, "a learning rate above 0",
-            {o.learning_rate});
-    require(std::isfinite(o.weight_decay) && o.weight_decay >= 0.0, "a weight decay of at least 0",
-            {o.weight_decay});
-    require(std::isfinite(o.clip) && o.clip >= 0.0, "a clipping norm of at least 0 (0: no clipping)",
-            {o.clip});
-    require(o.beta1 >= 0.0 && o.beta1 < 1.0 && o.beta2 >= 0.0 && o.beta2 < 1.0 && o.epsilon > 0.0 &&
-                std::isfinite(o.epsilon),
-            "betas in [0, 1) and a finite epsilon above 0", {o.beta1, o.beta2, o.epsilon});
-    require(o.final_rate >= 0.0 && o.final_rate <= 1.0, "a final rate of 0 to 1, a part of the learning rate",
-            {o.final_rate});
-    require(!o.resume || !o.checkpoint_directory.empty(), "a checkpoint_directory to resume from");
-    require(o.checkpoint_every == 0 || !o.checkpoint_directory.empty(),
-            "a checkpoint_directory where checkpoint_every is not 0");
+    if (o.epochs == 0 && o.steps == 0) {
+      throw ArgumentError("Trainer: expected epochs or steps of at least 1, found 0 and 0");
+    }
+    require_settings(o, "Trainer");
+    if (o.checkpoint_directory.empty() && (o.resume || o.checkpoint_every != 0)) {
+      throw ArgumentError(std::string("Trainer: expected a checkpoint_directory ") +
+                          (o.resume ? "to resume from" : "where checkpoint_every is not 0"));
+    }
   }
 
   /// Trains on the examples of `data` (a dataset or a range of examples).
@@ -183,7 +115,7 @@ class Trainer {
     }
     const std::uint64_t total = o.steps != 0 ? o.steps : o.epochs * per_epoch;
     const Schedule schedule{o.learning_rate, total, o.warm_up_steps, o.decay, o.final_rate};
-    AdamW<T> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
+    AdamW<T, D> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
 
     TrainingReport report;
     report.steps = total;
@@ -194,7 +126,7 @@ class Trainer {
     if (!o.checkpoint_directory.empty()) {
       make_directories(o.checkpoint_directory);
       lock.emplace(o.checkpoint_directory);
-      identity = identify(examples, total);
+      identity = training_identity(*model_, examples, o, total);
       checkpoint = open_checkpoint();
       if (o.resume && std::filesystem::exists(checkpoint)) {
         saved = load_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
@@ -273,7 +205,7 @@ class Trainer {
     }
   }
 
-  StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T>& optimizer,
+  StepReport make_step(Order& order, std::uint64_t step, const Schedule& schedule, AdamW<T, D>& optimizer,
                        std::optional<std::uint64_t> saved) {
     const Stopwatch watch;
     const TrainerOptions& o = options_;
@@ -286,22 +218,28 @@ class Trainer {
                           " has a label to learn after its first token; remove example " +
                           std::to_string(chosen[0]) + " or correct its labels");
     }
-    model_->parameters().zero_gradients();
     StepReport made;
     made.step = step + 1;
     made.epoch = static_cast<double>(made.step) / static_cast<double>(order.steps_per_epoch());
     made.learning_rate = schedule(step);
     double sum = 0.0;
+    tree_.clear();
     for (std::size_t first = 0, micro = 0; first < chosen.size(); first += o.batch_size, ++micro) {
       batch_.clear();
       for (const std::uint32_t i : chosen.subspan(first, std::min(o.batch_size, chosen.size() - first))) {
         batch_.add(order.examples[i]);
       }
       made.tokens += batch_.tokens();
-      sum += model_
-                 ->accumulate_gradients(batch_, 1.0 / static_cast<double>(targets),
-                                        {.training = true, .step = step * o.accumulation + micro})
-                 .sum;
+      ParameterStore<T, D>& parameters = model_->parameters();
+      parameters.zero_gradients();
+      const Loss loss =
+          model_->accumulate_gradients(batch_, 1.0 / static_cast<double>(targets),
+                                       {.training = true, .step = step * o.accumulation + micro});
+      if (first + o.batch_size < chosen.size()) {
+        tree_.add(std::as_const(parameters).gradient_row(), loss.sum);
+      } else {
+        sum = tree_.finish(parameters.gradient_row(), loss.sum);
+      }
     }
     made.loss = sum / static_cast<double>(targets);
     made.gradient_norm = clip_gradients(model_->parameters(), o.clip);
@@ -339,50 +277,6 @@ class Trainer {
     return path;
   }
 
-  RunIdentity identify(std::span<const Example> examples, std::uint64_t total) const {
-    const auto number = [](double value) { return detail::short_number(value); };
-    const TrainerOptions& o = options_;
-    const auto& adapters = model_->options();
-    detail::Hash parameters;
-    std::size_t values = 0;
-    for (const ParameterInfo& entry : model_->parameters().entries()) {
-      values += entry.rows * entry.cols;
-      parameters.add(entry.name);
-      parameters.add(static_cast<std::uint64_t>(entry.rows));
-      parameters.add(static_cast<std::uint64_t>(entry.cols));
-    }
-    detail::Hash selection;
-    for (const auto& layer : model_->selection().layers) {
-      for (const std::uint32_t c : layer.channels) selection.add(std::uint64_t{c});
-      for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
-    }
-    std::string groups;
-    for (const ParameterGroup& group : o.groups) {
-      groups += group.site + ":" + number(group.rate_factor) + ":" + number(group.weight_decay) + " ";
-    }
-    const char* const decays[] = {"constant", "linear", "cosine"};
-    return {{"base", fingerprint_text(fingerprint(*model_->base()))},
-            {"placement", model_->placement()},
-            {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
-            {"selection", fingerprint_text(selection.value())},
-            {"alpha", number(adapters.alpha)},
-            {"dropout", number(adapters.dropout)},
-            {"adapter_seed", std::to_string(adapters.seed)},
-            {"data", detail::data_text(examples)},
-            {"steps", std::to_string(total)},
-            {"batch_size", std::to_string(o.batch_size)},
-            {"accumulation", std::to_string(o.accumulation)},
-            {"learning_rate", number(o.learning_rate)},
-            {"weight_decay", number(o.weight_decay)},
-            {"clip", number(o.clip)},
-            {"warm_up_steps", std::to_string(o.warm_up_steps)},
-            {"decay", decays[static_cast<std::size_t>(o.decay)]},
-            {"final_rate", number(o.final_rate)},
-            {"betas_epsilon", number(o.beta1) + " " + number(o.beta2) + " " + number(o.epsilon)},
-            {"groups", groups},
-            {"seed", std::to_string(o.seed)}};
-  }
-
   std::string evaluation_text(std::uint64_t step, const Loss& loss) const {
     std::ostringstream text;
     text.precision(5);
@@ -394,6 +288,7 @@ class Trainer {
   Model* model_;
   TrainerOptions options_;
   Batch batch_;
+  GradientTree<T, D> tree_;
 };
 
 }  // namespace sdlora

@@ -54,15 +54,15 @@ TEST_CASE("mamba_ssm: forward is the convolution, the projections and the scan")
   const std::array<std::size_t, 3> offsets{0, 7, 8};
   const Sequences sequences{offsets};
   const BlockActivations<double> kept = s.room(sequences);
-  s.ssm.forward(sequences, kept, {}, /*gated=*/true, nullptr, nullptr, Pass{}, s.workspace);
+  s.ssm.forward(sequences, kept, {}, /*gated=*/true, {}, Pass{}, s.workspace);
 
   const BlockActivations<double> by_hand = s.room(sequences);
   Conv1dInputs<double> conv;
   conv.sequences = sequences;
   conv.x = by_hand.xz.cols_from(0, E);
   conv.weight = s.weights.conv;
-  conv.bias = s.weights.conv_bias.data;
-  conv1d_silu_forward<K>(conv, by_hand.u, nullptr, s.workspace);
+  conv.bias = s.weights.conv_bias;
+  conv1d_silu_forward<K>(conv, by_hand.u, {}, s.workspace);
   matmul(by_hand.x_dbl, by_hand.u, transposed(s.weights.x_proj));
   matmul(by_hand.dt, by_hand.x_dbl.cols_from(0, R), transposed(s.weights.dt_proj));
   SelectiveScanInputs<double> in;
@@ -73,9 +73,9 @@ TEST_CASE("mamba_ssm: forward is the convolution, the projections and the scan")
   in.C = by_hand.x_dbl.cols_from(R + N, N);
   in.z = by_hand.xz.cols_from(E, E);
   in.A = std::as_const(s.base).A(1);
-  in.D = s.weights.D.data;
-  in.dt_bias = s.weights.dt_bias.data;
-  selective_scan_reference_forward(in, by_hand.y, nullptr);
+  in.D = s.weights.D;
+  in.dt_bias = s.weights.dt_bias;
+  selective_scan_reference_forward(in, by_hand.y, {});
   double largest = 0.0;
   for (std::size_t i = 0; i < 8 * E; ++i) {
     largest = std::max(largest, std::abs(by_hand.y.data[i]));
@@ -96,9 +96,9 @@ TEST_CASE("mamba_ssm: a prefix begins every sequence where its own rows end") {
   const BlockActivations<double> whole = s.room({longer});
   for (std::size_t i = 0; i < 2; ++i) std::copy_n(rows.data() + i * E, E, whole.xz.row(i));
   for (std::size_t i = 0; i < 5; ++i) std::copy_n(kept.xz.row(i), 2 * E, whole.xz.row(2 + i));
-  s.ssm.forward({offsets}, kept, s.ssm.learned_start(Pass{}, s.workspace), true, nullptr, nullptr, Pass{},
+  s.ssm.forward({offsets}, kept, s.ssm.learned_start({offsets}, Pass{}, s.workspace), true, {}, Pass{},
                 s.workspace);
-  s.ssm.forward({longer}, whole, {}, true, nullptr, nullptr, Pass{}, s.workspace);
+  s.ssm.forward({longer}, whole, {}, true, {}, Pass{}, s.workspace);
   for (std::size_t i = 0; i < 5; ++i) {
     for (std::size_t e = 0; e < E; ++e)
       CHECK(kept.y(i, e) == doctest::Approx(whole.y(2 + i, e)).epsilon(1e-10));

@@ -9,9 +9,6 @@ namespace {
 static_assert(std::is_trivially_copyable_v<MambaWeights<const float>>);
 static_assert(std::is_same_v<decltype(MambaWeights<const double>{}.A_log), MatrixView<const double>>);
 
-// A state that is not given is absent, which is how forward knows that it starts at the beginning.
-static_assert(BlockState<float>{}.window == nullptr && BlockState<float>{}.h == nullptr);
-
 // Views are given by their order, as Base does.
 constexpr float values[10] = {};
 constexpr MatrixView<const float> at(std::size_t i) { return {values + i, 1, 1}; }

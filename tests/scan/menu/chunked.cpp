@@ -13,5 +13,5 @@ TEST_CASE("Chunked: gradients") { scan_checks::check_backward(Chunked<>{}); }
 TEST_CASE("Chunked: any chunk length") {
   scan_checks::check_exactly<scan_checks::ModularMatrix>(Chunked<1>{}, 7);
   scan_checks::check_exactly<scan_checks::ModularMatrix>(Chunked<7>{}, 1000);
-  scan_checks::check_gradients(Chunked<2>{}, 5, 3, {}, ScanDirection::forward, true);
+  scan_checks::check_gradients(Chunked<2>{}, 5, 3, {}, ScanDirection::Forward, true);
 }

@@ -38,7 +38,7 @@ TEST_CASE("CumsumRatio: any number of threads gives the same bits") {
   scan_checks::check_threads([&] {
     std::vector<float> h(p.a.size());
     scan(CumsumRatio{}, p.view(p.a), p.view(p.b), p.view(h),
-         p.options(ScanKind::inclusive, ScanDirection::forward, true));
+         p.options(ScanKind::Inclusive, ScanDirection::Forward, true));
     return h;
   });
 }

@@ -32,7 +32,7 @@ TEST_CASE("Heinsen: any number of threads gives the same bits") {
   scan_checks::check_threads([&] {
     std::vector<float> h(p.a.size());
     scan(Heinsen{}, p.view(p.a), p.view(p.b), p.view(h),
-         p.options(ScanKind::inclusive, ScanDirection::forward, true));
+         p.options(ScanKind::Inclusive, ScanDirection::Forward, true));
     return h;
   });
 }

@@ -7,7 +7,7 @@ using namespace sdlora;
 
 TEST_CASE("menu: all algorithms of one call agree, and no two share a name") {
   const scan_checks::ColumnProblem<float> p(97, 33, scan_checks::decay, scan_checks::positive);
-  const auto options = p.options(ScanKind::inclusive, ScanDirection::forward, true);
+  const auto options = p.options(ScanKind::Inclusive, ScanDirection::Forward, true);
   const auto expected = p.oracle(options);
   std::set<std::string_view> names;
   const auto run = [&](auto policy) {

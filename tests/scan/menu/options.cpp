@@ -9,9 +9,9 @@ TEST_CASE("scan options: by default inclusive, forward, one sequence, from the i
   std::vector<std::string> out(3);
   scan(Sequential{}, letters, out, {}, scan_checks::Concatenate{});
   CHECK(out == std::vector<std::string>{"a", "ab", "abc"});
-  scan(Sequential{}, letters, out, {.kind = ScanKind::exclusive}, scan_checks::Concatenate{});
+  scan(Sequential{}, letters, out, {.kind = ScanKind::Exclusive}, scan_checks::Concatenate{});
   CHECK(out == std::vector<std::string>{"", "a", "ab"});
-  scan(Sequential{}, letters, out, {.direction = ScanDirection::reverse, .initial = "x"},
+  scan(Sequential{}, letters, out, {.direction = ScanDirection::Reverse, .initial = "x"},
        scan_checks::Concatenate{});
   CHECK(out == std::vector<std::string>{"xcba", "xcb", "xc"});
 
@@ -23,7 +23,7 @@ TEST_CASE("scan options: by default inclusive, forward, one sequence, from the i
   CHECK(h[1] == 22);
   const float initial = 1;
   scan(Sequential{}, {a, 2, 1}, {b, 2, 1}, result,
-       {.kind = ScanKind::exclusive, .initial = {&initial, 1, 1}});
+       {.kind = ScanKind::Exclusive, .initial = {&initial, 1, 1}});
   CHECK(h[0] == 1);
   CHECK(h[1] == 7);
 }

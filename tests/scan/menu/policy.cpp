@@ -52,7 +52,7 @@ TEST_CASE("scan policy: a user's own works for elements, columns and gradients")
   scan_checks::check_exactly<scan_checks::Concatenate>(Backwards{}, 20);
   scan_checks::check_columns(
       Backwards{}, scan_checks::ColumnProblem<float>(23, 5, scan_checks::signs, scan_checks::inputs), 1e-6);
-  scan_checks::check_gradients(Backwards{}, 5, 3, {}, ScanDirection::reverse, true);
+  scan_checks::check_gradients(Backwards{}, 5, 3, {}, ScanDirection::Reverse, true);
 }
 
 TEST_CASE("scan policy: a user's own guard is asked before anything is written") {

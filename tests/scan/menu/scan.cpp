@@ -107,13 +107,13 @@ TEST_CASE("scan: what threads keep as scratch is given back on demand") {
   scan(Blelloch{}, in, out);
   const auto kept = [] {
     std::vector<std::size_t> bytes(1000);
-    parallel_for(bytes.size(), [&](std::size_t i) { bytes[i] = detail::thread_workspace().peak_bytes(); });
+    parallel_for(bytes.size(), [&](std::size_t i) { bytes[i] = thread_workspace().peak_bytes(); });
     return *std::max_element(bytes.begin(), bytes.end());
   };
-  CHECK(detail::thread_workspace().peak_bytes() > 0);
+  CHECK(thread_workspace().peak_bytes() > 0);
   CHECK(kept() > 0);
   release_scan_memory();
-  CHECK(detail::thread_workspace().peak_bytes() == 0);
+  CHECK(thread_workspace().peak_bytes() == 0);
   CHECK(kept() == 0);
   CHECK(thread_count() == 3);
   set_thread_count(before);

@@ -44,7 +44,7 @@ TEST_CASE("scan_backward: what does not fit is refused") {
   refused("d_a has no data", x, x, x, nowhere, d_b);
   refused("d_b has no data", x, x, x, d_a, nowhere);
   refused("so they overlap", x, x, x, d_a, MatrixView<float>(to_b.data(), 4, 6, 5));
-  CHECK_THROWS_AS(scan_backward(Sequential{}, x, x, x, d_a, d_b, {}, {.kind = ScanKind::exclusive}),
+  CHECK_THROWS_AS(scan_backward(Sequential{}, x, x, x, d_a, d_b, {}, {.kind = ScanKind::Exclusive}),
                   ArgumentError);
   CHECK_THROWS_WITH_AS(scan_backward(Sequential{}, x, x, d_b, d_b, d_a),
                        "scan_backward: d_a shares memory with d_h; give it memory of its own", ArgumentError);

@@ -113,7 +113,7 @@ void check_gradients(Policy policy) {
       for (const bool with_initial : {false, true}) {
         CAPTURE(x.length);
         CAPTURE(x.columns);
-        const auto options = x.options(ScanKind::inclusive, direction, with_initial);
+        const auto options = x.options(ScanKind::Inclusive, direction, with_initial);
         const Wide a = widen(x.a), h = widen(x.b), d_h = widen(x.a);  // any values will do
         Wide d_a(a.size()), d_b(a.size()), d_initial(x.initial.size());
         const MatrixView<float> want(d_initial.data(), d_initial.size() / x.columns, x.columns);
@@ -164,8 +164,8 @@ TEST_CASE("scan of bfloat16: what is not a number stays so, and infinity infinit
     scan(SimdChannels{}, MatrixView<const BFloat16>(zeros.data(), 1, zeros.size()),
          MatrixView<const BFloat16>(zeros.data(), 1, zeros.size()),
          MatrixView<BFloat16>(h.data(), 1, h.size()),
-         {.kind = ScanKind::exclusive,
-          .direction = ScanDirection::forward,
+         {.kind = ScanKind::Exclusive,
+          .direction = ScanDirection::Forward,
           .initial = {initial.data(), 1, initial.size()},
           .sequences = {}});
     CHECK(std::ranges::equal(h, narrow(initial), {}, &BFloat16::bits, &BFloat16::bits));
@@ -190,6 +190,6 @@ TEST_CASE("scan of bfloat16: bad shapes are refused as those of float are") {
                        doctest::Contains("h is (3, 3) but d_b (3, 4)"), ShapeError);
   CHECK_THROWS_AS(
       scan_backward(SimdChannels{}, whole, whole, whole, {}, whole, {},
-                    {.kind = ScanKind::exclusive, .direction = {}, .initial = {}, .sequences = {}}),
+                    {.kind = ScanKind::Exclusive, .direction = {}, .initial = {}, .sequences = {}}),
       ArgumentError);
 }

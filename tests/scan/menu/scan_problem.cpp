@@ -1,5 +1,6 @@
 #include <sdlora/scan/menu/detail/kernels/collectives.hpp>
 #include <sdlora/scan/menu/detail/kernels/columns.hpp>
+#include <sdlora/scan/menu/detail/kernels/plain_collectives.hpp>
 #include <sdlora/scan/menu/scan_problem.hpp>
 
 #include "support/emulated_device.hpp"
@@ -57,61 +58,6 @@ struct InKernels {
   }
 };
 
-/// Memory of the host that the threads of an emulated block exchange values in.
-template <class V>
-struct Exchange {
-  std::vector<V> slots;
-  std::vector<V> before;  // of each tile
-};
-
-/// What CUB's collectives do, one thread at a time.
-template <class V, class Emulated>
-struct PlainWarp {
-  Emulated& block;
-  Exchange<V>& exchange;
-
-  V& slot(int lane) const {
-    return exchange.slots[static_cast<std::size_t>(block.thread() / 32 * 32 + lane)];
-  }
-  template <class Op>
-  V inclusive_scan(const V& value, const Op& op) {
-    slot(block.thread() % 32) = value;
-    block.sync_warp();
-    V result = slot(0);
-    for (int lane = 1; lane <= block.thread() % 32; ++lane) result = op(result, slot(lane));
-    block.sync_warp();
-    return result;
-  }
-  V last(const V& value) {
-    slot(block.thread() % 32) = value;
-    block.sync_warp();
-    const V result = slot(31);
-    block.sync_warp();
-    return result;
-  }
-};
-template <class V, class Emulated>
-struct PlainBlock {
-  Emulated& block;
-  Exchange<V>& exchange;
-  V before;
-
-  template <class Op>
-  void scan(V (&values)[detail::block_scan_items], const Op& op) {
-    const auto mine = static_cast<std::size_t>(block.thread() * detail::block_scan_items);
-    std::copy_n(values, detail::block_scan_items, exchange.slots.begin() + static_cast<std::ptrdiff_t>(mine));
-    block.sync();
-    if (block.thread() == 0) {
-      for (V& value : exchange.slots) value = before = op(before, value);
-    }
-    block.sync();
-    std::copy_n(exchange.slots.begin() + static_cast<std::ptrdiff_t>(mine), detail::block_scan_items, values);
-    before = exchange.slots.back();
-    block.sync();
-  }
-  void next() { block.sync(); }
-};
-
 enum class By { warp, block, tile };
 
 template <class Problem, By Way>
@@ -120,7 +66,8 @@ struct CollectiveKernel {
   static constexpr int threads = detail::block_scan_threads;
   struct Arguments {
     Problem x;
-    Exchange<V>* exchange;
+    V* slots;         // the blocks run one after another and share them
+    const V* before;  // each tile
   };
   template <class Block>
   static void run(Block& block, const Arguments& in) {
@@ -128,14 +75,13 @@ struct CollectiveKernel {
     if constexpr (Way == By::warp) {
       const std::int64_t c = block.index() * detail::warp_scan_warps + block.thread() / 32;
       if (c >= x.columns) return;
-      PlainWarp<V, Block> warp{block, *in.exchange};
+      detail::PlainWarp<V, Block> warp{block, in.slots};
       detail::scan_column_by_warp(x, c, block.thread() % 32, warp);
     } else if constexpr (Way == By::block) {
-      PlainBlock<V, Block> whole{block, *in.exchange, x.op().identity()};
+      detail::PlainBlock<V, Block> whole{block, in.slots, x.op().identity()};
       detail::scan_column_by_block(x, block.index(), block.thread(), whole);
     } else {
-      PlainBlock<V, Block> whole{block, *in.exchange,
-                                 in.exchange->before[static_cast<std::size_t>(block.index())]};
+      detail::PlainBlock<V, Block> whole{block, in.slots, in.before[block.index()]};
       detail::scan_joined_tile(detail::JoinedSteps<Problem>{x}, block.index(), block.thread(), whole);
     }
   }
@@ -150,19 +96,19 @@ struct InCollectives {
     if (x.has_head()) {
       device.template run<detail::HeadKernel<Problem>>(detail::ColumnKernelShape::blocks(x.columns), 0, x);
     }
-    Exchange<V> exchange{std::vector<V>(detail::block_scan_tile), {}};
+    std::vector<V> slots(detail::block_scan_tile), before;
     std::int64_t blocks = x.columns;
     if (Way == By::warp) blocks = detail::ceil_div(x.columns, detail::warp_scan_warps);
     if (Way == By::tile) {
       const detail::JoinedSteps<Problem> steps{x};
       V sum = x.joined_op().identity();
       for (std::int64_t i = 0; i < steps.size(); ++i) {
-        if (i % detail::block_scan_tile == 0) exchange.before.push_back(sum);
+        if (i % detail::block_scan_tile == 0) before.push_back(sum);
         sum = x.joined_op()(sum, steps.load(i));
       }
-      blocks = static_cast<std::int64_t>(exchange.before.size());
+      blocks = static_cast<std::int64_t>(before.size());
     }
-    device.template run<CollectiveKernel<Problem, Way>>(blocks, 0, {x, &exchange});
+    device.template run<CollectiveKernel<Problem, Way>>(blocks, 0, {x, slots.data(), before.data()});
   }
 };
 

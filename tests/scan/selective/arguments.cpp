@@ -24,7 +24,8 @@ struct Fitting {
     in.u = in.dt = in.z = {p, 5, 4};
     in.B = in.C = {p, 5, 2};
     in.A = {p, 4, 2};
-    in.D = in.dt_bias = in.initial_state = p;
+    in.D = in.dt_bias = {p, 1, 4};
+    in.initial_state = {p, 2, 8};
     d_out = in.u;
     float* r = results.data();
     out.u = {r, 5, 4};
@@ -32,14 +33,16 @@ struct Fitting {
     out.z = {r + 40, 5, 4};
     out.B = {r + 60, 5, 2};
     out.C = {r + 70, 5, 2};
-    out.A = out.D = out.dt_bias = out.initial_state = r + 80;
+    out.A = {r + 80, 4, 2};
+    out.D = out.dt_bias = {r + 80, 1, 4};
+    out.initial_state = {r + 80, 2, 8, 0};
   }
   Fitting(const Fitting&) = delete;
   Fitting& operator=(const Fitting&) = delete;
 
   void check_inputs() const { detail::check_selective_scan_inputs<2>(in); }
   void check_gradients(const SelectiveScanGradients& wanted = SelectiveScanGradients::all()) const {
-    detail::check_selective_scan_gradients<float>(in, d_out, wanted, out);
+    detail::check_selective_scan_gradients(in, d_out, wanted, out);
   }
 };
 
@@ -64,7 +67,7 @@ TEST_CASE("selective scan arguments: what fits is taken") {
   CHECK_NOTHROW(fitting.check_inputs());
   CHECK_NOTHROW(fitting.check_gradients());
   fitting.in.z = {};
-  fitting.in.D = nullptr;
+  fitting.in.D = {};
   CHECK_NOTHROW(fitting.check_inputs());
   CHECK_NOTHROW(fitting.check_gradients({.u = true, .A = AGradient::All}));
 }
@@ -82,7 +85,12 @@ TEST_CASE("selective scan arguments: inputs that do not fit are named") {
   CHECK(mentions(refused([](auto& in) { in.C.data = nullptr; }), "C has no data"));
   CHECK(mentions(refused([](auto& in) { in.u.stride = 2; }), "overlap"));
   CHECK(mentions(refused([](auto& in) { in.A.cols = 3; }), "compiled for 2"));
-  CHECK(mentions(refused([](auto& in) { in.initial_stride = 7; }), "distance of 7"));
+  CHECK(mentions(refused([](auto& in) { in.D.cols = 5; }), "D is (1, 5) but must be (1, 4)"));
+  CHECK(mentions(refused([](auto& in) { in.dt_bias.rows = 2; }), "dt_bias is (2, 4) but must be (1, 4)"));
+  CHECK(mentions(refused([](auto& in) { in.dt_bias.data = nullptr; }), "dt_bias has no data"));
+  CHECK(mentions(refused([](auto& in) { in.initial_state.stride = 7; }), "distance of 7"));
+  CHECK(mentions(refused([](auto& in) { in.initial_state.rows = 1; }),
+                 "the initial state is (1, 8) but must be (2, 8), one row per sequence"));
   static constexpr std::array<std::size_t, 3> descending{0, 6, 5};
   CHECK(mentions(refused([](auto& in) { in.sequences = {descending}; }), "fall from 6 to 5 at sequence 1"));
   static constexpr std::array<std::size_t, 1> only_an_end{5};
@@ -123,11 +131,17 @@ TEST_CASE("selective scan arguments: gradients asked for need their input and th
   };
   CHECK(mentions(refused([](Fitting& f) { f.out.u = {}; }, {.u = true}), "gradient of u"));
   CHECK(mentions(refused([](Fitting& f) { f.in.z = {}; }, {.z = true}), "gradient of z"));
-  CHECK(mentions(refused([](Fitting& f) { f.out.A = nullptr; }, {.A = AGradient::All}), "gradient of A"));
-  CHECK(mentions(refused([](Fitting& f) { f.in.D = nullptr; }, {.D = true}), "gradient of D"));
-  CHECK(mentions(refused([](Fitting& f) { f.out.dt_bias = nullptr; }, {.dt_bias = true}), "dt_bias"));
-  CHECK(mentions(refused([](Fitting& f) { f.out.initial_state = nullptr; }, {.initial_state = true}),
+  CHECK(mentions(refused([](Fitting& f) { f.out.A = {}; }, {.A = AGradient::All}), "gradient of A"));
+  CHECK(mentions(refused([](Fitting& f) { f.in.D = {}; }, {.D = true}), "gradient of D"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.dt_bias = {}; }, {.dt_bias = true}), "dt_bias"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.initial_state = {}; }, {.initial_state = true}),
                  "initial state"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.A.rows = 3; }, {.A = AGradient::All}),
+                 "the gradient of A is (3, 2) but must be (4, 2)"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.D.cols = 3; }, {.D = true}),
+                 "the gradient of D is (1, 3) but must be (1, 4)"));
+  CHECK(mentions(refused([](Fitting& f) { f.out.initial_state.cols = 7; }, {.initial_state = true}),
+                 "the gradient of the initial state is (2, 7) but must be (2, 8)"));
   static constexpr std::array<std::size_t, 2> twice{1, 1}, beyond{1, 4};
   const SelectiveScanGradients selected{.A = AGradient::SelectedChannels};
   CHECK(mentions(refused([](Fitting& f) { f.out.channels = twice; }, selected), "ascend"));

@@ -27,11 +27,12 @@ GradientArrays<T> fused(const RandomScan<T>& p, std::vector<std::size_t> channel
   const auto in = p.inputs();
   std::vector<T> out(p.rows() * p.E),
       checkpoints(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
-  sdlora::selective_scan_forward<N>(in, {out.data(), p.rows(), p.E}, nullptr, checkpoints.data(), workspace);
+  sdlora::selective_scan_forward<N>(in, {out.data(), p.rows(), p.E}, {}, checkpoints.data(), workspace);
   GradientArrays<T> gradients(p, std::move(channels));
-  sdlora::selective_scan_backward<N, Wanted>(in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
-                                             with_final ? p.d_final_state.data() : nullptr,
-                                             gradients.outputs(), workspace);
+  sdlora::selective_scan_backward<N, Wanted>(
+      in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
+      with_final ? p.states(p.d_final_state.data()) : sdlora::MatrixView<const T>{}, gradients.outputs(),
+      workspace);
   CHECK(workspace.bytes_in_use() == 0);
   return gradients;
 }
@@ -40,9 +41,10 @@ template <class T>
 GradientArrays<T> reference(const RandomScan<T>& p, const SelectiveScanGradients& wanted = everything,
                             std::vector<std::size_t> channels = {}, bool with_final = true) {
   GradientArrays<T> gradients(p, std::move(channels));
-  sdlora::selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
-                                            with_final ? p.d_final_state.data() : nullptr, wanted,
-                                            gradients.outputs());
+  sdlora::selective_scan_reference_backward(
+      p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
+      with_final ? p.states(p.d_final_state.data()) : sdlora::MatrixView<const T>{}, wanted,
+      gradients.outputs());
   return gradients;
 }
 
@@ -127,8 +129,8 @@ TEST_CASE("selective_scan_backward: every gradient by finite differences") {
   const auto objective = [&] {
     Workspace workspace;
     std::vector<double> out(p.rows() * p.E), last(p.sequences() * p.E * p.N);
-    sdlora::selective_scan_forward<dyn>(p.inputs(), {out.data(), p.rows(), p.E}, last.data(), nullptr,
-                                        workspace);
+    sdlora::selective_scan_forward<dyn>(p.inputs(), {out.data(), p.rows(), p.E}, p.states(last.data()),
+                                        nullptr, workspace);
     double sum = 0;
     for (std::size_t t = 0; t < p.rows(); ++t) {
       for (std::size_t e = 0; e < p.E; ++e) sum += out[t * p.E + e] * p.d_out[t * (p.E + p.gap) + e];
@@ -197,7 +199,7 @@ TEST_CASE("selective_scan_backward: bad shapes throw") {
   const auto run = [&](auto change) {
     auto outputs = gradients.outputs();
     change(outputs);
-    sdlora::selective_scan_backward<dyn, everything>(p.inputs(), checkpoints.data(), d_out, nullptr, outputs,
+    sdlora::selective_scan_backward<dyn, everything>(p.inputs(), checkpoints.data(), d_out, {}, outputs,
                                                      workspace);
   };
   CHECK_NOTHROW(run([](auto&) {}));
@@ -206,28 +208,30 @@ TEST_CASE("selective_scan_backward: bad shapes throw") {
   CHECK_THROWS_AS(run([](auto& out) { out.B.cols = 3; }), sdlora::ShapeError);
   CHECK_THROWS_AS(run([](auto& out) { out.C.cols = 1; }), sdlora::ShapeError);
   CHECK_THROWS_AS(run([](auto& out) { out.z = {}; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(run([](auto& out) { out.A = nullptr; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(run([](auto& out) { out.D = nullptr; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(run([](auto& out) { out.dt_bias = nullptr; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(run([](auto& out) { out.initial_state = nullptr; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(run([](auto& out) { out.initial_stride = 5; }), sdlora::ShapeError);
-  CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, everything>(p.inputs(), nullptr, d_out, nullptr,
+  CHECK_THROWS_AS(run([](auto& out) { out.A = {}; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& out) { out.D = {}; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& out) { out.dt_bias = {}; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& out) { out.initial_state = {}; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& out) { out.A.cols = 1; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& out) { out.D.cols = 4; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& out) { out.initial_state.cols = 5; }), sdlora::ShapeError);
+  CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, everything>(p.inputs(), nullptr, d_out, {},
                                                                     gradients.outputs(), workspace)),
                   sdlora::ShapeError);
   CHECK_THROWS_AS(
       (sdlora::selective_scan_backward<dyn, everything>(
-          p.inputs(), checkpoints.data(), p.matrix(p.d_out, 3, 3), nullptr, gradients.outputs(), workspace)),
+          p.inputs(), checkpoints.data(), p.matrix(p.d_out, 3, 3), {}, gradients.outputs(), workspace)),
       sdlora::ShapeError);
   auto in = p.inputs();
   in.z = {};
-  CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, everything>(in, checkpoints.data(), d_out, nullptr,
+  CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, everything>(in, checkpoints.data(), d_out, {},
                                                                     gradients.outputs(), workspace)),
                   sdlora::ShapeError);
   constexpr SelectiveScanGradients selected{.A = AGradient::SelectedChannels};
   for (const std::vector<std::size_t>& channels : {std::vector<std::size_t>{1, 1}, {2, 0}, {0, 3}}) {
     GradientArrays<double> some(p, channels);
-    CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, selected>(p.inputs(), checkpoints.data(), d_out,
-                                                                    nullptr, some.outputs(), workspace)),
+    CHECK_THROWS_AS((sdlora::selective_scan_backward<dyn, selected>(p.inputs(), checkpoints.data(), d_out, {},
+                                                                    some.outputs(), workspace)),
                     sdlora::ShapeError);
   }
 }

@@ -1,5 +1,5 @@
 // The kernels with other types than all gradients in float: bfloat16, and each set of gradients by itself.
-#include <sdlora/scan/selective/kernel_arguments.hpp>
+#include <sdlora/scan/selective/detail/kernels/runs.hpp>
 
 #include "support/emulated_device.hpp"
 #include "support/scan_kernel_cases.hpp"

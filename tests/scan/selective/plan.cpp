@@ -1,4 +1,4 @@
-#include <sdlora/scan/selective/plan.hpp>
+#include <sdlora/scan/selective/detail/kernels/plan.hpp>
 
 #include <doctest/doctest.h>
 
@@ -6,6 +6,7 @@
 #include <limits>
 
 using namespace sdlora;
+using namespace sdlora::detail;
 
 TEST_CASE("KernelScanPlan: chooses by shape") {
   // Segments are cut where B·E channels give fewer than 264 blocks of 128 threads, each of up to 16 states of

@@ -59,6 +59,10 @@ struct RandomScan {
     return {values.data(), count, cols, cols + gap};
   }
 
+  /// States of all sequences, one after another; `values` has none where there are none.
+  sdlora::MatrixView<const T> states(const T* values) const { return {values, sequences(), E * N}; }
+  sdlora::MatrixView<T> states(T* values) const { return {values, sequences(), E * N}; }
+
   sdlora::SelectiveScanInputs<T> inputs() const {
     sdlora::SelectiveScanInputs<T> in;
     in.sequences = {offsets};
@@ -68,10 +72,9 @@ struct RandomScan {
     in.C = matrix(C, rows(), N);
     if (with_z) in.z = matrix(z, rows(), E);
     in.A = matrix(A, E, N);
-    if (with_D) in.D = D.data();
-    if (with_bias) in.dt_bias = dt_bias.data();
-    if (with_initial) in.initial_state = initial_state.data();
-    in.initial_stride = initial_stride();
+    if (with_D) in.D = {D.data(), 1, E};
+    if (with_bias) in.dt_bias = {dt_bias.data(), 1, E};
+    if (with_initial) in.initial_state = {initial_state.data(), sequences(), E * N, initial_stride()};
     return in;
   }
 };
@@ -103,12 +106,11 @@ struct GradientArrays {
     out.z = {z.data(), p.rows(), p.E, p.E + p.gap};
     out.B = {B.data(), p.rows(), p.N, p.N + p.gap};
     out.C = {C.data(), p.rows(), p.N, p.N + p.gap};
-    out.A = A.data();
+    out.A = {A.data(), channels.empty() ? p.E : channels.size(), p.N};
     out.channels = channels;
-    out.D = D.data();
-    out.dt_bias = dt_bias.data();
-    out.initial_state = initial_state.data();
-    out.initial_stride = p.initial_stride();
+    out.D = {D.data(), 1, p.E};
+    out.dt_bias = {dt_bias.data(), 1, p.E};
+    out.initial_state = {initial_state.data(), p.sequences(), p.E * p.N, p.initial_stride()};
     return out;
   }
 

@@ -12,7 +12,8 @@ namespace {
 // d_out and d_final_state of the problem.
 double objective(const RandomScan<double>& p) {
   std::vector<double> out(p.rows() * p.E), final_state(p.sequences() * p.E * p.N);
-  sdlora::selective_scan_reference_forward(p.inputs(), {out.data(), p.rows(), p.E}, final_state.data());
+  sdlora::selective_scan_reference_forward(p.inputs(), {out.data(), p.rows(), p.E},
+                                           p.states(final_state.data()));
   double sum = 0;
   for (std::size_t t = 0; t < p.rows(); ++t) {
     for (std::size_t e = 0; e < p.E; ++e) sum += out[t * p.E + e] * p.d_out[t * (p.E + p.gap) + e];
@@ -54,7 +55,7 @@ TEST_CASE("selective_scan_reference: one state by hand") {
   in.C = {C, 2, 1};
   in.A = {A, 1, 1};
   double out[2], last[1];
-  sdlora::selective_scan_reference_forward(in, {out, 2, 1}, last);
+  sdlora::selective_scan_reference_forward(in, {out, 2, 1}, {last, 1, 1});
   const double d0 = std::log(1 + std::exp(0.25)), d1 = std::log(1 + std::exp(-1.0));
   const double h0 = d0 * 1.5 * 2, h1 = std::exp(d1 * -0.75) * h0 + d1 * -0.5 * 3;
   CHECK(out[0] == doctest::Approx(0.5 * h0).epsilon(1e-14));
@@ -68,8 +69,8 @@ TEST_CASE("selective_scan_reference: every gradient by finite differences") {
     p.shared_initial = shared;
     GradientArrays<double> gradients(p, {}, 0.0);
     sdlora::selective_scan_reference_backward(p.inputs(), p.matrix(p.d_out, p.rows(), p.E),
-                                              p.d_final_state.data(), sdlora::SelectiveScanGradients::all(),
-                                              gradients.outputs());
+                                              p.states(p.d_final_state.data()),
+                                              sdlora::SelectiveScanGradients::all(), gradients.outputs());
     check_gradient(p, p.u, gradients.u, p.E + p.gap, p.E, p.E + p.gap);
     check_gradient(p, p.dt, gradients.dt, p.E + p.gap, p.E, p.E + p.gap);
     check_gradient(p, p.z, gradients.z, p.E + p.gap, p.E, p.E + p.gap);

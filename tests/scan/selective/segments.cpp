@@ -29,11 +29,11 @@ std::vector<T> forward(const RandomScan<T>& p, std::size_t segment_rows) {
   std::vector<T> result(out + final_states + sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
   T* const states = result.data() + out;
   if (segment_rows == 0) {
-    sdlora::selective_scan_forward<N>(in, {result.data(), p.rows(), p.E}, states, states + final_states,
-                                      workspace);
+    sdlora::selective_scan_forward<N>(in, {result.data(), p.rows(), p.E}, p.states(states),
+                                      states + final_states, workspace);
   } else {
-    sdlora::selective_scan_forward_segments<N>(in, segment_rows, {result.data(), p.rows(), p.E}, states,
-                                               states + final_states, workspace);
+    sdlora::selective_scan_forward_segments<N>(in, segment_rows, {result.data(), p.rows(), p.E},
+                                               p.states(states), states + final_states, workspace);
   }
   return result;
 }
@@ -45,7 +45,8 @@ std::vector<T> backward(const RandomScan<T>& p, std::size_t segment_rows, bool w
   const T* checkpoints = kept.data() + p.rows() * p.E + p.sequences() * p.E * p.N;
   GradientArrays<T> gradients(p);
   const sdlora::MatrixView<const T> d_out = p.matrix(p.d_out, p.rows(), p.E);
-  const T* d_final_state = with_final ? p.d_final_state.data() : nullptr;
+  const sdlora::MatrixView<const T> d_final_state =
+      with_final ? p.states(p.d_final_state.data()) : sdlora::MatrixView<const T>{};
   if (segment_rows == 0) {
     sdlora::selective_scan_backward<N, Wanted>(p.inputs(), checkpoints, d_out, d_final_state,
                                                gradients.outputs(), workspace);
@@ -162,14 +163,14 @@ TEST_CASE("selective_scan_segments: any length but none, and what does not fit i
   }
   auto in = p.inputs();
   Workspace workspace;
-  CHECK_THROWS_WITH_AS(sdlora::selective_scan_forward_segments<4>(in, 0, {}, nullptr, nullptr, workspace),
+  CHECK_THROWS_WITH_AS(sdlora::selective_scan_forward_segments<4>(in, 0, {}, {}, nullptr, workspace),
                        doctest::Contains("segments of 0 rows"), sdlora::ArgumentError);
   std::vector<double> u(140 * 3, 0.5);
   in.u = {u.data(), 140, 3};
   CHECK_THROWS_WITH_AS(
-      sdlora::selective_scan_forward_segments<4>(in, 32, {u.data(), 140, 3}, nullptr, nullptr, workspace),
+      sdlora::selective_scan_forward_segments<4>(in, 32, {u.data(), 140, 3}, {}, nullptr, workspace),
       doctest::Contains("out shares memory with u"), sdlora::ArgumentError);
   in.u.cols = 2;
-  CHECK_THROWS_AS(sdlora::selective_scan_forward_segments<4>(in, 32, {}, nullptr, nullptr, workspace),
+  CHECK_THROWS_AS(sdlora::selective_scan_forward_segments<4>(in, 32, {}, {}, nullptr, workspace),
                   sdlora::ShapeError);
 }

@@ -25,7 +25,7 @@ std::vector<T> fused(const RandomScan<T>& p) {
   Workspace workspace;
   std::vector<T> result(p.rows() * p.E + p.sequences() * p.E * p.N, T(5));
   sdlora::selective_scan_forward<N>(p.inputs(), {result.data(), p.rows(), p.E},
-                                    result.data() + p.rows() * p.E, nullptr, workspace);
+                                    p.states(result.data() + p.rows() * p.E), nullptr, workspace);
   return result;
 }
 
@@ -43,7 +43,7 @@ std::vector<T> reference(const RandomScan<T>& p) {
   q.shared_initial = p.shared_initial;
   std::vector<double> result(q.rows() * q.E + q.sequences() * q.E * q.N);
   sdlora::selective_scan_reference_forward(q.inputs(), {result.data(), q.rows(), q.E},
-                                           result.data() + q.rows() * q.E);
+                                           q.states(result.data() + q.rows() * q.E));
   return {result.begin(), result.end()};
 }
 
@@ -126,12 +126,13 @@ TEST_CASE_TEMPLATE("selective_scan_forward: a split with carried state equals th
     };
     std::size_t offsets[2];
     rows(in, 0, cut, offsets);
-    sdlora::selective_scan_forward<16>(in, {got.data(), cut, E}, middle.data(), nullptr, workspace);
+    sdlora::selective_scan_forward<16>(in, {got.data(), cut, E}, whole.states(middle.data()), nullptr,
+                                       workspace);
     in = whole.inputs();
     rows(in, cut, L - cut, offsets);
-    in.initial_state = middle.data();
-    sdlora::selective_scan_forward<16>(in, {got.data() + cut * E, L - cut, E}, got.data() + L * E, nullptr,
-                                       workspace);
+    in.initial_state = {middle.data(), 1, E * N};
+    sdlora::selective_scan_forward<16>(in, {got.data() + cut * E, L - cut, E},
+                                       whole.states(got.data() + L * E), nullptr, workspace);
     CHECK(got == expected);  // bit for bit: the state is carried exactly
   }
 }
@@ -234,7 +235,7 @@ TEST_CASE("selective_scan_forward: inputs may share memory") {
   const auto run = [&] {
     Workspace workspace;
     std::vector<float> out(p.rows() * p.E);
-    sdlora::selective_scan_forward<16>(in, {out.data(), p.rows(), p.E}, nullptr, nullptr, workspace);
+    sdlora::selective_scan_forward<16>(in, {out.data(), p.rows(), p.E}, {}, nullptr, workspace);
     return out;
   };
   const auto apart = run();
@@ -247,11 +248,11 @@ TEST_CASE("selective_scan_forward: allocates nothing once the workspace has grow
   const RandomScan<float> p({100}, 64, 16);
   Workspace workspace;
   std::vector<float> out(p.rows() * p.E);
-  sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, nullptr, nullptr, workspace);
+  sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, {}, nullptr, workspace);
   CHECK(workspace.bytes_in_use() == 0);
   const std::size_t peak = workspace.peak_bytes();
   workspace.reset();
-  sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, nullptr, nullptr, workspace);
+  sdlora::selective_scan_forward<16>(p.inputs(), {out.data(), p.rows(), p.E}, {}, nullptr, workspace);
   CHECK(workspace.peak_bytes() == peak);
 }
 
@@ -263,7 +264,7 @@ TEST_CASE("selective_scan_forward: bad shapes throw") {
   const auto run = [&](auto change) {
     auto in = p.inputs();
     change(in);
-    sdlora::selective_scan_forward<dyn>(in, result, nullptr, nullptr, workspace);
+    sdlora::selective_scan_forward<dyn>(in, result, {}, nullptr, workspace);
   };
   CHECK_NOTHROW(run([](auto&) {}));
   CHECK_THROWS_AS(run([](auto& in) { in.u.rows = 3; }), sdlora::ShapeError);
@@ -275,14 +276,13 @@ TEST_CASE("selective_scan_forward: bad shapes throw") {
   CHECK_THROWS_AS(run([](auto& in) { in.A.cols = 3; }), sdlora::ShapeError);
   CHECK_THROWS_AS(run([](auto& in) { in.u.stride = 2; }), sdlora::ShapeError);
   CHECK_THROWS_AS(run([](auto& in) { in.u.data = nullptr; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(run([](auto& in) { in.initial_stride = 5; }), sdlora::ShapeError);
+  CHECK_THROWS_AS(run([](auto& in) { in.initial_state.cols = 5; }), sdlora::ShapeError);
   const std::size_t descending[] = {0, 5, 4};
   CHECK_THROWS_AS(run([&](auto& in) { in.sequences = {descending}; }), sdlora::ShapeError);
-  CHECK_THROWS_AS(sdlora::selective_scan_forward<4>(p.inputs(), result, nullptr, nullptr, workspace),
+  CHECK_THROWS_AS(sdlora::selective_scan_forward<4>(p.inputs(), result, {}, nullptr, workspace),
                   sdlora::ShapeError);
-  CHECK_THROWS_AS(
-      sdlora::selective_scan_forward<2>(p.inputs(), {out.data(), 3, 4}, nullptr, nullptr, workspace),
-      sdlora::ShapeError);
+  CHECK_THROWS_AS(sdlora::selective_scan_forward<2>(p.inputs(), {out.data(), 3, 4}, {}, nullptr, workspace),
+                  sdlora::ShapeError);
 }
 
 TEST_CASE("selective scan: the channels of one sequence make this many tasks") {

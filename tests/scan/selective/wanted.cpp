@@ -19,10 +19,11 @@ GradientArrays<float> fused(const RandomScan<float>& p, std::vector<std::size_t>
   const auto in = p.inputs();
   std::vector<float> out(p.rows() * p.E),
       checkpoints(sdlora::selective_scan_checkpoint_size(in.sequences, p.E, p.N));
-  sdlora::selective_scan_forward<8>(in, {out.data(), p.rows(), p.E}, nullptr, checkpoints.data(), workspace);
+  sdlora::selective_scan_forward<8>(in, {out.data(), p.rows(), p.E}, {}, checkpoints.data(), workspace);
   GradientArrays<float> gradients(p, std::move(channels));
   sdlora::selective_scan_backward<8, Wanted>(in, checkpoints.data(), p.matrix(p.d_out, p.rows(), p.E),
-                                             p.d_final_state.data(), gradients.outputs(), workspace);
+                                             p.states(p.d_final_state.data()), gradients.outputs(),
+                                             workspace);
   return gradients;
 }
 

@@ -8,9 +8,9 @@
 #include "needs.hpp"
 #include "places.hpp"
 #include "ssm.hpp"
+#include "state.hpp"
 #include "weights.hpp"
 
-#include <algorithm>
 #include <cstddef>
 
 namespace sdlora {
@@ -18,7 +18,7 @@ namespace sdlora {
 /// A Mamba block with its residual connection (Gu and Dao, arXiv 2312.00752, section 3.4):
 /// x += out_proj(scan(silu(conv(in_proj_x(n)))) · silu(in_proj_z(n))), n = RMSNorm(x).
 /// What it keeps for backward, and which gradients exist, follow from the placement's type.
-template <Config C, Placement P, class T>
+template <Config C, Placement P, class T, class D = Cpu, class Scan = Fused>
 class MambaBlock {
   static constexpr std::size_t N = C::config.d_state;
   static constexpr std::size_t K = C::config.d_conv;
@@ -26,88 +26,85 @@ class MambaBlock {
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
   template <class S>
-  using Linear = typename P::template policy_at<S>::template Linear<T>;
+  using Linear = typename P::template policy_at<S>::template Linear<T, D>;
   template <class S>
-  using Element = typename P::template policy_at<S>::template Element<T>;
+  using Element = typename P::template policy_at<S>::template Element<T, D>;
 
   using Needs = MambaNeeds<P>;
-  using Ssm = MambaSsm<C, P, T>;
+  using Ssm = MambaSsm<C, P, T, D, Scan>;
+  using Matrix = MatrixView<T, D>;
 
  public:
   /// A block on `weights` and A = −exp(A_log) (E, N), which must outlive it; what learns is added to
   /// `store`. `selection` is this layer's, null where the placement selects nothing. Throws
   /// ArgumentError where it does not fit the placement.
-  MambaBlock(const MambaWeights<const T>& weights, MatrixView<const T> A, const MambaDimensions& dimensions,
-             std::size_t layer, ParameterStore<T>& store, const AdapterOptions& options,
-             const LayerSelection* selection)
-      : MambaBlock(MambaPlaces<T>{weights, dimensions, layer, options, selection}, A, store) {}
+  MambaBlock(const MambaWeights<const T, D>& weights, MatrixView<const T, D> A,
+             const MambaDimensions& dimensions, std::size_t layer, ParameterStore<T, D>& store,
+             const AdapterOptions& options, const LayerSelection* selection)
+      : MambaBlock(MambaPlaces<T, D>{weights, dimensions, layer, options, selection}, A, store) {}
 
   /// Whether anything learns in this layer: not so outside of the placement's layer ranges.
   bool active() const { return norm_.active() || in_proj_.active() || ssm_.active() || out_proj_.active(); }
 
   /// Takes from the workspace what backward will need for these sequences. `input_gradient` is
   /// backward's `InputGradient`.
-  static BlockActivations<T> keep(const MambaDimensions& m, const Sequences& sequences, bool input_gradient,
-                                  Workspace& workspace) {
+  static BlockActivations<T, D> keep(const MambaDimensions& m, const Sequences& sequences,
+                                     bool input_gradient, WorkspaceOn<D>& workspace) {
     const std::size_t M = sequences.rows();
     const std::size_t E = m.d_inner;
     const Needs needs(input_gradient);
     const auto take = [&](bool needed, std::size_t cols) {
-      return needed ? workspace.matrix<T>(M, cols) : MatrixView<T>{};
+      return needed ? workspace.template matrix<T>(M, cols) : Matrix{};
     };
-    BlockActivations<T> kept;
+    BlockActivations<T, D> kept;
     kept.x = take(needs.in_proj_input(), m.d_model);
     kept.xz = take(needs.scan, 2 * E);
     kept.u = take(needs.scan, E);
     kept.x_dbl = take(needs.scan, m.dt_rank + 2 * N);
     kept.dt = take(needs.scan, E);
     kept.y = take(learns<site::OutProj>, E);
-    if (needs.scan)
-      kept.checkpoints = workspace.take<T>(selective_scan_checkpoint_size(sequences, E, N)).data();
+    if (needs.scan) {
+      const std::size_t count = Scan::template checkpoint_size<D>(sequences, E, N);
+      kept.checkpoints = workspace.template matrix<T>(1, count).data;
+    }
     return kept;
   }
 
   /// x (M, d) becomes the block's output. `kept` is filled where it has room, for backward. With a
   /// `state`, sequences continue from it and it is moved on; else they start at the learned or zero
   /// initial state.
-  void forward(MatrixView<T> x, const Sequences& sequences, BlockActivations<T> kept, BlockState<T> state,
-               const Pass& pass, Workspace& workspace) const {
-    const Workspace::Scope scope(workspace);
+  void forward(Matrix x, const SequencesOn<D>& sequences, BlockActivations<T, D> kept,
+               const BlockState<T, D>& state, const Pass& pass, WorkspaceOn<D>& workspace) const {
+    const WorkspaceScope scope(workspace);
     const std::size_t M = x.rows;
     const std::size_t E = m_.d_inner;
-    const auto room = [&](MatrixView<T>& view, std::size_t cols) {
-      if (!view) view = workspace.matrix<T>(M, cols);
+    const auto room = [&](Matrix& view, std::size_t cols) {
+      if (!view) view = workspace.template matrix<T>(M, cols);
     };
-    if (kept.x) assign<AssignMode::Set>(kept.x, x);
+    if (kept.x) assign(kept.x, x);
     room(kept.xz, 2 * E);
     room(kept.u, E);
     room(kept.x_dbl, m_.dt_rank + 2 * N);
     room(kept.dt, E);
     room(kept.y, E);
     {
-      const Workspace::Scope normed(workspace);
-      const MatrixView<T> n = workspace.matrix<T>(M, m_.d_model);  // (M, d)
-      rms_norm_forward(x, norm_.values().data, epsilon(), n);
+      const WorkspaceScope normed(workspace);
+      const Matrix n = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
+      rms_norm_forward(x, norm_.values(), epsilon(), n);
       in_proj_.forward(n, kept.xz, pass, workspace);
     }
-    typename Ssm::Start start;
-    if (state.window != nullptr) {
-      start = {state.window, (K - 1) * E, state.h, E * N};
+    if (state.h) {
+      // Not in place: the scan may not overwrite where it began.
+      const BlockState<T, D> moved{workspace.template matrix<T>(state.window.rows, state.window.cols),
+                                   workspace.template matrix<T>(state.h.rows, state.h.cols)};
+      ssm_.forward(sequences, kept, {state.window, state.h}, /*gated=*/true, moved, pass, workspace);
+      assign(state.window, moved.window);
+      assign(state.h, moved.h);
     } else {
-      start = ssm_.learned_start(pass, workspace);
+      ssm_.forward(sequences, kept, ssm_.learned_start(sequences, pass, workspace), /*gated=*/true, {}, pass,
+                   workspace);
     }
-    T* window = nullptr;
-    T* h = nullptr;
-    if (state.window != nullptr) {
-      window = workspace.take<T>(sequences.count() * (K - 1) * E).data();
-      h = workspace.take<T>(sequences.count() * E * N).data();
-    }
-    ssm_.forward(sequences, kept, start, /*gated=*/true, window, h, pass, workspace);
-    if (state.window != nullptr) {
-      std::copy_n(window, sequences.count() * (K - 1) * E, state.window);
-      std::copy_n(h, sequences.count() * E * N, state.h);
-    }
-    const MatrixView<T> out = workspace.matrix<T>(M, m_.d_model);  // (M, d)
+    const Matrix out = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
     out_proj_.forward(kept.y, out, pass, workspace);
     assign<AssignMode::Add>(x, out);
   }
@@ -116,47 +113,49 @@ class MambaBlock {
   /// its input; gradients of what learns are added to the store. For sequences that started at the
   /// learned or zero initial state, with what `forward` put in `kept`.
   template <bool InputGradient>
-  void backward(const Sequences& sequences, const BlockActivations<T>& kept, MatrixView<T> d_x,
-                const Pass& pass, Workspace& workspace) const {
+  void backward(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept, Matrix d_x,
+                const Pass& pass, WorkspaceOn<D>& workspace) const {
     constexpr Needs needs(InputGradient);
-    const Workspace::Scope scope(workspace);
+    const WorkspaceScope scope(workspace);
     const std::size_t M = d_x.rows;
     const std::size_t E = m_.d_inner;
-    MatrixView<T> d_y{};
-    if constexpr (needs.scan) d_y = workspace.matrix<T>(M, E);
+    Matrix d_y{};
+    if constexpr (needs.scan) d_y = workspace.template matrix<T>(M, E);
     out_proj_.backward(kept.y, d_x, d_y, Write::Overwrite, pass, workspace);
     if constexpr (needs.scan) {
-      const MatrixView<T> d_xz = workspace.matrix<T>(M, 2 * E);
-      const typename Ssm::Start start = ssm_.learned_start(pass, workspace);
+      const Matrix d_xz = workspace.template matrix<T>(M, 2 * E);
+      const typename Ssm::Start start = ssm_.learned_start(sequences, pass, workspace);
       typename Ssm::StartGradient d_start{};
       if constexpr (Needs::initial_state) {
-        d_start.h = Ssm::zeros(E * N, workspace);
-        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros((K - 1) * E, workspace);
+        d_start.h = Ssm::zeros(1, E * N, workspace);
+        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (K - 1) * E, workspace);
       }
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
-          sequences, kept, start, d_y, nullptr, nullptr, d_xz, d_start, pass, workspace);
+          sequences, kept, start, d_y, {}, d_xz, d_start, pass, workspace);
       if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
       if constexpr (needs.in_proj_input()) {
-        const MatrixView<T> n = workspace.matrix<T>(M, m_.d_model);
-        rms_norm_forward(kept.x, norm_.values().data, epsilon(), n);
-        MatrixView<T> d_n{};
-        if constexpr (needs.norm_input) d_n = workspace.matrix<T>(M, m_.d_model);
+        const Matrix n = workspace.template matrix<T>(M, m_.d_model);
+        rms_norm_forward(kept.x, norm_.values(), epsilon(), n);
+        Matrix d_n{};
+        if constexpr (needs.norm_input) d_n = workspace.template matrix<T>(M, m_.d_model);
         in_proj_.backward(n, d_xz, d_n, Write::Overwrite, pass, workspace);
         if constexpr (needs.norm_input) {
-          rms_norm_backward(kept.x, norm_.values().data, epsilon(), d_n,
-                            InputGradient ? d_x : MatrixView<T>{}, norm_.gradient().data, workspace);
+          const MatrixView<const T, D> x = kept.x;
+          rms_norm_backward(x, norm_.values(), epsilon(), d_n, InputGradient ? d_x : Matrix{},
+                            norm_.gradient(), workspace);
         }
       }
     }
   }
 
   /// Fills the state before the first token: learned where h0 or a prefix is placed, else zero.
-  void initial_state(std::size_t sequences, BlockState<T> state, Workspace& workspace) const {
+  void initial_state(const Sequences& sequences, const BlockState<T, D>& state,
+                     WorkspaceOn<D>& workspace) const {
     ssm_.initial_state(sequences, state, workspace);
   }
 
   /// target += sign · everything learned here that has a place among the weights.
-  void add_change(const MambaWeights<T>& target, T sign) const {
+  void add_change(const MambaWeights<T, D>& target, T sign) const {
     norm_.add_change(target.norm, sign);
     in_proj_.add_change(target.in_proj, sign);
     ssm_.add_change(target, sign);
@@ -164,7 +163,7 @@ class MambaBlock {
   }
 
  private:
-  MambaBlock(const MambaPlaces<T>& p, MatrixView<const T> A, ParameterStore<T>& store)
+  MambaBlock(const MambaPlaces<T, D>& p, MatrixView<const T, D> A, ParameterStore<T, D>& store)
       : m_(p.dimensions),
         norm_(store, p.template at<site::Norm>(p.weights.norm, false)),
         in_proj_(store,
@@ -179,9 +178,9 @@ class MambaBlock {
 
   MambaDimensions m_;
   Element<site::Norm> norm_;
-  FusedLinear<T, Linear<site::InProjX>, Linear<site::InProjZ>> in_proj_;
+  FusedLinear<T, D, Linear<site::InProjX>, Linear<site::InProjZ>> in_proj_;
   Ssm ssm_;
-  FusedLinear<T, Linear<site::OutProj>> out_proj_;
+  FusedLinear<T, D, Linear<site::OutProj>> out_proj_;
 };
 
 }  // namespace sdlora

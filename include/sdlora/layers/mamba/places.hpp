@@ -20,8 +20,8 @@ namespace detail {
 inline constexpr std::size_t no_layer = static_cast<std::size_t>(-1);
 
 /// Throws ShapeError unless `found`, of a policy's state, has the shape of its site and is contiguous.
-template <class T>
-void require_site_shape(MatrixView<const T> found, const char* what, SiteShape expected,
+template <class T, class D>
+void require_site_shape(MatrixView<const T, D> found, const char* what, SiteShape expected,
                         std::string_view site, std::size_t layer) {
   if (found && found.rows == expected.rows && found.cols == expected.cols && found.contiguous()) return;
   throw ShapeError((layer == no_layer ? "" : "layers." + std::to_string(layer) + ".") + std::string(site) +
@@ -37,19 +37,21 @@ template <Site S, class State>
 void require_element_shape(const State& state, const MambaDimensions& m, std::size_t layer = no_layer) {
   if constexpr (requires { state.values(); }) {
     if (!state.active()) return;
-    using T = std::remove_cvref_t<decltype(*state.values().data)>;
+    using View = std::remove_cvref_t<decltype(state.values())>;
+    using T = typename View::value_type;
+    using D = typename View::device_type;
     const SiteShape expected = site_shape<S>(m);
-    require_site_shape<T>(state.values(), "values", expected, S::name, layer);
-    require_site_shape<T>(state.gradient(), "a gradient", expected, S::name, layer);
+    require_site_shape<T, D>(state.values(), "values", expected, S::name, layer);
+    require_site_shape<T, D>(state.gradient(), "a gradient", expected, S::name, layer);
   }
 }
 
 }  // namespace detail
 
 /// Tells the policies of one block's sites where they sit.
-template <class T>
+template <class T, class D = Cpu>
 struct MambaPlaces {
-  const MambaWeights<const T>& weights;
+  const MambaWeights<const T, D>& weights;
   const MambaDimensions& dimensions;
   std::size_t layer;
   const AdapterOptions& options;
@@ -63,7 +65,7 @@ struct MambaPlaces {
 
   /// What the state at site S is told; `base` are the site's own pre-trained values.
   template <Site S>
-  SitePlace<T> at(MatrixView<const T> base, bool decay) const {
+  SitePlace<T, D> at(MatrixView<const T, D> base, bool decay) const {
     return {.name = "layers." + std::to_string(layer) + "." + std::string(S::name),
             .site = S::name,
             .layer = layer,

@@ -47,8 +47,9 @@ inline void require_count(const std::vector<ParameterInfo>& entries, std::string
 
 /// The same for all sites of P, where the policies' states have added fewer values to the store than
 /// their count() says. More than it says are refused by the store itself.
-template <Placement P, class T>
-void require_counts(const MambaDimensions& m, const AdapterOptions& options, const ParameterStore<T>& store) {
+template <Placement P, class T, class D>
+void require_counts(const MambaDimensions& m, const AdapterOptions& options,
+                    const ParameterStore<T, D>& store) {
   if (store.size() == store.capacity()) return;
   const AdapterSizes sizes = adapter_sizes(options, m);
   const auto require = [&]<class S>(S, std::size_t times) {

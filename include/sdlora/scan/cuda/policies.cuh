@@ -123,7 +123,7 @@ struct CudaThreadPerChannel : detail::WithoutWorkspace {
   static constexpr std::string_view name = "thread per channel";
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void*, std::size_t) {
-    detail::ScanLauncher(stream, name.data())
+    detail::CudaScanLauncher(stream, name.data())
         .run<detail::ColumnKernel<Problem>>(detail::ColumnKernelShape::blocks(x.columns), 0, x);
   }
 };
@@ -140,7 +140,7 @@ struct CudaSplitTime {
   }
   template <ScanProblem Problem>
   static void run(cudaStream_t stream, const Problem& x, void* workspace, std::size_t) {
-    detail::ScanLauncher launcher(stream, name.data());
+    detail::CudaScanLauncher launcher(stream, name.data());
     detail::scan_pieces(launcher, x, static_cast<typename Problem::value_type*>(workspace));
   }
 };
@@ -241,7 +241,7 @@ template <CudaScanPolicy Policy, ScanProblem Problem>
 void cuda_scan(Policy, cudaStream_t stream, const Problem& x, void* workspace, std::size_t workspace_bytes) {
   if (x.length == 0 || x.columns == 0) return;
   if (x.has_head()) {
-    detail::ScanLauncher(stream, Policy::name.data())
+    detail::CudaScanLauncher(stream, Policy::name.data())
         .run<detail::HeadKernel<Problem>>(detail::ColumnKernelShape::blocks(x.columns), 0, x);
   }
   Policy::run(stream, x, workspace, workspace_bytes);

@@ -41,7 +41,7 @@ void scan_sequences(Policy policy, std::size_t count, const ProblemOf& problem_o
 
 /// Where scan order begins in the rows of sequence s.
 inline std::size_t first_row(const Sequences& sequences, std::size_t s, ScanDirection direction) {
-  const bool from_end = direction == ScanDirection::reverse && sequences.length(s) > 0;
+  const bool from_end = direction == ScanDirection::Reverse && sequences.length(s) > 0;
   return sequences.first(s) + (from_end ? sequences.length(s) - 1 : 0);
 }
 
@@ -65,7 +65,7 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
   const std::size_t rows = h.extent(0);
   const std::size_t columns = h.extent(1);
   detail::check_scan<Stored>(device_matrix(a), device_matrix(b), device_matrix(h));
-  if (options.kind == ScanKind::exclusive && h.size() > 0 && (h.data() == a.data() || h.data() == b.data())) {
+  if (options.kind == ScanKind::Exclusive && h.size() > 0 && (h.data() == a.data() || h.data() == b.data())) {
     throw ArgumentError(
         "scan: an exclusive scan on the GPU writes the state of the step behind, so h must not be the memory "
         "of a or b; give it its own");
@@ -79,13 +79,13 @@ void scan(Policy policy, const TensorView<A, AExtents, Cuda>& a, const TensorVie
     LinearScanProblem<Stored> x;
     x.length = static_cast<std::int64_t>(sequences.length(s));
     x.columns = stride;
-    x.time_stride = options.direction == ScanDirection::reverse ? -stride : stride;
+    x.time_stride = options.direction == ScanDirection::Reverse ? -stride : stride;
     x.column_stride = 1;
     x.a = a.data() + first;
     x.b = b.data() + first;
     x.h = h.data() + first;
     if (options.initial) x.initial = options.initial.row(s);
-    x.exclusive = options.kind == ScanKind::exclusive;
+    x.exclusive = options.kind == ScanKind::Exclusive;
     return x;
   });
 }
@@ -114,10 +114,10 @@ void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
   const Sequences& sequences = of_call.sequences;
   detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
   detail::check_states("scan_backward", "d_initial", d_initial, sequences, columns);
-  const bool forward = options.direction == ScanDirection::forward;
+  const bool forward = options.direction == ScanDirection::Forward;
   const auto stride = static_cast<std::int64_t>(columns);
   detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
-    const auto backward = forward ? ScanDirection::reverse : ScanDirection::forward;
+    const auto backward = forward ? ScanDirection::Reverse : ScanDirection::Forward;
     const std::size_t first = detail::first_row(sequences, s, backward) * columns;
     LinearGradientProblem<Stored> x;
     x.length = static_cast<std::int64_t>(sequences.length(s));
@@ -171,10 +171,10 @@ void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
     x.in = in.data() + first;
     x.out = out.data() + first;
     x.length = static_cast<std::int64_t>(sequences.length(s));
-    x.stride = options.direction == ScanDirection::reverse ? -1 : 1;
+    x.stride = options.direction == ScanDirection::Reverse ? -1 : 1;
     if (options.initial) x.initial = *options.initial;
     x.has_initial = options.initial.has_value();
-    x.exclusive = options.kind == ScanKind::exclusive;
+    x.exclusive = options.kind == ScanKind::Exclusive;
     return x;
   });
 }

@@ -94,7 +94,8 @@ constexpr void reorder_by_xor(float (&values)[Width], int order) {
 }
 
 /// The first place in an ascending list whose value is not below `wanted`.
-constexpr int place_among(const int* list, int count, int wanted) {
+template <class Integer>
+constexpr int place_among(const Integer* list, int count, int wanted) {
   int first = 0;
   while (count > 0) {
     const int half = count / 2;

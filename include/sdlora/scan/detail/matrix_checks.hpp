@@ -12,16 +12,16 @@
 namespace sdlora::detail {
 
 /// Throws ShapeError where the matrix `what` of a call has a shape but no values.
-template <class T>
-void check_data(const char* call, const char* what, const MatrixView<T>& matrix) {
+template <class T, class D>
+void check_data(const char* call, const char* what, const MatrixView<T, D>& matrix) {
   if (matrix.data == nullptr && matrix.rows * matrix.cols > 0) {
     throw ShapeError(std::string(call) + ": " + what + " has no data; pass a view of its values");
   }
 }
 
 /// The same, and where its rows overlap.
-template <class T>
-void check_rows(const char* call, const char* what, const MatrixView<T>& matrix) {
+template <class T, class D>
+void check_rows(const char* call, const char* what, const MatrixView<T, D>& matrix) {
   check_data(call, what, matrix);
   if (matrix.stride < matrix.cols && matrix.rows > 1) {
     throw ShapeError(std::string(call) + ": " + what + " has rows of " + std::to_string(matrix.cols) +
@@ -54,8 +54,8 @@ void check_apart(const char* call, std::span<const NamedMatrix<T>> results,
 
 /// Throws ShapeError unless the matrix `what` of a call is there, (rows, cols), and its rows do not overlap.
 /// `rows_rule` and `cols_rule` say where that shape comes from.
-template <class T>
-void check_matrix(const char* call, const char* what, const MatrixView<T>& matrix, std::size_t rows,
+template <class T, class D>
+void check_matrix(const char* call, const char* what, const MatrixView<T, D>& matrix, std::size_t rows,
                   std::size_t cols, const char* rows_rule, const char* cols_rule) {
   if (matrix.rows != rows || matrix.cols != cols) {
     throw ShapeError(std::string(call) + ": " + what + " is " + extents_text(matrix.rows, matrix.cols) +
@@ -74,13 +74,13 @@ struct MatrixChecks {
   const char* states_rule;    // per state
 
   /// Throws ShapeError unless the matrix `what` is there, (rows, channels), and its rows do not overlap.
-  template <class T>
-  void check_channels(const char* what, const MatrixView<T>& matrix) const {
+  template <class T, class D>
+  void check_channels(const char* what, const MatrixView<T, D>& matrix) const {
     check(what, matrix, channels, channels_rule);
   }
   /// The same for (rows, states).
-  template <class T>
-  void check_states(const char* what, const MatrixView<T>& matrix) const {
+  template <class T, class D>
+  void check_states(const char* what, const MatrixView<T, D>& matrix) const {
     check(what, matrix, states, states_rule);
   }
 
@@ -95,17 +95,17 @@ struct MatrixChecks {
   }
 
   /// Throws ShapeError unless `out` fits, ArgumentError where it shares memory with what is read.
-  template <class Inputs, class T>
-  void check_out(const Inputs& in, const MatrixView<T>& out) const {
+  template <class Inputs, class T, class D>
+  void check_out(const Inputs& in, const MatrixView<T, D>& out) const {
     check_channels("out", out);
-    const NamedMatrix<T> results[] = {{"out", out}};
+    const NamedMatrix<T> results[] = {{"out", out.bare()}};
     check_all_apart<T>(results, in);
   }
 
   /// Throws ShapeError unless `d_out` and the matrices of the gradients that are wanted fit, and z is there
   /// where its gradient is; ArgumentError where one of these shares memory with another or with what is read.
-  template <class Inputs, class T, class Gradients>
-  void check_gradients(const Inputs& in, const MatrixView<const T>& d_out,
+  template <class Inputs, class T, class D, class Gradients>
+  void check_gradients(const Inputs& in, const MatrixView<const T, D>& d_out,
                        const SelectiveScanGradients& wanted, const Gradients& gradients) const {
     check_channels("d_out", d_out);
     if (wanted.u) check_channels("the gradient of u", gradients.u);
@@ -116,15 +116,15 @@ struct MatrixChecks {
       if (!in.z && rows * channels > 0) missing("z");
       check_channels("the gradient of z", gradients.z);
     }
-    const auto if_wanted = [](bool asked, const MatrixView<T>& matrix) {
-      return asked ? matrix : MatrixView<T>{};
+    const auto if_wanted = [](bool asked, const MatrixView<T, D>& matrix) {
+      return asked ? matrix.bare() : MatrixView<T>{};
     };
     const NamedMatrix<T> results[] = {{"the gradient of u", if_wanted(wanted.u, gradients.u)},
                                       {"the gradient of dt", if_wanted(wanted.dt, gradients.dt)},
                                       {"the gradient of B", if_wanted(wanted.B, gradients.B)},
                                       {"the gradient of C", if_wanted(wanted.C, gradients.C)},
                                       {"the gradient of z", if_wanted(wanted.z, gradients.z)}};
-    check_all_apart<T>(results, in, d_out);
+    check_all_apart<T>(results, in, d_out.bare());
   }
 
   [[noreturn]] void missing(const char* what) const {
@@ -137,13 +137,14 @@ struct MatrixChecks {
   template <class T, class Inputs>
   void check_all_apart(std::span<const NamedMatrix<T>> results, const Inputs& in,
                        const MatrixView<const T>& d_out = {}) const {
-    const NamedMatrix<T> read[] = {{"u", in.u}, {"dt", in.dt}, {"B", in.B},
-                                   {"C", in.C}, {"z", in.z},   {"d_out", d_out}};
+    const NamedMatrix<T> read[] = {{"u", in.u.bare()}, {"dt", in.dt.bare()}, {"B", in.B.bare()},
+                                   {"C", in.C.bare()}, {"z", in.z.bare()},   {"d_out", d_out}};
     check_apart<T>(call, results, read);
   }
 
-  template <class T>
-  void check(const char* what, const MatrixView<T>& matrix, std::size_t cols, const char* cols_rule) const {
+  template <class T, class D>
+  void check(const char* what, const MatrixView<T, D>& matrix, std::size_t cols,
+             const char* cols_rule) const {
     if (rows > 0 || matrix.rows > 0) check_matrix(call, what, matrix, rows, cols, rows_rule, cols_rule);
   }
 };

@@ -149,13 +149,18 @@ concept NarrowColumnScan =
 template <class P>
 concept GuardedColumnScan = ColumnScan<P> && requires(const LinearBlock<float>& block) { P::check(block); };
 
+namespace detail {
+/// An empty type with a `name`: what an algorithm of any device is.
+template <class P>
+concept NamedPolicy = std::is_empty_v<P> && std::semiregular<P> && requires {
+  { P::name } -> std::convertible_to<std::string_view>;
+};
+}  // namespace detail
+
 /// A scan algorithm: an empty type with a `name`, and at least one of `inclusive(values, op, workspace)` and
 /// `columns(block, workspace)`, all static; with `columns`, `check(block)` may guard its domain.
 template <class P>
-concept ScanPolicy =
-    std::is_empty_v<P> && std::semiregular<P> && (ElementScan<P> || ColumnScan<P>) && requires {
-      { P::name } -> std::convertible_to<std::string_view>;
-    };
+concept ScanPolicy = detail::NamedPolicy<P> && (ElementScan<P> || ColumnScan<P>);
 
 namespace detail {
 
@@ -172,13 +177,6 @@ template <class T>
 constexpr std::size_t task_columns(std::size_t columns, bool streaming) {
   constexpr std::size_t narrow = 1024 / sizeof(T), wide = 8192 / sizeof(T);
   return streaming ? std::clamp(columns / 8 / narrow * narrow, narrow, wide) : narrow;
-}
-
-/// The workspace of the running thread, for tasks of a parallel loop and for calls without one. It keeps what
-/// its largest call needed until its thread ends, or `release_scan_memory` (scan.hpp).
-inline Workspace& thread_workspace() {
-  thread_local Workspace workspace;
-  return workspace;
 }
 
 /// `count` values for the time of a scope: from the workspace where their type allows it, else

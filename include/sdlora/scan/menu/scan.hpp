@@ -22,7 +22,7 @@ template <class V, class W, class Op, class Wrap>
 void arrange(std::span<const V> in, std::span<W> out, const ScanOptions<V>& options, const Op& op,
              const Wrap& wrap) {
   const std::size_t length = in.size();
-  bool reverse = options.direction == ScanDirection::reverse;
+  bool reverse = options.direction == ScanDirection::Reverse;
   if constexpr (std::is_same_v<V, W>) {
     if (reverse && in.data() == out.data()) {
       std::ranges::reverse(out);
@@ -31,7 +31,7 @@ void arrange(std::span<const V> in, std::span<W> out, const ScanOptions<V>& opti
   }
   const auto at = [&](std::size_t i) -> const V& { return in[reverse ? length - 1 - i : i]; };
   if (length == 0) return;
-  if (options.kind == ScanKind::exclusive) {
+  if (options.kind == ScanKind::Exclusive) {
     for (std::size_t i = length; i-- > 1;) out[i] = wrap(at(i - 1), false);
     out[0] = wrap(options.initial ? *options.initial : V(op.identity()), true);
   } else {
@@ -67,7 +67,7 @@ void scan(Policy, const In& in, Out&& out,
   if (options.sequences.count() <= 1) {
     detail::arrange<V, V>(values, results, options, op, [](const V& v, bool) { return v; });
     Policy::inclusive(results, op, workspace);
-    if (options.direction == ScanDirection::reverse) std::ranges::reverse(results);
+    if (options.direction == ScanDirection::Reverse) std::ranges::reverse(results);
     return;
   }
   // One scan under the segmented operator. Reversed sequences are arranged one by one, in place.
@@ -83,7 +83,7 @@ void scan(Policy, const In& in, Out&& out,
   Policy::inclusive(marked, segmented, workspace);
   for (std::size_t s = 0; s < options.sequences.count(); ++s) {
     const std::size_t first = options.sequences.first(s), length = options.sequences.length(s);
-    const bool reverse = options.direction == ScanDirection::reverse;
+    const bool reverse = options.direction == ScanDirection::Reverse;
     for (std::size_t i = 0; i < length; ++i) {
       results[first + (reverse ? length - 1 - i : i)] = marked[first + i].value;
     }
@@ -97,7 +97,7 @@ template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::cont
            std::same_as<std::ranges::range_value_t<Out>, typename Op::value_type>
 void scan(Policy policy, const In& in, Out&& out,
           const std::type_identity_t<ScanOptions<typename Op::value_type>>& options = {}, const Op& op = {}) {
-  scan(policy, in, out, options, op, detail::thread_workspace());
+  scan(policy, in, out, options, op, thread_workspace());
 }
 
 /// Without an operator only steps of linear recurrences can be scanned: says so.
@@ -148,7 +148,7 @@ struct LinearBlocks {
   LinearBlock<T, Stored> block(std::size_t s, std::size_t first_column, std::size_t columns) const {
     LinearBlock<T, Stored> x;
     x.length = sequences.length(s);
-    const bool reverse = options.direction == ScanDirection::reverse && x.length > 0;
+    const bool reverse = options.direction == ScanDirection::Reverse && x.length > 0;
     const std::size_t first = reverse ? sequences.first(s) + x.length - 1 : sequences.first(s);
     const std::ptrdiff_t sign = reverse ? -1 : 1;
     x.a = a.row(first) + first_column;
@@ -160,7 +160,7 @@ struct LinearBlocks {
     x.columns = columns;
     x.first_column = first_column;
     if (options.initial) x.initial = options.initial.row(s) + first_column;
-    x.exclusive = options.kind == ScanKind::exclusive;
+    x.exclusive = options.kind == ScanKind::Exclusive;
     x.streaming = streaming;
     return x;
   }
@@ -222,13 +222,13 @@ template <ScanPolicy Policy, class Stored>
 void scan(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
           const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
-  scan(policy, a, b, h, options, detail::thread_workspace());
+  scan(policy, a, b, h, options, thread_workspace());
 }
 
 /// Gives back the scratch memory that scans have left with the running thread and with those of the thread
 /// team, which are started anew. Not to be called from inside a parallel loop.
 inline void release_scan_memory() {
-  detail::thread_workspace() = Workspace();
+  thread_workspace() = Workspace();
   set_thread_count(thread_count());
 }
 

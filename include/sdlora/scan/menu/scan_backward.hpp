@@ -13,7 +13,7 @@ void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView
                         MatrixView<T> d_a, MatrixView<T> d_b, MatrixView<T> d_initial,
                         const LinearScanOptions<T>& options, const Sequences& sequences,
                         Workspace& workspace) {
-  const bool forward = options.direction == ScanDirection::forward;
+  const bool forward = options.direction == ScanDirection::Forward;
   const std::size_t columns = d_b.cols;
   const auto last_step = [&](std::size_t s) {
     return forward ? sequences.first(s) + sequences.length(s) - 1 : sequences.first(s);
@@ -22,7 +22,7 @@ void gradients_by_scans(MatrixView<const T> a, MatrixView<const T> h, MatrixView
   const auto with_scan = [&](std::size_t s, const auto& f) {
     const std::size_t begin = sequences.first(s), rest = sequences.length(s) - 1, steps[2] = {0, rest};
     LinearScanOptions<T> against;
-    against.direction = forward ? ScanDirection::reverse : ScanDirection::forward;
+    against.direction = forward ? ScanDirection::Reverse : ScanDirection::Forward;
     against.initial = d_h.rows_from(last_step(s), 1);
     const std::size_t first = forward ? begin : begin + 1, next = forward ? begin + 1 : begin;
     f(LinearBlocks<T, T>{a.rows_from(next, rest), d_h.rows_from(first, rest), d_b.rows_from(first, rest),
@@ -102,7 +102,7 @@ void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
   detail::check_states("scan_backward", "initial", options.initial, sequences, columns);
   detail::check_states("scan_backward", "d_initial", d_initial, sequences, columns);
 
-  const bool forward = options.direction == ScanDirection::forward;
+  const bool forward = options.direction == ScanDirection::Forward;
   if constexpr (ColumnScanBackward<Policy>) {
     const bool streaming = 5 * d_b.rows * columns * sizeof(Stored) > detail::streaming_bytes;
     const std::size_t width = detail::task_columns<Stored>(columns, streaming);
@@ -132,7 +132,7 @@ void scan_backward(Policy, MatrixView<const std::type_identity_t<Stored>> a,
       x.initial = options.initial ? options.initial.row(s) + column : nullptr;
       x.d_initial = d_initial ? d_initial.row(s) + column : nullptr;
       x.streaming = streaming;
-      Policy::columns_backward(x, detail::thread_workspace());
+      Policy::columns_backward(x, thread_workspace());
     });
   } else {
     detail::gradients_by_scans<Policy, T>(a, h, d_h, d_a, d_b, d_initial, options, sequences, workspace);
@@ -147,7 +147,7 @@ void scan_backward(Policy policy, MatrixView<const std::type_identity_t<Stored>>
                    MatrixView<std::type_identity_t<Stored>> d_a, MatrixView<Stored> d_b,
                    MatrixView<recurrence_state_t<Stored>> d_initial = {},
                    const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
-  scan_backward(policy, a, h, d_h, d_a, d_b, d_initial, options, detail::thread_workspace());
+  scan_backward(policy, a, h, d_h, d_a, d_b, d_initial, options, thread_workspace());
 }
 
 }  // namespace sdlora

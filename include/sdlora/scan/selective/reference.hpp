@@ -25,19 +25,21 @@ T reference_sigmoid(T x) {
 template <class T>
 T reference_initial_state(const SelectiveScanInputs<T>& in, std::size_t s, std::size_t e, std::size_t n) {
   if (!in.initial_state) return T(0);
-  return in.initial_state[s * in.initial_stride + e * in.states() + n];
+  return in.initial_state(s, e * in.states() + n);
 }
 
 }  // namespace detail
 
 /// The selective scan written as its definition: the oracle for every other implementation.
-/// `out` is (M, E); `final_state` (S, E, N) or null. Throws as `selective_scan_forward`.
+/// `out` is (M, E); `final_state` (S, E·N) or absent. Throws as `selective_scan_forward`.
 template <class T>
 void selective_scan_reference_forward(const SelectiveScanInputs<T>& in,
                                       std::type_identity_t<MatrixView<T>> out,
-                                      std::type_identity_t<T>* final_state) {
+                                      std::type_identity_t<MatrixView<T>> final_state) {
   detail::check_selective_scan_inputs<dyn>(in);
   detail::matrix_checks(in).check_out(in, out);
+  detail::check_scan_states("the final state", final_state, in.sequences.count(), in.channels() * in.states(),
+                            false);
   const std::size_t E = in.channels(), N = in.states();
   std::vector<T> h(N);
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
@@ -45,35 +47,37 @@ void selective_scan_reference_forward(const SelectiveScanInputs<T>& in,
       for (std::size_t n = 0; n < N; ++n) h[n] = detail::reference_initial_state(in, s, e, n);
       for (std::size_t t = in.sequences.offsets[s]; t < in.sequences.offsets[s + 1]; ++t) {
         const T u = in.u(t, e);
-        const T delta = detail::reference_softplus(in.dt(t, e) + (in.dt_bias ? in.dt_bias[e] : T(0)));
-        T y = in.D ? in.D[e] * u : T(0);
+        const T delta = detail::reference_softplus(in.dt(t, e) + (in.dt_bias ? in.dt_bias(0, e) : T(0)));
+        T y = in.D ? in.D(0, e) * u : T(0);
         for (std::size_t n = 0; n < N; ++n) {
           h[n] = std::exp(delta * in.A(e, n)) * h[n] + delta * u * in.B(t, n);
           y += in.C(t, n) * h[n];
         }
         out(t, e) = in.z ? y * in.z(t, e) * detail::reference_sigmoid(in.z(t, e)) : y;
       }
-      if (final_state) std::copy(h.begin(), h.end(), final_state + (s * E + e) * N);
+      if (final_state) std::copy(h.begin(), h.end(), final_state.row(s) + e * N);
     }
   }
 }
 
 /// The gradients of the selective scan, by the chain rule through its definition. `d_out` is (M, E);
-/// `d_final_state` (S, E, N) or null for zero. Throws as `selective_scan_forward`.
+/// `d_final_state` (S, E·N) or absent for zero. Throws as `selective_scan_forward`.
 template <class T>
 void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
                                        std::type_identity_t<MatrixView<const T>> d_out,
-                                       const std::type_identity_t<T>* d_final_state,
+                                       std::type_identity_t<MatrixView<const T>> d_final_state,
                                        const SelectiveScanGradients& wanted,
                                        const SelectiveScanGradientOutputs<T>& gradients) {
   detail::check_selective_scan_inputs<dyn>(in);
   detail::check_selective_scan_gradients(in, d_out, wanted, gradients);
+  detail::check_scan_states("the gradient of the final state", d_final_state, in.sequences.count(),
+                            in.channels() * in.states(), false);
   const std::size_t M = in.sequences.rows(), E = in.channels(), N = in.states();
   std::vector<T> d_B(M * N), d_C(M * N);  // (M, N), summed over channels
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
     const std::size_t first = in.sequences.first(s), L = in.sequences.length(s);
     for (std::size_t e = 0; e < E; ++e) {
-      const T bias = in.dt_bias ? in.dt_bias[e] : T(0), D = in.D ? in.D[e] : T(0);
+      const T bias = in.dt_bias ? in.dt_bias(0, e) : T(0), D = in.D ? in.D(0, e) : T(0);
       std::vector<T> h((L + 1) * N);  // (L + 1, N): the state before each row, and the last
       for (std::size_t n = 0; n < N; ++n) h[n] = detail::reference_initial_state(in, s, e, n);
       for (std::size_t i = 0; i < L; ++i) {
@@ -85,7 +89,7 @@ void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
       }
 
       std::vector<T> d_h(N), d_A(N);  // the gradient with respect to the state after row t
-      if (d_final_state) std::copy_n(d_final_state + (s * E + e) * N, N, d_h.begin());
+      if (d_final_state) std::copy_n(d_final_state.row(s) + e * N, N, d_h.begin());
       T d_D = 0, d_bias = 0;
       for (std::size_t i = L; i-- > 0;) {
         const std::size_t t = first + i;
@@ -116,8 +120,8 @@ void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
         d_bias += d_dt;
       }
 
-      if (wanted.D) gradients.D[e] += d_D;
-      if (wanted.dt_bias) gradients.dt_bias[e] += d_bias;
+      if (wanted.D) gradients.D(0, e) += d_D;
+      if (wanted.dt_bias) gradients.dt_bias(0, e) += d_bias;
       std::size_t row = e;  // of A's gradient
       bool wants_A = wanted.A == AGradient::All;
       if (wanted.A == AGradient::SelectedChannels) {
@@ -126,8 +130,8 @@ void selective_scan_reference_backward(const SelectiveScanInputs<T>& in,
         row = static_cast<std::size_t>(found - gradients.channels.begin());
       }
       for (std::size_t n = 0; n < N; ++n) {
-        if (wants_A) gradients.A[row * N + n] += d_A[n];
-        if (wanted.initial_state) gradients.initial_state[s * gradients.initial_stride + e * N + n] += d_h[n];
+        if (wants_A) gradients.A(row, n) += d_A[n];
+        if (wanted.initial_state) gradients.initial_state(s, e * N + n) += d_h[n];
       }
     }
   }

@@ -1,11 +1,8 @@
 #pragma once
 
 #include "../tensor.hpp"
-#include "detail/check.cuh"
 #include "storage.cuh"
-#include "stream.cuh"
 
-#include <cuda_runtime.h>
 #include <cstddef>
 #include <type_traits>
 
@@ -21,16 +18,6 @@ void check_same_extents(const From& from, const To& to) {
   }
 }
 
-/// Whether the current device reads memory of the host that is not pinned where it lies, so that a copy need
-/// not stage it first.
-inline bool reads_pageable_memory() {
-  int device = 0;
-  int reads = 0;
-  check_cuda(cudaGetDevice(&device), "current device");
-  check_cuda(cudaDeviceGetAttribute(&reads, cudaDevAttrPageableMemoryAccess, device), "pageable memory");
-  return reads != 0;
-}
-
 }  // namespace detail
 
 /// Copies values from the host to the GPU, on the thread's current stream. Host memory that the runtime has
@@ -41,11 +28,7 @@ template <class T, class From, class U, class To>
   requires std::is_same_v<std::remove_const_t<T>, U>
 void copy(const TensorView<T, From, Cpu>& from, const TensorView<U, To, Cuda>& to) {
   detail::check_same_extents(from.extents(), to.extents());
-  if (from.size() == 0) return;
-  detail::check_cuda(cudaMemcpyAsync(to.data(), from.data(), from.size() * sizeof(U), cudaMemcpyHostToDevice,
-                                     CudaStream::current().get()),
-                     "copy from host to device");
-  if (detail::reads_pageable_memory()) CudaStream::current().wait();
+  Storage<U, Cuda>::write(to.data(), from.data(), from.size());
 }
 
 /// Copies values from the GPU to the host; returns when they are there.
@@ -54,12 +37,7 @@ template <class T, class From, class U, class To>
   requires std::is_same_v<std::remove_const_t<T>, U>
 void copy(const TensorView<T, From, Cuda>& from, const TensorView<U, To, Cpu>& to) {
   detail::check_same_extents(from.extents(), to.extents());
-  if (from.size() == 0) return;
-  const CudaStream& stream = CudaStream::current();
-  detail::check_cuda(
-      cudaMemcpyAsync(to.data(), from.data(), from.size() * sizeof(U), cudaMemcpyDeviceToHost, stream.get()),
-      "copy from device to host");
-  stream.wait();
+  Storage<U, Cuda>::read(to.data(), from.data(), from.size());
 }
 
 /// The same tensor in the memory of the GPU.

@@ -6,8 +6,7 @@
 
 namespace sdlora {
 
-/// A matrix in the GPU's memory as kernels' arguments hold it: `KernelScanInputs` and its companions, the
-/// initial states of scans.
+/// A matrix in the GPU's memory as kernels' arguments hold it: the initial states of scans.
 template <class T, class E>
 MatrixView<T> device_matrix(const TensorView<T, E, Cuda>& matrix) {
   static_assert(E::rank() == 2, "sdlora::device_matrix: a matrix has two extents");

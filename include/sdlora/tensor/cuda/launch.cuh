@@ -1,8 +1,10 @@
 #pragma once
 
 #include "../../error.hpp"
+#include "../device.hpp"
 #include "detail/block.cuh"
 #include "detail/check.cuh"
+#include "stream.cuh"
 
 #include <cuda_runtime.h>
 #include <cstddef>
@@ -59,3 +61,16 @@ class StreamLauncher {
 };
 
 }  // namespace sdlora::detail
+
+namespace sdlora {
+
+/// Launches kernels on the thread's current stream, or on one that it is given: allocates nothing and waits
+/// for nothing.
+template <>
+class Launcher<Cuda> : public detail::StreamLauncher<detail::CudaBlock> {
+ public:
+  explicit Launcher(const char* name) : Launcher(CudaStream::current().get(), name) {}
+  Launcher(cudaStream_t stream, const char* name) : StreamLauncher(stream, name) {}
+};
+
+}  // namespace sdlora

@@ -39,6 +39,16 @@ inline cudaMemPool_t cuda_pool() {
   return pools[device] = pool;
 }
 
+/// Whether the current device reads memory of the host that is not pinned where it lies, so that a copy need
+/// not stage it first.
+inline bool reads_pageable_memory() {
+  int device = 0;
+  int reads = 0;
+  check_cuda(cudaGetDevice(&device), "current device");
+  check_cuda(cudaDeviceGetAttribute(&reads, cudaDevAttrPageableMemoryAccess, device), "pageable memory");
+  return reads != 0;
+}
+
 }  // namespace detail
 
 /// Gives the memory that ended tensors of the current device have left back to it, for other programs and
@@ -99,6 +109,20 @@ class Storage<T, Cuda> {
     detail::check_cuda(
         cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyDeviceToDevice, CudaStream::current().get()),
         "copy of a device tensor");
+  }
+  static void write(T* to, const T* from, std::size_t count) {
+    if (count == 0) return;
+    detail::check_cuda(
+        cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyHostToDevice, CudaStream::current().get()),
+        "copy from host to device");
+    if (detail::reads_pageable_memory()) CudaStream::current().wait();
+  }
+  static void read(T* to, const T* from, std::size_t count) {
+    if (count == 0) return;
+    const CudaStream& stream = CudaStream::current();
+    detail::check_cuda(cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyDeviceToHost, stream.get()),
+                       "copy from device to host");
+    stream.wait();
   }
 
  private:

@@ -120,6 +120,7 @@ struct AssignArguments {
   T* out;
   std::int64_t rows;
   std::int64_t columns;
+  std::int64_t stride;
   Bound bound;
 };
 
@@ -151,8 +152,9 @@ struct AssignElements {
           row = size <= narrow ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(x.columns)
                                : i / x.columns;
         }
-        meet_element<Mode>(x.out[i], x.bound.value(static_cast<std::size_t>(row),
-                                                   static_cast<std::size_t>(i - row * x.columns)));
+        const std::int64_t column = i - row * x.columns;
+        meet_element<Mode>(x.out[row * x.stride + column],
+                           x.bound.value(static_cast<std::size_t>(row), static_cast<std::size_t>(column)));
       }
     }
   }
@@ -177,7 +179,7 @@ struct AssignRows {
     if (row >= x.rows) return;  // a whole team
     const auto bound = RowReducer<Team>::reduced(block, x.bound, static_cast<std::size_t>(row));
     for (std::int64_t j = block.thread() % Team; j < x.columns; j += Team) {
-      meet_element<Mode>(x.out[row * x.columns + j],
+      meet_element<Mode>(x.out[row * x.stride + j],
                          bound.value(static_cast<std::size_t>(row), static_cast<std::size_t>(j)));
     }
   }
@@ -185,8 +187,8 @@ struct AssignRows {
 
 /// Assigns an expression to memory of `Device` by one kernel; where writing would change what is still to
 /// be read (evaluate.hpp, "Aliasing") by way of a copy.
-template <AssignMode Mode, class Device, class Launcher, class T, class E, class Node>
-void assign_by_kernel(Launcher& launcher, T* data, const E& extents, const Node& node) {
+template <AssignMode Mode, class Device, class T, class E, class Node>
+void assign_by_kernel(T* data, const E& extents, std::size_t stride, const Node& node) {
   static_assert(std::is_same_v<T, typename Node::value_type>,
                 "sdlora: an expression and its destination hold different types of value (float and double); "
                 "give the destination the type of the expression");
@@ -201,11 +203,18 @@ void assign_by_kernel(Launcher& launcher, T* data, const E& extents, const Node&
     std::size_t columns = last_extent(extents);
     if (rows * columns == 0) return;
     if (data == nullptr) throw_destination_has_no_memory(to_string(extents));
-    if (node.disturbed_by(Destination{data, data + rows * columns, rows * columns, columns, columns})) {
+    const bool contiguous = stride == columns || rows == 1;
+    if (node.disturbed_by(Destination{data, data + (rows - 1) * stride + columns, rows * columns, columns,
+                                      contiguous ? columns : stride})) {
       const Storage<T, Device> copy(rows * columns);
-      if constexpr (Mode != AssignMode::Set) Storage<T, Device>::copy(copy.data(), data, rows * columns);
-      assign_by_kernel<Mode, Device>(launcher, copy.data(), extents, node);
-      Storage<T, Device>::copy(data, copy.data(), rows * columns);
+      const MatrixView<T, Device> from(data, rows, columns, stride);
+      const MatrixView<T, Device> to(copy.data(), rows, columns);
+      using Leaf = MatrixLeaf<T, Device>;
+      if constexpr (Mode != AssignMode::Set) {
+        assign_by_kernel<AssignMode::Set, Device>(to.data, extents, columns, Leaf{from});
+      }
+      assign_by_kernel<Mode, Device>(to.data, extents, columns, node);
+      assign_by_kernel<AssignMode::Set, Device>(data, Extents<dyn, dyn>(rows, columns), stride, Leaf{to});
       return;
     }
     const auto bound = node.bind(extents);
@@ -214,7 +223,9 @@ void assign_by_kernel(Launcher& launcher, T* data, const E& extents, const Node&
     const auto launch = [&]<class Kernel>(std::type_identity<Kernel>) {
       const auto r = static_cast<std::int64_t>(rows);
       const auto c = static_cast<std::int64_t>(columns);
-      launcher.template run<Kernel>(Kernel::blocks(r, c), Kernel::shared_floats, {data, r, c, bound});
+      Launcher<Device> launcher("assignment of an expression");
+      launcher.template run<Kernel>(Kernel::blocks(r, c), Kernel::shared_floats,
+                                    {data, r, c, static_cast<std::int64_t>(stride), bound});
     };
     if constexpr (reduces<Bound>) {
       constexpr std::size_t long_row = 1024;
@@ -225,7 +236,8 @@ void assign_by_kernel(Launcher& launcher, T* data, const E& extents, const Node&
       }
     } else {
       constexpr Flatness flatness = Node::template flatness<E>();
-      if (flatness == Flatness::Always || (flatness == Flatness::AtRunTime && node.is_flat(rows * columns))) {
+      if (contiguous && (flatness == Flatness::Always ||
+                         (flatness == Flatness::AtRunTime && node.is_flat(rows * columns)))) {
         columns *= rows;
         rows = 1;
       }
@@ -235,4 +247,24 @@ void assign_by_kernel(Launcher& launcher, T* data, const E& extents, const Node&
 }
 
 }  // namespace SDLORA_SIMD_TAG
+
+/// Expressions on a device that runs kernels: each assignment is one.
+template <class Device>
+struct KernelEvaluator {
+  template <class E, class Node>
+  static E shape(const Node& node) {
+    return taken_shape<E>(node);
+  }
+  template <AssignMode Mode, class T, class E, class Node>
+  static void assign(const TensorView<T, E, Device>& destination, const Node& node) {
+    assign_by_kernel<Mode, Device>(destination.data(), destination.extents(),
+                                   last_extent(destination.extents()), node);
+  }
+  template <AssignMode Mode, class T, class Node>
+  static void assign(const MatrixView<T, Device>& destination, const Node& node) {
+    assign_by_kernel<Mode, Device>(destination.data, Extents<dyn, dyn>(destination.rows, destination.cols),
+                                   destination.stride, node);
+  }
+};
+
 }  // namespace sdlora::detail

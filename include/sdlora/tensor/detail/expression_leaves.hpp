@@ -157,15 +157,15 @@ struct Leaf {
 };
 
 /// A matrix whose rows may lie further apart than they are long.
-template <class T>
+template <class T, class Device>
 struct MatrixLeaf {
   using expression_tag = void;
   using value_type = T;
   using extents_type = Extents<dyn, dyn>;
-  using device_type = Cpu;
+  using device_type = Device;
   static constexpr std::size_t cost = 1;
 
-  MatrixView<const T> view;
+  MatrixView<const T, Device> view;
 
   constexpr extents_type extents() const { return extents_type(view.rows, view.cols); }
   constexpr std::size_t columns() const { return view.cols; }

@@ -57,7 +57,7 @@ void check_scan(MatrixView<const Stored> a, MatrixView<const Stored> b, MatrixVi
   using Named = NamedMatrix<Stored>;
   const Named result[] = {{"h", h}};
   for (const Named& read : {Named{"a", a}, Named{"b", b}}) {
-    if (!same_place<Stored>(h, read.matrix)) check_apart<Stored>("scan", result, {&read, 1});
+    if (!same_place<Stored, Cpu>(h, read.matrix)) check_apart<Stored>("scan", result, {&read, 1});
   }
 }
 
@@ -65,7 +65,7 @@ void check_scan(MatrixView<const Stored> a, MatrixView<const Stored> b, MatrixVi
 template <class Stored>
 void check_scan_backward(ScanKind kind, MatrixView<const Stored> a, MatrixView<const Stored> h,
                          MatrixView<const Stored> d_h, MatrixView<Stored> d_a, MatrixView<Stored> d_b) {
-  if (kind != ScanKind::inclusive) {
+  if (kind != ScanKind::Inclusive) {
     throw ArgumentError("scan_backward: takes inclusive scans only; pass the inclusive states as h");
   }
   const auto check = [&](const char* name, const auto& matrix) {
@@ -86,7 +86,8 @@ void check_scan_backward(ScanKind kind, MatrixView<const Stored> a, MatrixView<c
   }
   const MatrixView<const Stored> none;
   const NamedMatrix<Stored> results[] = {{"d_b", d_b}, {"d_a", d_a}},
-                            read[] = {{"a", a}, {"h", h}, {"d_h", same_place<Stored>(d_b, d_h) ? none : d_h}};
+                            read[] = {
+                                {"a", a}, {"h", h}, {"d_h", same_place<Stored, Cpu>(d_b, d_h) ? none : d_h}};
   check_apart<Stored>("scan_backward", results, read);
 }
 

@@ -26,8 +26,8 @@ struct BackwardPartials {
 };
 
 /// Throws ShapeError where gradients depend on the states and none were saved.
-template <SelectiveScanGradients Wanted, class T>
-void check_checkpoints(const SelectiveScanInputs<T>& in, const T* checkpoints) {
+template <SelectiveScanGradients Wanted, class T, class Device>
+void check_checkpoints(const SelectiveScanInputs<T, Device>& in, const ScanState<T>* checkpoints) {
   if constexpr (BackwardWork(Wanted).states()) {
     if (checkpoints == nullptr && in.sequences.rows() * in.channels() * in.states() > 0) {
       throw ShapeError(
@@ -68,7 +68,7 @@ class BackwardTask {
   }
 
   BackwardTask(const SelectiveScanInputs<T>& in, const T* checkpoints, const MatrixView<const T>& d_out,
-               const T* d_final_state, const SelectiveScanGradientOutputs<T>& gradients,
+               const MatrixView<const T>& d_final_state, const SelectiveScanGradientOutputs<T>& gradients,
                const ScanParameters<T>& parameters, const ScanPlan& plan, const BackwardPartials<T>& partials,
                std::size_t task, typename ScanScratch<T>::Slot& scratch, T* delta_sums = nullptr)
       : in_(in),
@@ -118,7 +118,7 @@ class BackwardTask {
   void run() {
     for (std::size_t s = plan_.part_begin[part_]; s < plan_.part_begin[part_ + 1]; ++s) {
       const std::size_t length = in_.sequences.length(s), E = in_.channels(), states = in_.states();
-      const T* last = d_final_state_ ? d_final_state_ + s * E * states : nullptr;
+      const T* last = d_final_state_ ? d_final_state_.row(s) : nullptr;
       for (std::size_t i = 0; i < lines_; ++i) {
         load_states(line_[i].carry, last, states, (first_line_ + i) * P, E, states);
       }
@@ -242,7 +242,7 @@ class BackwardTask {
       for (std::size_t j = 0; j < states * P; ++j) sum[j] += line_[i].carry[j];
       return;
     }
-    T* target = gradients_.initial_state + s * gradients_.initial_stride;
+    T* target = gradients_.initial_state.row(s);
     for (std::size_t j = 0; j < P && first + j < in_.channels(); ++j) {
       for (std::size_t n = 0; n < states; ++n) target[(first + j) * states + n] += line_[i].carry[n * P + j];
     }
@@ -251,7 +251,7 @@ class BackwardTask {
   const SelectiveScanInputs<T>& in_;
   const T* checkpoints_;
   const MatrixView<const T>& d_out_;
-  const T* d_final_state_;
+  MatrixView<const T> d_final_state_;
   const SelectiveScanGradientOutputs<T>& gradients_;
   const ScanParameters<T>& parameters_;
   const ScanPlan& plan_;
@@ -306,12 +306,12 @@ void reduce_parts(const SelectiveScanInputs<T>& in, const SelectiveScanGradientO
     for (std::size_t part = 0; part < plan.parts; ++part) {
       const std::size_t at = part * plan.lines + line;
       for (std::size_t n = 0; n < states; ++n) {
-        if (wants_A) gradients.A[row * states + n] += partials.A[(at * states + n) * P + j];
+        if (wants_A) gradients.A(row, n) += partials.A[(at * states + n) * P + j];
         if (!partials.initial_state.empty())
-          gradients.initial_state[e * states + n] += partials.initial_state[(at * states + n) * P + j];
+          gradients.initial_state(0, e * states + n) += partials.initial_state[(at * states + n) * P + j];
       }
-      if constexpr (Wanted.D) gradients.D[e] += partials.D[at * P + j];
-      if constexpr (Wanted.dt_bias) gradients.dt_bias[e] += partials.dt_bias[at * P + j];
+      if constexpr (Wanted.D) gradients.D(0, e) += partials.D[at * P + j];
+      if constexpr (Wanted.dt_bias) gradients.dt_bias(0, e) += partials.dt_bias[at * P + j];
     }
   }
 }

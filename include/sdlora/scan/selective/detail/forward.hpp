@@ -159,15 +159,15 @@ struct ForwardScratch {
 /// One sequence, the channels of one group. Without `Output` only `final_state` and `delta_sums` (lines,
 /// line), Σ Δ, are written; `out`, `checkpoints` and C are not touched.
 template <std::size_t N, bool Output, class T>
-void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out, T* final_state,
-                      T* checkpoints, const ScanParameters<T>& parameters, const ScanPlan& plan,
-                      std::size_t s, std::size_t group, const ForwardScratch<T>& scratch,
-                      T* delta_sums = nullptr) {
+void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
+                      const MatrixView<T>& final_state, T* checkpoints, const ScanParameters<T>& parameters,
+                      const ScanPlan& plan, std::size_t s, std::size_t group,
+                      const ForwardScratch<T>& scratch, T* delta_sums = nullptr) {
   constexpr std::size_t P = scan_line<T>;
   const std::size_t E = in.channels(), states = in.states(), line_size = states * P;
   const std::size_t first_line = plan.first_line(group), last_line = plan.last_line(group);
   const auto state = [&](std::size_t line) { return scratch.h + (line - first_line) * line_size; };
-  const T* initial = in.initial_state ? in.initial_state + s * in.initial_stride : nullptr;
+  const T* initial = in.initial_state ? in.initial_state.row(s) : nullptr;
   for (std::size_t line = first_line; line < last_line; ++line) {
     load_states(state(line), initial, states, line * P, E, states);
     if constexpr (!Output) std::fill_n(delta_sums + line * P, P, T(0));
@@ -196,7 +196,7 @@ void forward_sequence(const SelectiveScanInputs<T>& in, const MatrixView<T>& out
   }
   if (final_state) {
     for (std::size_t line = first_line; line < last_line; ++line) {
-      store_states(final_state + s * E * states, state(line), line * P, E, states);
+      store_states(final_state.row(s), state(line), line * P, E, states);
     }
   }
 }

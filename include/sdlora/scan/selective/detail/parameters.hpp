@@ -73,8 +73,8 @@ struct ScanParameters {
     D = workspace.take<T>(lines * P);
     dt_bias = workspace.take<T>(lines * P);
     for (std::size_t e = 0; e < lines * P; ++e) {
-      D[e] = in.D && e < E ? in.D[e] : T(0);
-      dt_bias[e] = in.dt_bias && e < E ? in.dt_bias[e] : T(0);
+      D[e] = in.D && e < E ? in.D(0, e) : T(0);
+      dt_bias[e] = in.dt_bias && e < E ? in.dt_bias(0, e) : T(0);
     }
     using V = Simd<T>;
     for (std::size_t line = 0; line < lines; ++line) {

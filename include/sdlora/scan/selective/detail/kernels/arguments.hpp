@@ -10,7 +10,8 @@ namespace sdlora::detail {
 
 using Position = std::int64_t;
 
-/// What all kernels of one selective scan know. Trivially copyable: passed to kernels by value.
+/// What all kernels of one selective scan know. Trivially copyable: passed to kernels by value. All memory is
+/// the device's; IO is float or BFloat16. A caller of runs.hpp fills it up to `offsets`, the plan the rest.
 template <class IO>
 struct KernelInputs {
   MatrixView<const IO> u;                // (M, E)
@@ -19,9 +20,11 @@ struct KernelInputs {
   MatrixView<const IO> B;                // (M, N)
   MatrixView<const IO> C;                // (M, N)
   const float* A = nullptr;              // (E, N)
+  Position a_stride = 0;                 // between channels; 0: N
   const float* D = nullptr;              // (E), may be null
   const float* dt_bias = nullptr;        // (E), may be null
-  const float* initial_state = nullptr;  // (S, E, N), may be null for zero
+  const float* initial_state = nullptr;  // (S, E·N), may be null for zero
+  Position initial_stride = 0;           // between sequences; 0: one state for all
   const Position* offsets = nullptr;     // (S + 1)
   Position rows = 0;
   Position sequences = 0;
@@ -33,11 +36,40 @@ struct KernelInputs {
   Position segments = 1;        // of the longest sequence
 };
 
+/// What a forward writes.
+template <class IO>
+struct KernelOutputs {
+  MatrixView<IO> out;            // (M, E)
+  float* final_state = nullptr;  // (S, E·N), or null
+  float* checkpoints = nullptr;  // KernelScanPlan::checkpoint_floats() values, aligned to 16 bytes, or null
+  Position final_stride = 0;     // between sequences; 0: E·N
+};
+
+/// What comes back from a backward; only those asked for are touched. u, dt, z, B and C are overwritten, the
+/// others added to.
+template <class IO>
+struct KernelGradients {
+  MatrixView<IO> u;                    // (M, E)
+  MatrixView<IO> dt;                   // (M, E)
+  MatrixView<IO> z;                    // (M, E)
+  MatrixView<IO> B;                    // (M, N)
+  MatrixView<IO> C;                    // (M, N)
+  float* A = nullptr;                  // (E, N), or (selected_count, N) for AGradient::SelectedChannels
+  Position a_stride = 0;               // between channels; 0: N
+  float* D = nullptr;                  // (E)
+  float* dt_bias = nullptr;            // (E)
+  float* initial_state = nullptr;      // (S, E·N)
+  Position initial_stride = 0;         // between sequences; 0: their sum
+  const Position* selected = nullptr;  // ascending channels, for AGradient::SelectedChannels, and how many
+  int selected_count = 0;
+};
+
 template <class IO>
 struct ForwardArguments {
   KernelInputs<IO> in;
   MatrixView<IO> out;             // (M, E)
-  float* final_state = nullptr;   // (S, E, N), may be null
+  float* final_state = nullptr;   // (S, E·N), may be null
+  Position final_stride = 0;      // between sequences
   float* checkpoints = nullptr;   // may be null: nothing is kept for a backward
   const float* starts = nullptr;  // (S·segments, N, E), null when unsplit
 };
@@ -53,7 +85,9 @@ struct AggregateArguments {
 
 struct CarryArguments {
   const float* A = nullptr;           // (E, N)
-  const float* boundary = nullptr;    // (S, E, N): state before the first (after the last) segment
+  Position a_stride = 0;              // between channels
+  const float* boundary = nullptr;    // (S, E·N): state before the first (after the last) segment
+  Position boundary_stride = 0;       // between sequences
   float* carries = nullptr;           // (S·segments, N, E): in: effect from zero; out: incoming state
   const float* delta_sums = nullptr;  // (S·segments, E)
   Position sequences = 0;
@@ -67,7 +101,8 @@ struct BackwardArguments {
   KernelInputs<IO> in;
   const float* checkpoints = nullptr;
   MatrixView<const IO> d_out;            // (M, E)
-  const float* d_final_state = nullptr;  // (S, E, N), may be null for zero
+  const float* d_final_state = nullptr;  // (S, E·N), may be null for zero
+  Position d_final_stride = 0;           // between sequences
   const float* incoming = nullptr;       // (S·segments, N, E), null when unsplit
   MatrixView<IO> d_u;                    // (M, E)
   MatrixView<IO> d_dt;                   // (M, E)
@@ -77,8 +112,10 @@ struct BackwardArguments {
   float* d_A_partials = nullptr;         // (S·segments, N, a_columns)
   float* d_D_partials = nullptr;         // (S·segments, E)
   float* d_bias_partials = nullptr;      // (S·segments, E)
-  float* d_initial_state = nullptr;      // (S, E, N)
-  const int* selected = nullptr;         // (a_columns) ascending channels, or null: all
+  float* d_initial_state = nullptr;      // (S, E·N)
+  Position d_initial_stride = 0;         // between sequences
+  bool adds_initial_state = false;       // to what is there
+  const Position* selected = nullptr;    // (a_columns) ascending channels, or null: all
   int a_columns = 0;                     // channels that A's gradient is wanted of
   bool channel_vectors = false;  // four neighbouring values of each (M, E) matrix can be moved at once
 };
@@ -93,6 +130,7 @@ struct SumArguments {
   Position cols = 0;
   Position out_stride = 0;
   bool transposed = false;
+  bool adds = false;  // to what is there
 };
 
 /// Where states of checkpoints lie: groups of up to four states of a channel side by side, then

@@ -260,12 +260,12 @@ struct BackwardKernel {
       const int channel = place.channel_of(k / held);
       const int n = place.state_of(k % held);
       const bool inside = channel < in.channels && n < in.states;
-      a2[k] = inside ? in.A[static_cast<Position>(channel) * in.states + n] * log2_e : 0.0F;
+      a2[k] = inside ? in.A[channel * in.a_stride + n] * log2_e : 0.0F;
       carry[k] = 0.0F;
       if (inside && x.incoming != nullptr) {
         carry[k] = x.incoming[(segment.slot * in.states + n) * in.channels + channel];
       } else if (inside && segment.last && x.d_final_state != nullptr) {
-        carry[k] = x.d_final_state[(segment.sequence * in.channels + channel) * in.states + n];
+        carry[k] = x.d_final_state[segment.sequence * x.d_final_stride + Position{channel} * in.states + n];
       }
     });
   }
@@ -283,6 +283,7 @@ struct BackwardKernel {
       const int channel = place.channel_of(o);
       if (channel >= in.channels) return;
       if (local > 0) {
+        if constexpr (!work.states()) return;  // no gradient depends on them
         const float* const kept =
             x.checkpoints + layout.template at<width>(first_row + (local >> interval_bits), 0, channel);
         const Position group_step = Position{in.channels} * width;
@@ -297,7 +298,7 @@ struct BackwardKernel {
         });
       } else if (in.initial_state != nullptr) {
         const float* const initial =
-            in.initial_state + (segment.sequence * in.channels + channel) * in.states;
+            in.initial_state + segment.sequence * in.initial_stride + Position{channel} * in.states;
         unroll<held>([&](auto j) {
           const int n = place.state_of(j);
           if (n < in.states) h[o * held + j] = initial[n];
@@ -326,8 +327,11 @@ struct BackwardKernel {
         if (keeps_a) x.d_A_partials[(segment.slot * in.states + n) * x.a_columns + a_column] = d_a[k];
       }
       if constexpr (Wanted.initial_state) {
-        if (segment.head)
-          x.d_initial_state[(segment.sequence * in.channels + channel) * in.states + n] = carry[k];
+        if (segment.head) {
+          float& gradient =
+              x.d_initial_state[segment.sequence * x.d_initial_stride + Position{channel} * in.states + n];
+          gradient = x.adds_initial_state ? gradient + carry[k] : carry[k];
+        }
       }
     });
   }

@@ -41,9 +41,7 @@ struct BackwardAggregateKernel {
     unroll<States>([&](auto j) {
       const int n = first_state + j;
       carry[j] = 0.0F;
-      a2[j] = n < in.states
-                  ? in.A[column * static_cast<std::size_t>(in.states) + static_cast<std::size_t>(n)] * log2_e
-                  : 0.0F;
+      a2[j] = n < in.states ? in.A[place.channel * in.a_stride + n] * log2_e : 0.0F;
     });
     const float bias = in.dt_bias != nullptr ? in.dt_bias[column] : 0.0F;
     float delta_sum = 0.0F;

@@ -5,6 +5,7 @@
 #include "arguments.hpp"
 
 #include <cstddef>
+#include <type_traits>
 
 namespace sdlora::detail {
 
@@ -29,8 +30,9 @@ struct CarryKernel {
     const Position s = i / per_sequence;
     const auto n = static_cast<int>(i % per_sequence / x.channels);
     const auto e = static_cast<int>(i % x.channels);
-    const float a2 = x.A[Position{e} * x.states + n] * log2_e;
-    float state = x.boundary != nullptr ? x.boundary[(s * x.channels + e) * x.states + n] : 0.0F;
+    const float a2 = x.A[e * x.a_stride + n] * log2_e;
+    float state =
+        x.boundary != nullptr ? x.boundary[s * x.boundary_stride + Position{e} * x.states + n] : 0.0F;
     for (Position k = 0; k < x.segments; ++k) {
       const Position slot = s * x.segments + (Reverse ? x.segments - 1 - k : k);
       float& carry = x.carries[(slot * x.states + n) * x.channels + e];
@@ -60,7 +62,11 @@ struct SumKernel {
     for (Position part = 0; part < x.parts; ++part) sum += x.partials[part * size + i];
     const Position row = x.transposed ? i % x.rows : i / x.cols;
     const Position col = x.transposed ? i / x.rows : i % x.cols;
-    x.out[row * x.out_stride + col] = block.template narrow<Out>(sum);
+    Out& out = x.out[row * x.out_stride + col];
+    if constexpr (std::is_same_v<Out, float>) {
+      if (x.adds) sum = out + sum;
+    }
+    out = block.template narrow<Out>(sum);
   }
 };
 

@@ -2,7 +2,9 @@
 
 #include "../../../../error.hpp"
 #include "../../../detail/matrix_checks.hpp"
-#include "../../kernel_arguments.hpp"
+#include "../backward_work.hpp"
+#include "arguments.hpp"
+#include "plan.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -42,7 +44,7 @@ inline void check_kernel_checkpoints(const KernelScanPlan& plan, const float* ch
 }
 
 template <class IO>
-void check_kernel_inputs(const KernelScanPlan& plan, const KernelScanInputs<IO>& x) {
+void check_kernel_inputs(const KernelScanPlan& plan, const KernelInputs<IO>& x) {
   matrix_checks(plan).check_inputs(x);
   check_kernel_pointer("A", x.A);
   if (plan.shape.sequences > 0) check_kernel_pointer("offsets", x.offsets);
@@ -53,8 +55,8 @@ inline void check_kernel_workspace(const float* workspace, std::size_t floats) {
 }
 
 template <class IO>
-void check_scan_forward(const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
-                        const KernelScanOutputs<IO>& y, const float* workspace) {
+void check_scan_forward(const KernelScanPlan& plan, const KernelInputs<IO>& x, const KernelOutputs<IO>& y,
+                        const float* workspace) {
   check_kernel_inputs(plan, x);
   matrix_checks(plan).check_out(x, y.out);
   check_kernel_checkpoints(plan, y.checkpoints);
@@ -62,11 +64,13 @@ void check_scan_forward(const KernelScanPlan& plan, const KernelScanInputs<IO>& 
 }
 
 template <SelectiveScanGradients Wanted, class IO>
-void check_scan_backward(const KernelScanPlan& plan, const KernelScanInputs<IO>& x, const float* checkpoints,
-                         const MatrixView<const IO>& d_out, const KernelScanGradientOutputs<IO>& gradients,
+void check_scan_backward(const KernelScanPlan& plan, const KernelInputs<IO>& x, const float* checkpoints,
+                         const MatrixView<const IO>& d_out, const KernelGradients<IO>& gradients,
                          const float* workspace) {
   check_kernel_inputs(plan, x);
-  if (plan.checkpoint_floats() > 0) check_kernel_pointer("checkpoints", checkpoints);
+  if (BackwardWork(Wanted).states() && plan.checkpoint_floats() > 0) {
+    check_kernel_pointer("checkpoints", checkpoints);
+  }
   check_kernel_checkpoints(plan, checkpoints);
   matrix_checks(plan).check_gradients(x, d_out, Wanted, gradients);
   const int channels = plan.shape.channels, selected = gradients.selected_count;
@@ -86,7 +90,8 @@ void check_scan_backward(const KernelScanPlan& plan, const KernelScanInputs<IO>&
   if (Wanted.initial_state && plan.shape.sequences > 0) {
     check_kernel_pointer("the gradient of the initial state", gradients.initial_state);
   }
-  check_kernel_workspace(workspace, plan.backward_workspace_floats(Wanted, selected));
+  check_kernel_workspace(workspace,
+                         plan.backward_workspace_floats(Wanted, selected, gradients.initial_stride == 0));
 }
 
 }  // namespace sdlora::detail

@@ -49,14 +49,13 @@ struct ForwardKernel {
     unroll<States>([&](auto j) {
       const int n = first_state + j;
       const bool inside = n < in.states;
-      const std::size_t at = column * static_cast<std::size_t>(in.states) + static_cast<std::size_t>(n);
-      a2[j] = inside ? in.A[at] * log2_e : 0.0F;
+      a2[j] = inside ? in.A[channel * in.a_stride + n] * log2_e : 0.0F;
       h[j] = 0.0F;
       if constexpr (!Aggregate) {
         if (inside && x.starts != nullptr) {
           h[j] = x.starts[(segment.slot * in.states + n) * in.channels + channel];
         } else if (inside && in.initial_state != nullptr) {
-          h[j] = in.initial_state[segment.sequence * in.channels * in.states + static_cast<Position>(at)];
+          h[j] = in.initial_state[segment.sequence * in.initial_stride + Position{channel} * in.states + n];
         }
       }
     });
@@ -198,7 +197,7 @@ struct ForwardKernel {
       unroll<States>([&](auto j) {
         const int n = first_state + j;
         if (active && n < in.states) {
-          x.final_state[(segment.sequence * in.channels + channel) * in.states + n] = h[j];
+          x.final_state[segment.sequence * x.final_stride + Position{channel} * in.states + n] = h[j];
         }
       });
     }

@@ -1,13 +1,13 @@
 #pragma once
 
 #include "../../../../tensor/extents.hpp"
-#include "../../kernel_arguments.hpp"
 #include "arguments.hpp"
 #include "backward.hpp"
 #include "backward_aggregate.hpp"
 #include "carry.hpp"
 #include "checks.hpp"
 #include "forward.hpp"
+#include "plan.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -47,23 +47,13 @@ inline bool aligned_to_four(const float* values) {
 }
 
 template <class IO>
-KernelInputs<IO> kernel_inputs(const KernelScanPlan& plan, const KernelScanInputs<IO>& x) {
-  KernelInputs<IO> in;
-  in.u = x.u;
-  in.dt = x.dt;
-  in.z = x.z;
-  in.B = x.B;
-  in.C = x.C;
-  in.A = x.A;
-  in.D = x.D;
-  in.dt_bias = x.dt_bias;
-  in.initial_state = x.initial_state;
-  in.offsets = x.offsets;
+KernelInputs<IO> planned(const KernelScanPlan& plan, KernelInputs<IO> in) {
   in.rows = plan.shape.rows;
   in.sequences = plan.shape.sequences;
   in.channels = plan.shape.channels;
   in.states = plan.shape.states;
-  in.state_vectors = in.states % 4 == 0 && aligned_to_four(x.B) && aligned_to_four(x.C);
+  if (in.a_stride == 0) in.a_stride = in.states;
+  in.state_vectors = in.states % 4 == 0 && aligned_to_four(in.B) && aligned_to_four(in.C);
   in.checkpoint_interval = plan.checkpoint_interval;
   in.segment_length = plan.segment_length;
   in.segments = plan.segments;
@@ -79,13 +69,14 @@ Position blocks_of(const KernelScanPlan& plan) {
 /// The kernels of a forward, in order. `Launcher::run<Kernel>(blocks, shared_floats, arguments)` is
 /// the emulator's or the GPU's, and does nothing for 0 blocks. `Gate` must say whether x.z is there.
 template <class IO, int FixedStates, bool Gate, class Launcher>
-void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
-                      const KernelScanOutputs<IO>& y, float* workspace) {
+void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const KernelInputs<IO>& x,
+                      const KernelOutputs<IO>& y, float* workspace) {
   check_scan_forward(plan, x, y, workspace);
   ForwardArguments<IO> forward;
-  forward.in = kernel_inputs(plan, x);
+  forward.in = planned(plan, x);
   forward.out = y.out;
   forward.final_state = y.final_state;
+  forward.final_stride = y.final_stride != 0 ? y.final_stride : plan.state_floats();
   forward.checkpoints = y.checkpoints;
   with_states<16, FixedStates>(plan.shape.states, [&](auto states, auto lanes) {
     constexpr int States = decltype(states)::value;
@@ -97,9 +88,16 @@ void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const Kern
       aggregate.carries = workspace;
       aggregate.delta_sums = workspace + plan.carry_floats();
       launcher.template run<Aggregate>(blocks_of<Aggregate>(plan), Aggregate::shared_floats, aggregate);
-      const CarryArguments carry{
-          x.A,           x.initial_state,     aggregate.carries, aggregate.delta_sums, plan.shape.sequences,
-          plan.segments, plan.shape.channels, plan.shape.states};
+      const CarryArguments carry{x.A,
+                                 forward.in.a_stride,
+                                 x.initial_state,
+                                 x.initial_stride,
+                                 aggregate.carries,
+                                 aggregate.delta_sums,
+                                 plan.shape.sequences,
+                                 plan.segments,
+                                 plan.shape.channels,
+                                 plan.shape.states};
       launcher.template run<CarryKernel<false>>(
           CarryKernel<false>::blocks(plan.shape.sequences, plan.shape.channels, plan.shape.states), 0, carry);
       forward.starts = aggregate.carries;
@@ -109,11 +107,12 @@ void run_scan_forward(Launcher& launcher, const KernelScanPlan& plan, const Kern
   });
 }
 
-/// The kernels of a backward, in order. Without sequences the sums over them are still written: zeros.
+/// The kernels of a backward, in order.
 template <class IO, int FixedStates, bool Gate, SelectiveScanGradients Wanted, class Launcher>
-void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const KernelScanInputs<IO>& x,
-                       const float* checkpoints, MatrixView<const IO> d_out, const float* d_final_state,
-                       const KernelScanGradientOutputs<IO>& gradients, float* workspace) {
+void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const KernelInputs<IO>& x,
+                       const float* checkpoints, MatrixView<const IO> d_out,
+                       MatrixView<const float> d_final_state, const KernelGradients<IO>& gradients,
+                       float* workspace) {
   check_scan_backward<Wanted>(plan, x, checkpoints, d_out, gradients, workspace);
   const KernelScanShape& shape = plan.shape;
   const auto take = [&](std::size_t floats) {
@@ -122,14 +121,20 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
     return taken;
   };
   BackwardArguments<IO> backward;
-  backward.in = kernel_inputs(plan, x);
+  backward.in = planned(plan, x);
   backward.checkpoints = checkpoints;
   backward.d_out = d_out;
-  backward.d_final_state = d_final_state;
+  backward.d_final_state = d_final_state.data;
+  backward.d_final_stride = static_cast<Position>(d_final_state.stride);
   backward.d_u = gradients.u;
   backward.d_dt = gradients.dt;
   backward.d_z = gradients.z;
-  backward.d_initial_state = gradients.initial_state;
+  const bool shares_initial_state = gradients.initial_stride == 0;
+  if constexpr (Wanted.initial_state) {
+    backward.d_initial_state = shares_initial_state ? take(plan.initial_floats()) : gradients.initial_state;
+    backward.d_initial_stride = shares_initial_state ? plan.state_floats() : gradients.initial_stride;
+    backward.adds_initial_state = !shares_initial_state;
+  }
   backward.channel_vectors = shape.channels % 4 == 0 && aligned_to_four(x.u) && aligned_to_four(x.dt) &&
                              aligned_to_four(x.z) && aligned_to_four(d_out) && aligned_to_four(gradients.u) &&
                              aligned_to_four(gradients.dt) && aligned_to_four(gradients.z);
@@ -155,9 +160,16 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
       using Aggregate = BackwardAggregateKernel<IO, decltype(states)::value, decltype(lanes)::value, Gate>;
       launcher.template run<Aggregate>(blocks_of<Aggregate>(plan), Aggregate::shared_floats, aggregate);
     });
-    const CarryArguments carry{
-        x.A,           d_final_state,  aggregate.carries, aggregate.delta_sums, shape.sequences,
-        plan.segments, shape.channels, shape.states};
+    const CarryArguments carry{x.A,
+                               backward.in.a_stride,
+                               backward.d_final_state,
+                               backward.d_final_stride,
+                               aggregate.carries,
+                               aggregate.delta_sums,
+                               shape.sequences,
+                               plan.segments,
+                               shape.channels,
+                               shape.states};
     launcher.template run<CarryKernel<true>>(
         CarryKernel<true>::blocks(shape.sequences, shape.channels, shape.states), 0, carry);
     backward.incoming = aggregate.carries;
@@ -168,29 +180,36 @@ void run_scan_backward(Launcher& launcher, const KernelScanPlan& plan, const Ker
                                     Backward::shared_floats_for(plan.checkpoint_interval), backward);
   });
   const auto sum = [&]<class Out>(const float* partials, Out* out, Position parts, Position rows,
-                                  Position cols, Position stride, bool transposed) {
+                                  Position cols, Position stride, bool transposed, bool adds) {
     if (rows * cols == 0) return;
-    const SumArguments<Out> arguments{partials, out, parts, rows, cols, stride, transposed};
+    const SumArguments<Out> arguments{partials, out, parts, rows, cols, stride, transposed, adds};
     launcher.template run<SumKernel<Out>>(SumKernel<Out>::blocks(rows, cols), 0, arguments);
   };
   const Position groups = plan.backward_groups();
   const auto slots = static_cast<Position>(plan.slots());
   if constexpr (Wanted.B) {
     sum(backward.d_B_partials, gradients.B.data, groups, shape.rows, shape.states,
-        static_cast<Position>(gradients.B.stride), false);
+        static_cast<Position>(gradients.B.stride), false, false);
   }
   if constexpr (Wanted.C) {
     sum(backward.d_C_partials, gradients.C.data, groups, shape.rows, shape.states,
-        static_cast<Position>(gradients.C.stride), false);
+        static_cast<Position>(gradients.C.stride), false, false);
   }
   if constexpr (Wanted.A != AGradient::None) {
-    sum(backward.d_A_partials, gradients.A, slots, backward.a_columns, shape.states, shape.states, true);
+    sum(backward.d_A_partials, gradients.A, slots, backward.a_columns, shape.states,
+        gradients.a_stride != 0 ? gradients.a_stride : Position{shape.states}, true, true);
   }
   if constexpr (Wanted.D) {
-    sum(backward.d_D_partials, gradients.D, slots, 1, shape.channels, shape.channels, false);
+    sum(backward.d_D_partials, gradients.D, slots, 1, shape.channels, shape.channels, false, true);
   }
   if constexpr (Wanted.dt_bias) {
-    sum(backward.d_bias_partials, gradients.dt_bias, slots, 1, shape.channels, shape.channels, false);
+    sum(backward.d_bias_partials, gradients.dt_bias, slots, 1, shape.channels, shape.channels, false, true);
+  }
+  if constexpr (Wanted.initial_state) {
+    if (shares_initial_state && shape.sequences > 0) {
+      sum(backward.d_initial_state, gradients.initial_state, shape.sequences, 1, plan.state_floats(),
+          plan.state_floats(), false, true);
+    }
   }
 }
 

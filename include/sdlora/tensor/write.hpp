@@ -1,0 +1,8 @@
+#pragma once
+
+namespace sdlora {
+
+/// What an operation does with the values that its output holds.
+enum class Write { Overwrite, Add };
+
+}  // namespace sdlora

@@ -1,0 +1,151 @@
+#pragma once
+
+#include "../adapters/options.hpp"
+#include "../adapters/parameter_store.hpp"
+#include "../error.hpp"
+#include "../io/utf8.hpp"
+#include "../layers/mamba/config.hpp"
+#include "../model/base.hpp"
+#include "../model/example.hpp"
+#include "../model/fingerprint.hpp"
+#include "../text.hpp"
+#include "adamw.hpp"
+#include "schedule.hpp"
+#include "selection_options.hpp"
+#include "settings.hpp"
+#include "trainer_options.hpp"
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sdlora {
+
+/// What a run is, as named texts: its base, placement, data, every option that decides a number. A
+/// file that a run goes on from belongs to exactly one of them.
+using RunIdentity = std::vector<std::pair<std::string, std::string>>;
+
+namespace detail {
+
+/// Training data in a RunIdentity.
+inline std::string data_text(std::span<const Example> examples) {
+  return std::to_string(examples.size()) + " examples " + fingerprint_text(fingerprint(examples));
+}
+
+/// Throws FileError where a file is of another run than `expected`. `found(key)` is the text that the
+/// file holds, `place` what comes before the key where it stands, `what` the thing in the file.
+template <class Found>
+void require_same_run(const std::string& file, const std::string& place, const std::string& what,
+                      const RunIdentity& expected, const Found& found) {
+  for (const auto& [key, text] : expected) {
+    const std::string other = found(key);
+    if (other == text) continue;
+    throw FileError(file, place + key,
+                    "the " + what + " is of a run with " + key + " = " + in_quotes(other) +
+                        ", this one has " + in_quotes(text) +
+                        "; resume with the base, data and settings of that run, or begin anew in another "
+                        "directory");
+  }
+}
+
+inline std::string setting_text(double value) { return short_number(value); }
+template <std::unsigned_integral Number>
+std::string setting_text(Number value) {
+  return std::to_string(value);
+}
+inline std::string setting_text(Decay value) { return std::string(decay_name(value)); }
+inline std::string setting_text(const std::vector<ParameterGroup>& groups) {
+  std::string text;
+  for (const ParameterGroup& group : groups) {
+    text += group.site + ":" + short_number(group.rate_factor) + ":" + short_number(group.weight_decay) + " ";
+  }
+  return text;
+}
+
+/// Appends the settings of `options` as texts.
+template <class Options>
+void append_settings(RunIdentity& identity, const Options& options) {
+  const std::size_t before = identity.size();
+  visit_settings(options, [&](const Setting& setting, const auto& value) {
+    const std::string_view key = setting.identity_key();
+    if (identity.size() > before && identity.back().first == key) {
+      identity.back().second += " " + setting_text(value);
+    } else {
+      identity.emplace_back(key, setting_text(value));
+    }
+  });
+}
+
+}  // namespace detail
+
+/// What a training run is: the model's base, placement, selection and adapter options, the data and the
+/// options of the run, which makes `total` steps.
+template <class Model>
+RunIdentity training_identity(const Model& model, std::span<const Example> examples,
+                              const TrainerOptions& options, std::uint64_t total) {
+  const auto number = [](double value) { return detail::short_number(value); };
+  const auto& adapters = model.options();
+  detail::Hash parameters;
+  std::size_t values = 0;
+  for (const ParameterInfo& entry : model.parameters().entries()) {
+    values += entry.rows * entry.cols;
+    parameters.add(entry.name);
+    parameters.add(static_cast<std::uint64_t>(entry.rows));
+    parameters.add(static_cast<std::uint64_t>(entry.cols));
+  }
+  detail::Hash selection;
+  for (const auto& layer : model.selection().layers) {
+    for (const std::uint32_t c : layer.channels) selection.add(std::uint64_t{c});
+    for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
+  }
+  RunIdentity identity{
+      {"base", fingerprint_text(fingerprint(*model.base()))},
+      {"placement", model.placement()},
+      {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
+      {"selection", fingerprint_text(selection.value())},
+      {"alpha", number(adapters.alpha)},
+      {"dropout", number(adapters.dropout)},
+      {"adapter_seed", std::to_string(adapters.seed)},
+      {"data", detail::data_text(examples)}};
+  TrainerOptions settings = options;
+  settings.steps = static_cast<std::size_t>(total);
+  detail::append_settings(identity, settings);
+  return identity;
+}
+
+/// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
+/// score. A file of the selection that carries it is refused where another would be made.
+template <Config C, class T, class D, class Data>
+RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& placement, const Data& data,
+                               const SelectionOptions& options) {
+  const auto number = [](double value) { return detail::short_number(value); };
+  const AdapterOptions& adapters = options.adapters;
+  const AdapterSizes sizes = adapter_sizes(adapters, base.dimensions());
+  std::string layers;
+  for (const LayerRange& range : adapters.layers) {
+    layers += range.site + ":" + std::to_string(range.first) + ":" +
+              std::to_string(std::min(range.last, base.dimensions().n_layer)) + " ";
+  }
+  RunIdentity identity{{"base", fingerprint_text(fingerprint(base))},
+                       {"placement", placement},
+                       {"data", detail::data_text(examples_of(data))}};
+  detail::append_settings(identity, options);
+  const RunIdentity adapter{{"rank", std::to_string(sizes.rank)},
+                            {"alpha", number(adapters.alpha)},
+                            {"dropout", number(adapters.dropout)},
+                            {"channels", std::to_string(sizes.channels)},
+                            {"states", std::to_string(sizes.states)},
+                            {"prompt_length", std::to_string(sizes.prompt_length)},
+                            {"layers", layers},
+                            {"adapter_seed", std::to_string(adapters.seed)}};
+  identity.insert(identity.end(), adapter.begin(), adapter.end());
+  return identity;
+}
+
+}  // namespace sdlora

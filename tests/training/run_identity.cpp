@@ -1,0 +1,185 @@
+#include <doctest/doctest.h>
+
+#include <sdlora/training/run_identity.hpp>
+
+#include "training/support.hpp"
+
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace sdlora;
+using namespace sdlora_test;
+using test::check_error;
+
+namespace {
+
+SelectionOptions quiet() { return {.steps = 6, .learning_rate = 1e-2, .seed = 4, .progress = false}; }
+
+}  // namespace
+
+TEST_CASE("run identity: what differs is named, with both values and what to do") {
+  std::map<std::string, std::string> file{{"base", "abc"}, {"groups", ""}, {"extra", "ignored"}};
+  const RunIdentity run{{"base", "abc"}, {"groups", ""}};
+  const auto check = [&](const RunIdentity& expected) {
+    detail::require_same_run("some.file", "field run.", "selection", expected,
+                             [&](const std::string& key) { return file.at(key); });
+  };
+  CHECK_NOTHROW(check(run));
+  CHECK_NOTHROW(check({}));
+  file["groups"] = "\x01";
+  check_error<FileError>([&] { check(run); },
+                         {"some.file", "field run.groups", "the selection is of a run with groups",
+                          "this one has \"\"", "resume with the base, data and settings of that run"});
+}
+
+TEST_CASE("run identity: data are told apart by ids, labels, order and where examples end") {
+  const std::vector<Example> data{{{1, 2, 3}, {1, 2, 3}}, {{4}, {4}}};
+  const std::string text = detail::data_text(data);
+  CHECK(text == "2 examples " + fingerprint_text(fingerprint(data)));
+  auto other = data;
+  CHECK(detail::data_text(other) == text);
+  other[0].labels[0] = ignored_label;
+  CHECK(detail::data_text(other) != text);
+  other = data;
+  other[0].ids[2] = 4;
+  CHECK(detail::data_text(other) != text);
+  other = {data[1], data[0]};
+  CHECK(detail::data_text(other) != text);
+  other = {{{1, 2}, {3, 1}}, {{2, 3}, {4, 4}}};
+  CHECK(detail::data_text(other) != text);
+}
+
+TEST_CASE("a selection's identity changes with whatever decides the selection") {
+  const auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  const auto data = doubling_task(9);
+  SelectionOptions options = quiet();
+  const auto identity = [&] { return selection_identity(*base, "placement", data, options); };
+  const RunIdentity first = identity();
+  CHECK(identity() == first);
+  options.progress = true;
+  options.adapters.channels = 1;  // 1 % of 20
+  CHECK(identity() == first);
+
+  const auto changes = [&](const std::string& key, const auto& change) {
+    CAPTURE(key);
+    options = quiet();
+    change(options);
+    const RunIdentity other = identity();
+    REQUIRE(other.size() == first.size());
+    for (std::size_t i = 0; i < first.size(); ++i) CHECK((other[i] != first[i]) == (first[i].first == key));
+  };
+  changes("steps", [](SelectionOptions& o) { o.steps = 7; });
+  changes("learning_rate", [](SelectionOptions& o) { o.learning_rate = 0.02; });
+  changes("batch_size", [](SelectionOptions& o) { o.batch_size = 5; });
+  changes("accumulation", [](SelectionOptions& o) { o.accumulation = 2; });
+  changes("weight_decay", [](SelectionOptions& o) { o.weight_decay = 0.1; });
+  changes("clip", [](SelectionOptions& o) { o.clip = 2.0; });
+  changes("warm_up_steps", [](SelectionOptions& o) { o.warm_up_steps = 1; });
+  changes("seed", [](SelectionOptions& o) { o.seed = 5; });
+  changes("rank", [](SelectionOptions& o) { o.adapters.rank = 2; });
+  changes("alpha", [](SelectionOptions& o) { o.adapters.alpha = 2.0; });
+  changes("dropout", [](SelectionOptions& o) { o.adapters.dropout = 0.5; });
+  changes("channels", [](SelectionOptions& o) { o.adapters.channels = 2; });
+  changes("states", [](SelectionOptions& o) { o.adapters.states = 2; });
+  changes("prompt_length", [](SelectionOptions& o) { o.adapters.prompt_length = 2; });
+  changes("layers", [](SelectionOptions& o) { o.adapters.layers = {{"A_log", 1, 2}}; });
+  changes("adapter_seed", [](SelectionOptions& o) { o.adapters.seed = 1; });
+
+  options = quiet();
+  CHECK(selection_identity(*base, "another", data, options) != first);
+  CHECK(selection_identity(*base, "placement", doubling_task(8), options) != first);
+  base->layer(1).D.data[3] += 0.5F;
+  CHECK(identity() != first);
+}
+
+TEST_CASE("the texts of a training run and of a selection are those that files hold since version 2") {
+  // Files are compared by them: a change of a key or a number here would refuse every older checkpoint.
+  const auto base = rough_base<Tiny, float>(tiny_dimensions);
+  const auto data = doubling_task(9);
+  const std::string base_text = fingerprint_text(fingerprint(*base));
+  const std::string data_text = "9 examples " + fingerprint_text(fingerprint(std::span<const Example>(data)));
+  const AdapterOptions adapters{.alpha = 3.5, .dropout = 0.1, .seed = 8};
+  const LayerSelection chosen{{1, 7, 19}, {0, 15, 3, 4, 5, 6}};
+  const MambaModel<Tiny, presets::SDLoRA<2, 3, 2>, float> model(base, Selection{20, 16, {chosen, chosen}},
+                                                                adapters);
+  const TrainerOptions options{.epochs = 2,
+                               .learning_rate = 3e-4,
+                               .batch_size = 3,
+                               .accumulation = 2,
+                               .weight_decay = 0.01,
+                               .clip = 0.5,
+                               .warm_up_steps = 5,
+                               .decay = Decay::Cosine,
+                               .groups = {{"A_log", 2.0, -1.0}, {"out_proj", 1.0, 0.25}},
+                               .seed = 18446744073709551615U,
+                               .beta1 = 0.85,
+                               .beta2 = 0.95,
+                               .epsilon = 1e-9,
+                               .final_rate = 0.125};
+  CHECK(training_identity(model, data, options, 1234) ==
+        RunIdentity{{"base", base_text},
+                    {"placement",
+                     "A_log=selected_dimensions out_proj=lora x_proj_B=selected_dimensions "
+                     "x_proj_C=selected_dimensions"},
+                    {"parameters", "324 values 4f21dc70182e10fb"},
+                    {"selection", "2ddd7d63f2b9a30e"},
+                    {"alpha", "3.5"},
+                    {"dropout", "0.1"},
+                    {"adapter_seed", "8"},
+                    {"data", data_text},
+                    {"steps", "1234"},
+                    {"batch_size", "3"},
+                    {"accumulation", "2"},
+                    {"learning_rate", "3e-04"},
+                    {"weight_decay", "0.01"},
+                    {"clip", "0.5"},
+                    {"warm_up_steps", "5"},
+                    {"decay", "cosine"},
+                    {"final_rate", "0.125"},
+                    {"betas_epsilon", "0.85 0.95 1e-09"},
+                    {"groups", "A_log:2:-1 out_proj:1:0.25 "},
+                    {"seed", "18446744073709551615"}});
+  const RunIdentity plain = training_identity(model, data, {}, 7);
+  CHECK(plain[15] == std::pair<std::string, std::string>("decay", "linear"));
+  CHECK(plain[17] == std::pair<std::string, std::string>("betas_epsilon", "0.9 0.999 1e-08"));
+  CHECK(plain[18] == std::pair<std::string, std::string>("groups", ""));
+
+  const SelectionOptions selection{.steps = 6,
+                                   .learning_rate = 0.002,
+                                   .batch_size = 5,
+                                   .accumulation = 3,
+                                   .weight_decay = 0.1,
+                                   .clip = 2.0,
+                                   .warm_up_steps = 4,
+                                   .seed = 9,
+                                   .adapters = {.rank = 2,
+                                                .alpha = 4.0,
+                                                .dropout = 0.25,
+                                                .states = 3,
+                                                .prompt_length = 7,
+                                                .layers = {{"A_log", 1, LayerRange::to_the_end}},
+                                                .seed = 11}};
+  CHECK(selection_identity(*base, "some placement", data, selection) ==
+        RunIdentity{{"base", base_text},
+                    {"placement", "some placement"},
+                    {"data", data_text},
+                    {"steps", "6"},
+                    {"batch_size", "5"},
+                    {"accumulation", "3"},
+                    {"learning_rate", "0.002"},
+                    {"weight_decay", "0.1"},
+                    {"clip", "2"},
+                    {"warm_up_steps", "4"},
+                    {"seed", "9"},
+                    {"rank", "2"},
+                    {"alpha", "4"},
+                    {"dropout", "0.25"},
+                    {"channels", "1"},
+                    {"states", "3"},
+                    {"prompt_length", "7"},
+                    {"layers", "A_log:1:2 "},
+                    {"adapter_seed", "11"}});
+}
