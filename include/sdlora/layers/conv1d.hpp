@@ -181,7 +181,7 @@ class Conv1dBackward {
         d_final_window_(d_final_window) {
     const auto silu_gradient = [](auto x, auto g) {
       using V = decltype(x);
-      const V s = sdlora::sigmoid(x);  // `detail` has one of kernels
+      const V s = sdlora::sigmoid(x);
       return g * s * fma(x, V(T(1)) - s, V(T(1)));
     };
     for_conv_rows(conv_, in_.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
@@ -287,9 +287,9 @@ void conv1d_forward(const Conv1dInputs<T>& in, MatrixView<T> out, MatrixView<T> 
     T* o = out.row(row);
     std::size_t e = 0;
     for (; e + simd_width<T> <= E; e += simd_width<T>) {
-      silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
+      sdlora::silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
     }
-    for (; e < E; ++e) o[e] = silu(conv.template before_activation<T>(rows, e));
+    for (; e < E; ++e) o[e] = sdlora::silu(conv.template before_activation<T>(rows, e));
   });
   if (!final_window) return;
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {
