@@ -10,8 +10,7 @@ using namespace sdlora;
 struct Small {
   static constexpr MambaConfig config{.d_model = 160, .n_layer = 8, .vocab_size = 264};
 };
-// What learns is part of the model's type: LoRA of rank 8 on out_proj; 3 channels of the SSM, 4 states of
-// each.
+// The model's type says what learns: LoRA of rank 8 on out_proj; 3 channels of the SSM, 4 states of each.
 using Method = presets::SDLoRA<8, 3, 4>;
 using Model = MambaModel<Small, Method>;
 static_assert(Model::trainable_parameters == 31'584);
