@@ -181,7 +181,7 @@ class Conv1dBackward {
         d_final_window_(d_final_window) {
     const auto silu_gradient = [](auto x, auto g) {
       using V = decltype(x);
-      const V s = sigmoid(x);
+      const V s = sdlora::sigmoid(x);
       return g * s * fma(x, V(T(1)) - s, V(T(1)));
     };
     for_conv_rows(conv_, in_.sequences, [&](std::size_t row, std::size_t s, std::size_t t) {
