@@ -5,6 +5,7 @@
 function(sdlora_add_headers_alone name)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/include/*.hpp")
   list(FILTER headers EXCLUDE REGEX "/scan/menu/thrust_host\\.hpp$")
+  sdlora_without_missing(headers)
   set(units "")
   foreach(header IN LISTS headers)
     string(REGEX REPLACE "\\.hpp$" ".cpp" unit "${PROJECT_BINARY_DIR}/${name}/${header}")

@@ -91,13 +91,11 @@ class Exchange {
     return {values.data(), rows, cols};
   }
 
-  void write(const std::string& name, const float* values, std::size_t count) const {
-    std::ofstream out(path(name), std::ios::binary);
-    out.write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count * sizeof(float)));
-    if (!out.flush()) throw std::runtime_error(path(name).string() + ": cannot be written");
-  }
   void write(const std::string& name, MatrixView<const float> matrix) const {
-    write(name, matrix.data, matrix.rows * matrix.cols);
+    std::ofstream out(path(name), std::ios::binary);
+    out.write(reinterpret_cast<const char*>(matrix.data),
+              static_cast<std::streamsize>(matrix.rows * matrix.cols * sizeof(float)));
+    if (!out.flush()) throw std::runtime_error(path(name).string() + ": cannot be written");
   }
 
  private:
@@ -133,8 +131,8 @@ inline void exchange_selective(const Shape& shape, Exchange& files) {
   x.in.B = files.read("B", M, N);
   x.in.C = files.read("C", M, N);
   x.in.A = files.read("A", D, N);
-  x.in.D = files.read("D", 1, D).data;
-  x.in.dt_bias = files.read("dt_bias", 1, D).data;
+  x.in.D = files.read("D", 1, D);
+  x.in.dt_bias = files.read("dt_bias", 1, D);
   x.d_out = files.read("d_out", M, D);
   x.run_forward();
   x.run_backward();
@@ -144,9 +142,9 @@ inline void exchange_selective(const Shape& shape, Exchange& files) {
   files.write("d_z", x.gradients.z);
   files.write("d_B", x.gradients.B);
   files.write("d_C", x.gradients.C);
-  files.write("d_A", x.gradients.A, D * N);
-  files.write("d_D", x.gradients.D, D);
-  files.write("d_dt_bias", x.gradients.dt_bias, D);
+  files.write("d_A", x.gradients.A);
+  files.write("d_D", x.gradients.D);
+  files.write("d_dt_bias", x.gradients.dt_bias);
 }
 
 /// Answers lines "REQUEST B L D N threads" with seconds until there are no more. `folder` is where values are

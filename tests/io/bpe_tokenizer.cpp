@@ -45,6 +45,11 @@ char32_t any_character(Generator& random) {
 }
 
 /// Seconds of the processor: others may be at work on the machine.
+#ifdef NDEBUG
+constexpr double time_limit = 1.0;
+#else
+constexpr double time_limit = 60.0;  // without optimisation, or under sanitizers
+#endif
 double seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 }  // namespace
@@ -257,7 +262,7 @@ TEST_CASE("a megabyte without a space takes less than a second") {
   for (const std::string& text : {letters, std::string(1'000'000, 'a'), marks, ordered, spaces}) {
     const double begin = seconds();
     const auto ids = tokenizer.encode(text);
-    CHECK(seconds() - begin < 1.0);
+    CHECK(seconds() - begin < time_limit);
     CHECK(ids.size() > 1000);
   }
 }

@@ -23,17 +23,17 @@ struct CountsFiveMore : Full {
 template <bool OfGradient>
 struct Misshapen : Full {
   static constexpr std::string_view name = "misshapen";
-  template <class T>
-  class Element : public Full::Element<T> {
+  template <class T, class D = Cpu>
+  class Element : public Full::Element<T, D> {
    public:
-    using Full::Element<T>::Element;
-    MatrixView<const T> values() const {
-      const MatrixView<const T> own = Full::Element<T>::values();
-      return OfGradient || !this->active() ? own : MatrixView<const T>(own.data, 1, 4);
+    using Full::Element<T, D>::Element;
+    MatrixView<const T, D> values() const {
+      const MatrixView<const T, D> own = Full::Element<T, D>::values();
+      return OfGradient || !this->active() ? own : MatrixView<const T, D>(own.data, 1, 4);
     }
-    MatrixView<T> gradient() const {
-      const MatrixView<T> own = Full::Element<T>::gradient();
-      return OfGradient && this->active() ? MatrixView<T>(own.data, 1, 4) : own;
+    MatrixView<T, D> gradient() const {
+      const MatrixView<T, D> own = Full::Element<T, D>::gradient();
+      return OfGradient && this->active() ? MatrixView<T, D>(own.data, 1, 4) : own;
     }
   };
 };

@@ -21,55 +21,47 @@ struct OutputScale {
   static constexpr bool is_static = true;
   static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.rows; }
 
-  template <class T>
+  template <class T, class D = Cpu>
   class Linear {
    public:
-    Linear(ParameterStore<T>& store, const SitePlace<T>& place) : base_(place.base) {
+    Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (place.active) scale_ = store.add(place, ".scale", 1, place.shape.rows);
     }
     bool active() const { return static_cast<bool>(scale_); }
-    MatrixView<const T> weight() const { return base_; }  // the layer multiplies by it
+    MatrixView<const T, D> weight() const { return base_; }  // the layer multiplies by it
 
     // y (M, rows) += s ∘ W·x: what comes beside that product.
-    void forward(MatrixView<const T> x, MatrixView<T> y, const Pass&, Workspace& workspace) const {
+    void forward(MatrixView<const T, D> x, MatrixView<T, D> y, const Pass&, WorkspaceOn<D>& workspace) const {
       if (!active()) return;
-      const Workspace::Scope scope(workspace);
-      const MatrixView<T> product = of(x, workspace);
-      for (std::size_t i = 0; i < y.rows; ++i) {
-        for (std::size_t j = 0; j < y.cols; ++j) y(i, j) += scale_.value(0, j) * product(i, j);
-      }
+      const WorkspaceScope scope(workspace);
+      assign<AssignMode::Add>(y, scale_.value * product_of(x, workspace));
     }
     // Adds to the gradient of s, and to d_x (unless it is empty) what does not come from `weight()`.
-    void backward(MatrixView<const T> x, MatrixView<const T> d_y, MatrixView<T> d_x, const Pass&,
-                  Workspace& workspace) const {
+    void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D> d_x, const Pass&,
+                  WorkspaceOn<D>& workspace) const {
       if (!active()) return;
-      const Workspace::Scope scope(workspace);
-      const MatrixView<T> product = of(x, workspace);
-      for (std::size_t i = 0; i < d_y.rows; ++i) {
-        for (std::size_t j = 0; j < d_y.cols; ++j) scale_.gradient(0, j) += d_y(i, j) * product(i, j);
-      }
+      const WorkspaceScope scope(workspace);
+      const MatrixView<T, D> product = product_of(x, workspace);
+      assign_column_sums<AssignMode::Add>(scale_.gradient, d_y * product);
       if (!d_x) return;
-      for (std::size_t i = 0; i < d_y.rows; ++i) {
-        for (std::size_t j = 0; j < d_y.cols; ++j) product(i, j) = d_y(i, j) * scale_.value(0, j);
-      }
+      assign(product, d_y * scale_.value);
       matmul(d_x, product, base_, Write::Add);
     }
     // target (rows, cols) += sign · what was learned, as weights.
-    void add_change(MatrixView<T> target, T sign) const {
+    void add_change(MatrixView<T, D> target, T sign) const {
       if (!active()) return;
-      for (std::size_t i = 0; i < target.rows; ++i) {
-        for (std::size_t j = 0; j < target.cols; ++j) target(i, j) += sign * scale_.value(0, i) * base_(i, j);
-      }
+      const MatrixView<const T, D> of_rows(scale_.value.data, base_.rows, 1);
+      assign<AssignMode::Add>(target, sign * of_rows * base_);
     }
 
    private:
-    MatrixView<T> of(MatrixView<const T> x, Workspace& workspace) const {
-      const MatrixView<T> product(workspace.take<T>(x.rows * base_.rows).data(), x.rows, base_.rows);
+    MatrixView<T, D> product_of(MatrixView<const T, D> x, WorkspaceOn<D>& workspace) const {
+      const MatrixView<T, D> product = workspace.template matrix<T>(x.rows, base_.rows);
       matmul(product, x, transposed(base_));
       return product;
     }
-    MatrixView<const T> base_;
-    Learned<T> scale_;
+    MatrixView<const T, D> base_;
+    Learned<T, D> scale_;
   };
 };
 

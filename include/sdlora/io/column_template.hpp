@@ -56,6 +56,7 @@ class ColumnTemplate {
   /// The names in it, in order.
   std::vector<std::string> columns() const {
     std::vector<std::string> names;
+    names.reserve(parts_.size());
     for (const auto& [before, name] : parts_) names.push_back(name);
     return names;
   }

@@ -90,7 +90,7 @@ class JsonlDataset {
 
   /// Reads a file of token ids, for a checkpoint whose tokenizer is not known: text is refused.
   /// `options.vocab_size` must be given.
-  static JsonlDataset open(const std::filesystem::path& path, Options options) {
+  static JsonlDataset open(const std::filesystem::path& path, const Options& options) {
     if (options.vocab_size == 0) {
       throw ArgumentError("JsonlDataset: without a tokenizer expected options.vocab_size, found 0; set it");
     }
@@ -99,7 +99,7 @@ class JsonlDataset {
 
   /// Takes examples as they are, checked and cut like those of a file. ArgumentError where ids and
   /// labels are not as many, or outside of the vocabulary (`options.vocab_size`, 0: not checked).
-  static JsonlDataset from_examples(std::vector<Example> examples, Options options = {}) {
+  static JsonlDataset from_examples(std::vector<Example> examples, const Options& options = {}) {
     JsonlDataset data;
     data.name_ = "examples";
     for (std::size_t i = 0; i < examples.size(); ++i) {

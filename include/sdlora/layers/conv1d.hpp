@@ -287,9 +287,9 @@ void conv1d_forward(const Conv1dInputs<T>& in, MatrixView<T> out, MatrixView<T> 
     T* o = out.row(row);
     std::size_t e = 0;
     for (; e + simd_width<T> <= E; e += simd_width<T>) {
-      silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
+      sdlora::silu(conv.template before_activation<Simd<T>>(rows, e)).store_unaligned(o + e);
     }
-    for (; e < E; ++e) o[e] = silu(conv.template before_activation<T>(rows, e));
+    for (; e < E; ++e) o[e] = sdlora::silu(conv.template before_activation<T>(rows, e));
   });
   if (!final_window) return;
   for (std::size_t s = 0; s < in.sequences.count(); ++s) {

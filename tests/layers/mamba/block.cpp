@@ -1,10 +1,13 @@
 // What a block keeps for its backward pass, against the sizes worked out by hand; where sequences
-// begin; which layers learn. Its values and gradients are tested in tests/model.
+// begin; which layers learn; the emulated device against the host. Values and gradients on the host are
+// tested in tests/model.
+#include "support/device_matrices.hpp"
 #include "support/instances.hpp"
 
 #include <sdlora/adapters/presets.hpp>
 #include <sdlora/layers/mamba/block.hpp>
 #include <sdlora/model/base.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -50,6 +53,90 @@ constexpr std::size_t f = sizeof(float);
 
 template <class S, class P>
 using One = Place<On<S, P>>;
+
+/// No width is a multiple of a vector.
+struct Odd {
+  static constexpr MambaConfig config{.d_model = 10, .n_layer = 2, .vocab_size = 19, .dt_rank = 3};
+};
+/// Every kind of policy at once.
+struct Mixed : Place<On<site::InProjX, LoRA<2>>, On<site::InProjZ, Full>, On<site::XProjDt, LoRA<1>>,
+                     On<site::XProjB, SelectedDimensions<3>>, On<site::XProjC, SelectedDimensions<3>>,
+                     On<site::DtProj, LoRA<2>>, On<site::DtBias, Full>, On<site::Conv1d, Full>,
+                     On<site::ConvBias, Full>, On<site::ALog, SelectedDimensions<3, 2>>, On<site::D, Full>,
+                     On<site::OutProj, LoRA<2>>, On<site::Norm, Full>, On<site::H0, Full>,
+                     On<site::Prefix, PrefixTuning<3>>> {};
+
+/// A block of random weights on any device: forward and backward from where it begins, then on from a state;
+/// and its change.
+template <class Device, class P>
+sdlora_test::Results both_directions(double dropout) {
+  using sdlora_test::host_values;
+  constexpr MambaDimensions s = dimensions(Odd::config);
+  constexpr std::size_t inner = s.d_inner, low = s.dt_rank + 2 * N, state_size = inner * N;
+  sdlora_test::DeviceNormals<Device> normals(11);
+  std::vector<sdlora_test::DeviceMatrix<Device>> memory;
+  memory.reserve(10);
+  MambaWeights<float, Device> w;
+  const auto some = [&](std::size_t rows, std::size_t cols, double scale) {
+    memory.push_back(normals.matrix(rows, cols, scale));
+    return memory.back().matrix();
+  };
+  w.norm = some(1, s.d_model, 1.0);
+  w.in_proj = some(2 * inner, s.d_model, 0.4);
+  w.conv = some(inner, s.d_conv, 0.6);
+  w.conv_bias = some(1, inner, 0.3);
+  w.x_proj = some(low, inner, 0.3);
+  w.dt_proj = some(inner, s.dt_rank, 0.7);
+  w.dt_bias = some(1, inner, 1.0);
+  w.A_log = some(inner, N, 0.8);
+  w.D = some(1, inner, 1.0);
+  w.out_proj = some(s.d_model, inner, 0.3);
+  const MambaWeights<const float, Device> weights{w.norm,    w.in_proj, w.conv,  w.conv_bias, w.x_proj,
+                                                  w.dt_proj, w.dt_bias, w.A_log, w.D,         w.out_proj};
+  WorkspaceOn<Device> workspace;
+  const MatrixView<float, Device> A = workspace.template matrix<float>(inner, N);
+  assign(A, -exp(w.A_log));
+
+  const AdapterOptions options{.alpha = 3.0, .dropout = dropout};
+  const LayerSelection selection{{1, 4, 18}, {0, 3, 1, 2, 5, 15}};
+  ParameterStore<float, Device> store(10000);
+  const MambaBlock<Odd, P, float, Device> block(weights, A, s, 0, store, options,
+                                                P::selects ? &selection : nullptr);
+  std::vector<float> values = store.host_values();
+  sdlora_test::Normals stir(3);
+  for (float& v : values) v += static_cast<float>(0.2 * stir.next());
+  store.set_values(values);
+
+  const std::size_t bounds[] = {0, 7, 8, 39};
+  const Sequences host{bounds};
+  const SequencesOn<Device> sequences = place_sequences<Device>(host, workspace);
+  auto stream = normals.matrix(39, s.d_model), d_x = normals.matrix(39, s.d_model),
+       d_lowest = normals.matrix(39, s.d_model), on = normals.matrix(39, s.d_model),
+       windows = normals.matrix(3, (s.d_conv - 1) * inner), states = normals.matrix(3, state_size);
+  const Pass pass{.training = true, .step = 2};
+  const auto kept = MambaBlock<Odd, P, float, Device>::keep(s, host, true, workspace);
+  const std::size_t in_use = workspace.bytes_in_use();
+  block.forward(stream.matrix(), sequences, kept, {}, pass, workspace);
+  block.template backward<true>(sequences, kept, d_x.matrix(), pass, workspace);
+  const std::vector<float> gradients = store.host_gradients();
+  store.zero_gradients();
+  block.template backward<false>(sequences, kept, d_lowest.matrix(), pass, workspace);
+  const BlockState<float, Device> state{windows.matrix(), states.matrix()};
+  block.initial_state(host, state, workspace);
+  block.forward(on.matrix(), sequences, {}, state, Pass{}, workspace);
+  block.add_change(w, 1.0F);
+  CHECK(workspace.bytes_in_use() == in_use);
+  sdlora_test::Results results{host_values(stream),    host_values(d_x),     gradients,
+                               store.host_gradients(), host_values(windows), host_values(states),
+                               host_values(on)};
+  for (const auto& matrix : memory) results.push_back(host_values(matrix));
+  return results;
+}
+
+template <class P>
+void check_emulated(double dropout = 0.0) {
+  sdlora_test::check_results(both_directions<Emulated, P>(dropout), both_directions<Cpu, P>(dropout));
+}
 
 }  // namespace
 
@@ -139,4 +226,11 @@ TEST_CASE("mamba_block: sequences begin where the placement says") {
     CHECK(std::equal(states.begin(), states.begin() + h, states.begin() + h));
     CHECK(states[5] != 0.0);
   }
+}
+
+TEST_CASE("mamba_block: the emulated device's values and gradients are the host's") {
+  check_emulated<Mixed>(0.3);
+  check_emulated<presets::FullFineTune>();
+  check_emulated<presets::LoRALinear<2>>();
+  check_emulated<presets::InitialState>();
 }

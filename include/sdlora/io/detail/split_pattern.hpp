@@ -118,13 +118,11 @@ class SplitPattern {
         positive = name[3] == 'L' ? "\\p{L}" + newer_letters() : "\\p{N}" + newer_numbers();
       }
       const bool negated = name[1] == 'S' || name[1] == 'P';
-      if (positive.empty()) {
-        result += name;
-      } else if (in_class == 0) {
+      if (!positive.empty() && in_class == 0) {
         result += (negated ? "[^" : "[") + positive + ']';
-      } else if (!negated) {
+      } else if (!positive.empty() && !negated) {
         result += positive;
-      } else if (name[1] == 'S') {
+      } else if (name == "\\S") {
         throw ArgumentError("expected \\S outside of brackets only, found one inside");
       } else {
         result += name;
