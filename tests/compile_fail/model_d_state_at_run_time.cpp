@@ -1,4 +1,4 @@
-// expect: sdlora: d_state, d_conv and expand of a MambaConfig cannot be left to run time
+// expect: sdlora: d_state and d_conv of a MambaConfig cannot be left to run time
 #include <sdlora/adapters/presets.hpp>
 #include <sdlora/model/mamba_model.hpp>
 

@@ -3,6 +3,7 @@
 #include "support/reference_file.hpp"
 #include "support/tiny_models.hpp"
 
+#include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/model/fingerprint.hpp>
 
@@ -200,7 +201,8 @@ TEST_CASE("base checkpoint: what save_pretrained writes loads, and the state-spa
   const TensorFile file = TensorFile::open(reference("three_layers") / "model.safetensors");
   const auto x_proj = file.read<float>("backbone.layers.2.mixer.x_proj.weight");
   CHECK(three->layer(2).x_proj(1, 2) == x_proj[1 * 36 + 2]);
-  CHECK(three->A(2)(5, 3) == -std::exp(file.read<float>("backbone.layers.2.mixer.A_log")[5 * 16 + 3]));
+  const float A_log = file.read<float>("backbone.layers.2.mixer.A_log")[5 * 16 + 3];
+  CHECK(three->A(2)(5, 3) == doctest::Approx(-std::exp(A_log)).epsilon(1e-6));
 
   const auto original = load_base<presets::AnyMamba>(reference("original_keys"));
   CHECK(original->dimensions().vocab_size == 32);  // 29, padded
@@ -209,7 +211,7 @@ TEST_CASE("base checkpoint: what save_pretrained writes loads, and the state-spa
   CHECK(fingerprint(*load_base<presets::AnyMamba>(folder.path())) == fingerprint(*original));
 }
 
-TEST_CASE("base checkpoint: a stored head must be the embedding") {
+TEST_CASE("base checkpoint: a stored head is the embedding or the model's own") {
   Checkpoint c;
   const std::string embedding = "backbone.embeddings.weight";
   c.tensors["lm_head.weight"] = c.tensors.at(embedding);
@@ -217,10 +219,44 @@ TEST_CASE("base checkpoint: a stored head must be the embedding") {
   CHECK(difference(*c.load(), *rough_base<TinyAny, float>(tiny_dimensions)) == 0.0);
   c.tensors["lm_head.weight"].second[18 * 10 + 9] += 1.0F;
   c.write();
-  c.check_refused("model.safetensors", {"lm_head.weight", "tied", "row 18", "not supported"});
+  const auto own = c.load();  // though config.json has it tied
+  CHECK_FALSE(own->dimensions().tied_head);
+  CHECK(own->head()(18, 9) == own->embedding()(18, 9) + 1.0F);
+  CHECK(own->head()(17, 9) == own->embedding()(17, 9));
   c.tensors["lm_head.weight"] = {{1, 10}, std::vector<float>(10)};
   c.write();
   c.check_refused("model.safetensors", {"lm_head.weight", "[19, 10]", "[1, 10]"});
+
+  c.set("tie_word_embeddings", false);
+  c.check_refused("model.safetensors", {"lm_head.weight", "[19, 10]", "[1, 10]"});
+  c.tensors["lm_head.weight"] = c.tensors.at(embedding);
+  c.write();
+  c.set("tie_word_embeddings", false);
+  const auto equal = c.load();  // of its own, though the values are the same
+  CHECK_FALSE(equal->dimensions().tied_head);
+  CHECK(equal->head().data != equal->embedding().data);
+  c.tensors.erase("lm_head.weight");
+  c.write();
+  c.set("tie_word_embeddings", false);
+  c.check_refused("model.safetensors", {"lm_head.weight", "missing"});
+}
+
+TEST_CASE("base checkpoint: norms of dt, B and C, a head of its own and any inner width come back") {
+  MambaDimensions m = tiny_dimensions;
+  m.d_inner = 21;  // no multiple of d_model
+  m.mixer_norm_epsilon = 3e-4;
+  m.tied_head = false;
+  const auto base = rough_base<presets::AnyMamba, float>(m);
+  const test::Folder folder;
+  save_base(*base, folder.path());
+  const auto back = load_base<presets::AnyMamba>(folder.path());
+  CHECK(back->dimensions() == m);
+  CHECK(fingerprint(*back) == fingerprint(*base));
+  CHECK(back->head()(18, 9) == base->head()(18, 9));
+  const MambaModel<presets::AnyMamba, presets::NothingTrains> before(base), after(back);
+  const Batch batch = some_batch({7, 1, 3});
+  CHECK(before.loss(batch).sum == after.loss(batch).sum);
+  check_error<FileError>([&] { load_base<TinyAny>(folder.path()); }, {"config.json", "intermediate_size"});
 }
 
 TEST_CASE("base checkpoint: tensors that are missing, too many, misshapen or not finite") {
@@ -290,7 +326,6 @@ TEST_CASE("base checkpoint: a config.json that contradicts the weights, however 
   field("use_bias", true, {"expected false", "found true"});
   field("use_conv_bias", false, {"expected true", "found false"});
   field("hidden_act", "gelu", {"\"silu\"", "\"gelu\""});
-  field("tie_word_embeddings", false, {"expected true", "found false"});
   field("intermediate_size", 21, {"20", "21"});
   field("num_hidden_layers", -1, {"-1"});
   const Checkpoint c;

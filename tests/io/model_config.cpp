@@ -24,6 +24,12 @@ std::string original(const std::string& more = "") {
   return R"({"d_model":768,"n_layer":24,"vocab_size":50277)" + (more.empty() ? "" : "," + more) + "}";
 }
 
+std::string falcon(const std::string& more = "") {
+  return R"({"model_type":"falcon_mamba","hidden_size":4096,"num_hidden_layers":64,"vocab_size":65024,)"
+         R"("expand":16,"intermediate_size":8192,"state_size":16,"tie_word_embeddings":false,"eos_token_id":11)" +
+         (more.empty() ? "" : "," + more) + "}";
+}
+
 void check_refused(const std::string& text, std::initializer_list<std::string> parts) {
   INFO(text);
   check_error<FileError>([&] { parse(text); }, {"config.json"});
@@ -102,15 +108,19 @@ TEST_CASE("the Hugging Face style") {
   CHECK(parse(hugging_face(R"("tokenizer":"byte")")).tokenizer == "byte");
 }
 
-TEST_CASE("both styles in one file, as state-spaces/mamba-130m-hf has them, must agree") {
+TEST_CASE("both styles in one file, as state-spaces/mamba-130m-hf has them") {
   const auto config = parse(hugging_face(
       R"("d_model":768,"n_layer":24,"d_inner":1536,"intermediate_size":1536,"ssm_cfg":{},"rms_norm":true,)"
       R"("fused_add_norm":true,"pad_vocab_size_multiple":8,"time_step_rank":48)"));
   CHECK(config.key_style == KeyStyle::HuggingFace);
   CHECK(config.d_model == 768);
-  check_refused(hugging_face(R"("d_model":769)"),
-                {"field hidden_size", "contradicts field d_model", "768 and 769"});
-  check_refused(hugging_face(R"("n_layer":25)"), {"field num_hidden_layers", "contradicts field n_layer"});
+  // Sizes of the other style beside Hugging Face's are stale in files that are in use: not read there either.
+  const auto stale = parse(hugging_face(R"("d_model":2048,"n_layer":48,"d_inner":160)"));
+  CHECK(stale.d_model == 768);
+  CHECK(stale.n_layer == 24);
+  CHECK(stale.d_inner() == 1536);
+  CHECK(stale.dt_rank == 48);
+  // All else must agree.
   check_refused(hugging_face(R"("state_size":16,"ssm_cfg":{"d_state":8})"),
                 {"field state_size", "contradicts field ssm_cfg.d_state", "16 and 8"});
   check_refused(hugging_face(R"("conv_kernel":4,"ssm_cfg":{"d_conv":3})"), {"field ssm_cfg.d_conv"});
@@ -128,10 +138,6 @@ TEST_CASE("both styles in one file, as state-spaces/mamba-130m-hf has them, must
 }
 
 TEST_CASE("sizes that contradict each other") {
-  check_refused(hugging_face(R"("intermediate_size":1535)"),
-                {"field intermediate_size", "2 * 768 = 1536", "1535"});
-  check_refused(hugging_face(R"("expand":3,"intermediate_size":1536)"), {"field intermediate_size", "2304"});
-  check_refused(hugging_face(R"("d_inner":768)"), {"field d_inner", "1536"});
   check_refused(original(R"("d_inner":768)"), {"field d_inner", "1536"});
   check_refused(hugging_face(R"("eos_token_id":50280)"), {"field eos_token_id", "50280"});
 }
@@ -145,12 +151,12 @@ TEST_CASE("missing fields, other types and sizes out of range") {
   for (const std::string& key :
        {std::string("hidden_size"), std::string("num_hidden_layers"), std::string("vocab_size"),
         std::string("state_size"), std::string("conv_kernel"), std::string("expand"),
-        std::string("time_step_rank")}) {
+        std::string("intermediate_size"), std::string("time_step_rank")}) {
     for (const char* value : {"0", "-1", "2.5", "\"8\"", "true", "[8]", "{}", "16777217",
                               "9223372036854775808", "18446744073709551615", "18446744073709551616", "1e3"}) {
       std::string text =
           R"({"hidden_size":8,"num_hidden_layers":2,"vocab_size":8,"state_size":16,"conv_kernel":4,)"
-          R"("expand":2,"time_step_rank":1})";
+          R"("expand":2,"intermediate_size":16,"time_step_rank":1})";
       const auto at = text.find(':', text.find('"' + key + '"')) + 1;
       text.replace(at, text.find_first_of(",}", at) - at, value);
       check_refused(text, {"field " + key});
@@ -173,7 +179,7 @@ TEST_CASE("missing fields, other types and sizes out of range") {
 
 TEST_CASE("models that are not Mamba are refused") {
   check_refused(R"({"model_type":"mamba2","hidden_size":8,"num_hidden_layers":1,"vocab_size":8})",
-                {"field model_type", "\"mamba2\""});
+                {"field model_type", "\"mamba\" or \"falcon_mamba\"", "\"mamba2\""});
   check_refused(hugging_face(R"("quantization_config":{"bits":4})"), {"field quantization_config"});
   check_refused(original(R"("d_intermediate":64)"), {"field d_intermediate"});
   check_refused(original(R"("attn_layer_idx":[1])"), {"field attn_layer_idx"});
@@ -187,19 +193,59 @@ TEST_CASE("what the programs do not take is refused with the field of the file's
   CHECK_NOTHROW(require_supported(parse(original())));
   check_unsupported(hugging_face(R"("state_size":8)"), {"field state_size", "expected 16, found 8"});
   check_unsupported(hugging_face(R"("conv_kernel":3)"), {"field conv_kernel", "expected 4, found 3"});
-  check_unsupported(hugging_face(R"("expand":1,"intermediate_size":768)"),
-                    {"field expand", "expected 2, found 1"});
   check_unsupported(hugging_face(R"("hidden_act":"gelu")"), {"field hidden_act", "\"silu\"", "\"gelu\""});
   check_unsupported(hugging_face(R"("use_bias":true)"), {"field use_bias", "expected false, found true"});
   check_unsupported(hugging_face(R"("use_conv_bias":false)"), {"field use_conv_bias"});
   check_unsupported(hugging_face(R"("rms_norm":false)"), {"field rms_norm"});
-  check_unsupported(hugging_face(R"("tie_word_embeddings":false)"), {"field tie_word_embeddings"});
   check_unsupported(original(R"("ssm_cfg":{"d_state":8})"), {"field ssm_cfg.d_state"});
   check_unsupported(original(R"("ssm_cfg":{"d_conv":2})"), {"field ssm_cfg.d_conv"});
-  check_unsupported(original(R"("ssm_cfg":{"expand":4})"), {"field ssm_cfg.expand"});
   check_unsupported(original(R"("ssm_cfg":{"bias":true})"), {"field ssm_cfg.bias"});
   check_unsupported(original(R"("ssm_cfg":{"conv_bias":false})"), {"field ssm_cfg.conv_bias"});
-  check_unsupported(original(R"("tie_embeddings":false)"), {"field tie_embeddings"});
+  // What they do take: any inner width, norms of dt, B and C, and a head of its own.
+  for (const char* more :
+       {R"("expand":1)", R"("intermediate_size":1531)", R"("tie_word_embeddings":false)"}) {
+    CHECK_NOTHROW(require_supported(parse(hugging_face(more))));
+  }
+  CHECK_NOTHROW(require_supported(parse(falcon())));
+  CHECK_NOTHROW(require_supported(parse(original(R"("ssm_cfg":{"expand":4},"tie_embeddings":false)"))));
+}
+
+TEST_CASE("Falcon-Mamba, as published for falcon-mamba-7b") {
+  const auto config = parse(falcon());
+  CHECK(config.d_model == 4096);
+  CHECK(config.expand == 16);
+  CHECK(config.d_inner() == 8192);  // intermediate_size decides
+  CHECK(config.dt_rank == 256);
+  CHECK(config.mixer_norm_epsilon == 1e-6);  // the default of its architecture
+  CHECK_FALSE(config.tie_embeddings);
+  CHECK_NOTHROW(require_supported(config, presets::FalconMamba7b::config));
+  CHECK(parse(falcon(R"("mixer_rms_eps":1e-5)")).mixer_norm_epsilon == 1e-5);
+  CHECK(parse(hugging_face()).mixer_norm_epsilon == 0.0);
+  for (const char* value : {"0", "-1e-6", "1", "\"1e-6\""}) {
+    check_refused(falcon(R"("mixer_rms_eps":)" + std::string(value)), {"field mixer_rms_eps"});
+  }
+  check_refused(hugging_face(R"("mixer_rms_eps":1e-6)"), {"field mixer_rms_eps", "falcon_mamba"});
+  // A type says which of the two it is, or leaves it open.
+  check_error<FileError>([&] { require_supported(config, presets::Mamba130m::config); },
+                         {"field model_type", "expected \"mamba\", found \"falcon_mamba\""});
+  check_error<FileError>([&] { require_supported(parse(hugging_face()), presets::FalconMamba7b::config); },
+                         {"field model_type", "expected \"falcon_mamba\", found \"mamba\""});
+  check_error<FileError>(
+      [&] {
+        require_supported(parse(hugging_face(R"("intermediate_size":1535)")), presets::Mamba130m::config);
+      },
+      {"field intermediate_size", "expected 1536, found 1535"});
+
+  const test::Folder folder;
+  write_file(folder / "config.json", checkpoint_config_text(config));
+  const auto back = read_checkpoint_config(folder.path());
+  CHECK(back.expand == 16);
+  CHECK(back.d_inner() == 8192);
+  CHECK(back.mixer_norm_epsilon == 1e-6);
+  CHECK_FALSE(back.tie_embeddings);
+  const auto document = read_json(folder / "config.json");
+  CHECK(document["model_type"] == "falcon_mamba");
+  CHECK(document["architectures"][0] == "FalconMambaForCausalLM");
 }
 
 TEST_CASE("kernel sizes are compared with those of the type that is to be built") {
@@ -207,6 +253,7 @@ TEST_CASE("kernel sizes are compared with those of the type that is to be built"
   CHECK_NOTHROW(require_supported(other, {.d_state = 8, .d_conv = 3, .expand = 1}));
   check_error<FileError>([&] { require_supported(other, {.d_state = 8, .d_conv = 3}); },
                          {"field expand", "expected 2, found 1"});
+  CHECK_NOTHROW(require_supported(other, {.d_state = 8, .d_conv = 3, .expand = dyn}));
   check_error<FileError>([&] { require_supported(parse(hugging_face()), {.d_state = 8}); },
                          {"field state_size", "expected 8, found 16"});
 }

@@ -74,9 +74,13 @@ Results both_directions(std::size_t rows, std::size_t d) {
   rms_norm_backward(in, weight.matrix(), float(epsilon), d_out.matrix(), {}, d_weight_alone.matrix(),
                     workspace);
   CHECK(workspace.bytes_in_use() == 0);
+  auto plain = normals.matrix(rows, d + 1), d_plain = normals.matrix(rows, d + 2);
+  rms_norm_forward(in, float(epsilon), plain.matrix().cols_from(1, d));
+  rms_norm_backward(in, float(epsilon), d_plain.matrix().cols_from(1, d));
   rms_norm_forward(in, weight.matrix(), float(epsilon), x.matrix().cols_from(2, d));
   return {host_values(x),        host_values(out),       host_values(d_x),
-          host_values(d_weight), host_values(d_x_alone), host_values(d_weight_alone)};
+          host_values(d_weight), host_values(d_x_alone), host_values(d_weight_alone),
+          host_values(plain),    host_values(d_plain)};
 }
 
 }  // namespace
@@ -100,6 +104,8 @@ TEST_CASE("rms_norm: shapes that do not fit") {
   CHECK_THROWS_AS(rms_norm_forward(in, row(weight), 1e-5F, wide.view), ShapeError);
   CHECK_THROWS_AS(rms_norm_forward(in, row(weight).cols_from(0, 4), 1e-5F, out.view), ShapeError);
   CHECK_THROWS_AS(rms_norm_backward(in, row(weight), 1e-5F, out.view, low.view, {}, workspace), ShapeError);
+  CHECK_THROWS_AS(rms_norm_forward(in, 1e-5F, wide.view), ShapeError);
+  CHECK_THROWS_AS(rms_norm_backward(in, 1e-5F, low.view), ShapeError);
   CHECK_THROWS_AS(rms_norm_backward(in, row(weight), 1e-5F, out.view, {}, row(d_weight), workspace),
                   ShapeError);
 }
@@ -133,6 +139,23 @@ TEST_CASE("rms_norm: PyTorch's values and gradients") {
     // At width 1 the gradient is ε-small: a difference of nearly equal numbers.
     CHECK(relative_error(d_x.values(), reference.read(name + "grad_x")) <= (d == 1 ? 1e-9 : 1e-13));
     CHECK(relative_error(d_weight, reference.read(name + "grad_weight")) <= 1e-13);
+  }
+}
+
+TEST_CASE("rms_norm: without a weight, values and gradients of a weight of ones") {
+  for (const std::size_t d : {1U, 3U, 16U, 70U}) {
+    CAPTURE(d);
+    const std::size_t rows = 35;
+    Normals normals(100 + d);
+    const auto x = normals.vector<double>(rows * d), upstream = normals.vector<double>(rows * d);
+    const std::vector<double> ones(d, 1.0);
+    Padded<double> in(rows, d, 2, x), out(rows, d, 1), g(rows, d, 3, upstream), d_x(rows, d, 0);
+    rms_norm_forward(in.view, epsilon, out.view);
+    CHECK(relative_error(out.values(), plain(x, ones)) <= 1e-14);
+    Workspace workspace;
+    rms_norm_backward(MatrixView<const double>(in.view), row(ones), epsilon, g.view, d_x.view, {}, workspace);
+    rms_norm_backward(in.view, epsilon, g.view);
+    CHECK(relative_error(g.values(), d_x.values()) <= 1e-14);
   }
 }
 

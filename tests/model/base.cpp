@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -38,7 +40,8 @@ TEST_CASE("base: A is −exp(A_log) after finish, and a copy is a base of its ow
   auto base = rough_base<Tiny, double>(tiny_dimensions);
   for (std::size_t l = 0; l < 2; ++l) {
     for (std::size_t e = 0; e < 20; ++e) {
-      for (std::size_t n = 0; n < 16; ++n) REQUIRE(base->A(l)(e, n) == -std::exp(base->layer(l).A_log(e, n)));
+      for (std::size_t n = 0; n < 16; ++n)
+        REQUIRE(base->A(l)(e, n) == doctest::Approx(-std::exp(base->layer(l).A_log(e, n))).epsilon(1e-6));
     }
   }
   Base<Tiny, double> copy(*base);
@@ -99,6 +102,39 @@ TEST_CASE("base: sizes that contradict the configuration's type are named") {
   m = tiny_dimensions;
   m.d_inner = 30;
   CHECK_THROWS_WITH_AS((Base<TinyAny, float>(m)), doctest::Contains("presets::AnyMamba"), ArgumentError);
+}
+
+TEST_CASE("base: norms of dt, B and C are the type's or left open, a head is the dimensions'") {
+  MambaDimensions m = tiny_dimensions;
+  m.mixer_norm_epsilon = 1e-6;
+  CHECK_THROWS_WITH_AS((Base<Tiny, float>(m)), doctest::Contains("has no norms of dt, B and C"),
+                       ArgumentError);
+  CHECK_NOTHROW((Base<presets::AnyMamba, float>(m)));
+  CHECK_NOTHROW((Base<TinyFalcon, float>(m)));  // of any ε
+  CHECK_THROWS_WITH_AS((Base<TinyFalcon, float>(tiny_dimensions)), doctest::Contains("has norms of dt"),
+                       ArgumentError);
+  for (const double epsilon : {-1.0, 1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    m.mixer_norm_epsilon = epsilon;
+    CHECK_THROWS_WITH_AS((Base<presets::AnyMamba, float>(m)), doctest::Contains("mixer_norm_epsilon"),
+                         ArgumentError);
+  }
+
+  m = tiny_dimensions;
+  m.d_inner = 21;  // of any width where the type leaves expand open
+  m.tied_head = false;
+  const auto own = Base<presets::AnyMamba, float>::random(m, 5);
+  CHECK(own.layer(1).out_proj.cols == 21);
+  CHECK(own.head().rows == m.vocab_size);
+  CHECK(own.head().cols == m.d_model);
+  CHECK(own.head().data != own.embedding().data);
+  CHECK(own.head()(18, 9) != 0.0F);
+  CHECK(own.head()(18, 9) != own.embedding()(18, 9));
+  const Base<presets::AnyMamba, float> copy(own);
+  CHECK(copy.head()(18, 9) == own.head()(18, 9));
+  CHECK(copy.head().data != own.head().data);
+  const auto tied = Base<presets::AnyMamba, float>::random(tiny_dimensions, 5);
+  CHECK(tied.head().data == tied.embedding().data);
+  CHECK(tied.embedding()(18, 9) == own.embedding()(18, 9));  // a head changes no other value
 }
 
 TEST_CASE("base: sizes that no memory can hold") {

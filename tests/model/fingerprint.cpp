@@ -50,6 +50,32 @@ TEST_CASE("every single weight is in the fingerprint") {
   CHECK(fingerprint(base) != value);
 }
 
+TEST_CASE("a Mamba's fingerprint stays what it was: adapters carry it") {
+  Base<Small> base(small);
+  float next = 0.0F;
+  base.visit([&](const std::string&, MatrixView<float> values, const std::vector<std::size_t>&) {
+    for (std::size_t i = 0; i < values.rows * values.cols; ++i) values.data[i] = 0.5F * (next += 1.0F);
+  });
+  CHECK(fingerprint_text(fingerprint(base)) == "7a0859fbf62446d1");
+}
+
+TEST_CASE("norms of dt, B and C and a head of its own are in the fingerprint") {
+  using Any = Base<presets::AnyMamba>;
+  MambaDimensions own = small, normed = small;
+  own.tied_head = false;
+  normed.mixer_norm_epsilon = 1e-6;
+  const std::uint64_t plain = fingerprint(Any::random(small, 3));
+  auto base = Any::random(own, 3);
+  CHECK(fingerprint(base) != plain);
+  const std::uint64_t before = fingerprint(base);
+  base.head()(10, 5) += 0.25F;
+  CHECK(fingerprint(base) != before);
+  const std::uint64_t value = fingerprint(Any::random(normed, 3));
+  CHECK(value != plain);
+  normed.mixer_norm_epsilon = 1e-5;
+  CHECK(fingerprint(Any::random(normed, 3)) != value);
+}
+
 TEST_CASE("norm_epsilon is in the fingerprint, as float32") {
   MambaDimensions other = small;
   other.norm_epsilon = 1e-6;

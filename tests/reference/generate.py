@@ -6,6 +6,7 @@ Made with torch 2.13.0 (CPU), transformers 5.23.0, peft 0.21.2, safetensors 0.8.
     python3 -m venv venv
     venv/bin/pip install torch==2.13.0 transformers==5.23.0 peft==0.21.2 safetensors==0.8.0 numpy==2.4.6
     venv/bin/python tests/reference/generate.py            # rewrites tests/reference/data/
+    venv/bin/python tests/reference/generate.py falcon     # its falcon_mamba* alone
 
 README.md here lists every file and tensor name. Weights are float32 on disk; all outputs are computed and stored in
 float64. Hugging Face's Mamba casts to float32 inside even in a float64 model: `in_double` lifts that, and every result
@@ -18,6 +19,7 @@ import json
 import math
 import pathlib
 import shutil
+import sys
 import unittest.mock
 
 import peft
@@ -84,7 +86,15 @@ def random_model(seed, d_model, n_layer, vocab_size, dt_rank):
     """A Mamba whose every weight matters: larger and less regular than its initialisation."""
     config = transformers.MambaConfig(vocab_size=vocab_size, hidden_size=d_model, num_hidden_layers=n_layer,
                                       state_size=16, conv_kernel=4, expand=2, time_step_rank=dt_rank)
-    model = transformers.MambaForCausalLM(config).eval()
+    return roughen(transformers.MambaForCausalLM(config).eval(), seed)
+
+
+def random_falcon(seed, **config):
+    """The same for Falcon-Mamba."""
+    return roughen(transformers.FalconMambaForCausalLM(transformers.FalconMambaConfig(**config)).eval(), seed)
+
+
+def roughen(model, seed):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -206,6 +216,8 @@ def plain_block(config, weights, layer, x, initial):
     window = initial.get(f"conv0.{layer}", torch.zeros(E, K - 1, dtype=x.dtype)).T
     u = F.silu(causal_conv(inner, weight("mixer.conv1d.weight")[:, 0], weight("mixer.conv1d.bias"), window))
     dt_low, B, C = (u @ weight("mixer.x_proj.weight").T).split([R, N, N], dim=-1)
+    if config.model_type == "falcon_mamba":
+        dt_low, B, C = (rms_norm(part, 1, config.mixer_rms_eps) for part in (dt_low, B, C))
     h0 = initial.get(f"h0.{layer}", torch.zeros(E, N, dtype=x.dtype))
     y, state = selective_scan(u, dt_low @ weight("mixer.dt_proj.weight").T, weight("mixer.A_log"), B, C,
                               weight("mixer.D"), z, weight("mixer.dt_proj.bias"), h0)
@@ -222,7 +234,7 @@ def plain_forward(config, weights, batch, initial):
         for layer in range(config.num_hidden_layers):
             x, row[f"final_state.{layer}"], row[f"final_window.{layer}"] = plain_block(config, weights, layer, x, initial)
         x = rms_norm(x, weights["backbone.norm_f.weight"], config.layer_norm_epsilon)
-        logits.append(x @ weights["backbone.embeddings.weight"].T)
+        logits.append(x @ weights.get("lm_head.weight", weights["backbone.embeddings.weight"]).T)
         finals.append(row)
     loss = batch_loss(logits, [labels for _, labels in rows_of(batch)])
     return torch.cat(logits), loss, {name: torch.stack([row[name] for row in finals]) for name in finals[0]}
@@ -429,6 +441,23 @@ def dump_training(name, trained, run, batches, learning_rate, weight_decay, deca
     print(f"{name}: losses {log['loss']}, gradient norms {log['gradient_norm']}")
 
 
+def dump_falcon_mamba():
+    """Falcon-Mamba: norms of dt, B and C; d_inner no multiple of d_model, the head its own; then the head tied and
+    other kernel sizes, with norms that epsilon matters to."""
+    batch = random_batch(31, 23, [7, 1, 5])
+    double, parameters = dump_model("falcon_mamba", random_falcon(
+        30, vocab_size=23, hidden_size=10, intermediate_size=24, expand=16, num_hidden_layers=2, state_size=16,
+        conv_kernel=4, time_step_rank=3, tie_word_embeddings=False), batch)
+    R, E, N = 3, 24, 16
+    dump_lora("falcon_mamba_lora", double, parameters, batch,
+              {"in_proj_x": ("in_proj", 0, E), "in_proj_z": ("in_proj", E, E), "x_proj_dt": ("x_proj", 0, R),
+               "x_proj_B": ("x_proj", R, N), "x_proj_C": ("x_proj", R + N, N), "dt_proj": ("dt_proj", 0, None),
+               "out_proj": ("out_proj", 0, None)}, rank=2, scale=1.5, seed=110)
+    dump_model("falcon_mamba_tied", random_falcon(
+        32, vocab_size=13, hidden_size=6, expand=3, num_hidden_layers=1, state_size=8, conv_kernel=3,
+        time_step_rank=2, mixer_rms_eps=0.3, tie_word_embeddings=True), random_batch(33, 13, [5, 6]))
+
+
 def dump_layers():
     """Single layers in float64, at sizes that are no multiple of a vector or block."""
     generator = torch.Generator().manual_seed(7)
@@ -471,6 +500,9 @@ def dump_layers():
 
 def main():
     torch.set_num_threads(1)
+    if sys.argv[1:] == ["falcon"]:
+        dump_falcon_mamba()
+        return
     shutil.rmtree(DATA, ignore_errors=True)
 
     dump_model("one_layer", random_model(1, 8, 1, 17, "auto"), random_batch(11, 17, [7, 1, 13]), "auto")
@@ -503,6 +535,7 @@ def main():
     undecayed = ("A_log", ".D", "bias", "norm.weight", "norm_f.weight")
     dump_training("training_full", dict(full.named_parameters()), lambda b: forward(full, b)[1], batches,
                   learning_rate=1e-2, weight_decay=0.1, decays=lambda name: not name.endswith(undecayed), warmup_steps=2)
+    dump_falcon_mamba()
     dump_layers()
     total = sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file())
     print(f"{DATA}: {total:,} bytes")

@@ -39,13 +39,14 @@ inline double largest_difference(std::span<const float> found, std::span<const f
   return difference / largest;
 }
 
-template <class Running, class P>
+template <class Running, class P, class C = Tiny>
 struct BothModels {
-  using Host = sdlora::MambaModel<Tiny, P, float>;
-  using There = sdlora::MambaModel<Tiny, P, Running>;
+  using Host = sdlora::MambaModel<C, P, float>;
+  using There = sdlora::MambaModel<C, P, Running>;
+  static constexpr sdlora::MambaDimensions dimensions = sdlora::dimensions(C::config);
 
   explicit BothModels(const sdlora::AdapterOptions& options = some_options())
-      : base(rough_base<Tiny, float>(tiny_dimensions)),
+      : base(rough_base<C, float>(dimensions)),
         host(make<Host>(base, options)),
         there(make<There>(on_device(base), options)) {
     stir(host);
@@ -53,7 +54,7 @@ struct BothModels {
   }
 
   static std::shared_ptr<const typename There::base_type> on_device(
-      std::shared_ptr<const sdlora::Base<Tiny, float>> base) {
+      std::shared_ptr<const sdlora::Base<C, float>> base) {
     if constexpr (sdlora::is_host<typename There::device_type>) {
       return base;
     } else {
@@ -63,26 +64,25 @@ struct BothModels {
   template <class Model, class B>
   static Model make(std::shared_ptr<const B> base, const sdlora::AdapterOptions& options) {
     if constexpr (P::selects) {
-      return Model(std::move(base), some_selection(tiny_dimensions, options.channels, options.states),
-                   options);
+      return Model(std::move(base), some_selection(dimensions, options.channels, options.states), options);
     } else {
       return Model(std::move(base), options);
     }
   }
 
-  std::shared_ptr<const sdlora::Base<Tiny, float>> base;
+  std::shared_ptr<const sdlora::Base<C, float>> base;
   Host host;
   There there;
 };
 
 /// Logits within 1e-5, loss and every gradient within 1e-4; the same function when merged.
-template <class Running, class P>
+template <class Running, class P, class C = Tiny>
 void check_model_on(const std::string& name) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
   options.dropout = 0.3;
-  BothModels<Running, P> models(options);
-  const sdlora::Batch batch = some_batch({5, 1, 13});
+  BothModels<Running, P, C> models(options);
+  const sdlora::Batch batch = some_batch({5, 1, 13}, models.dimensions.vocab_size);
   const auto expected = models.host.logits(batch);
   const auto found = models.there.logits(batch);
   const sdlora::HostCopy logits(found.matrix());
@@ -97,8 +97,8 @@ void check_model_on(const std::string& name) {
   }
   if constexpr (P::mergeable) {
     const auto merged = models.there.merged()->on_host();
-    const sdlora::MambaModel<Tiny, sdlora::presets::NothingTrains, float> plain(
-        std::make_shared<const sdlora::Base<Tiny, float>>(merged));
+    const sdlora::MambaModel<C, sdlora::presets::NothingTrains, float> plain(
+        std::make_shared<const sdlora::Base<C, float>>(merged));
     const auto after = plain.logits(batch);
     CHECK(largest_difference({after.data(), after.size()}, {expected.data(), expected.size()}) < 1e-4);
   }

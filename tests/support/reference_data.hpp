@@ -3,7 +3,9 @@
 #include "reference_file.hpp"
 
 #include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/layers/mamba/state.hpp>
 #include <sdlora/model/batch.hpp>
+#include <sdlora/model/mamba_state.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -52,12 +54,12 @@ struct Outputs {
     const std::size_t S = state.sequences(), K1 = m.d_conv - 1, E = m.d_inner;
     for (std::size_t l = 0; l < m.n_layer; ++l) {
       const sdlora::BlockState<T> layer = state.layer(l);
-      states.emplace_back(layer.h, layer.h + S * E * m.d_state);
+      states.emplace_back(layer.h.data, layer.h.data + S * E * m.d_state);
       std::vector<double> window(S * E * K1);
       for (std::size_t s = 0; s < S; ++s) {
         for (std::size_t e = 0; e < E; ++e) {
           for (std::size_t k = 0; k < K1; ++k) {
-            window[(s * E + e) * K1 + k] = static_cast<double>(layer.window[(s * K1 + k) * E + e]);
+            window[(s * E + e) * K1 + k] = static_cast<double>(layer.window(s, k * E + e));
           }
         }
       }

@@ -22,6 +22,15 @@ namespace sdlora_test {
 struct Tiny {
   static constexpr sdlora::MambaConfig config{.d_model = 10, .n_layer = 2, .vocab_size = 19, .dt_rank = 3};
 };
+/// Falcon-Mamba of the same sizes: norms of dt, B and C to which ε matters, and a head of its own.
+struct TinyFalcon {
+  static constexpr sdlora::MambaConfig config{.d_model = 10,
+                                              .n_layer = 2,
+                                              .vocab_size = 19,
+                                              .dt_rank = 3,
+                                              .mixer_norm_epsilon = 0.05,
+                                              .tied_head = false};
+};
 /// The same with every size left to run time.
 struct TinyAny {
   static constexpr sdlora::MambaConfig config{.dt_rank = sdlora::dyn};

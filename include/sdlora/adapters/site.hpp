@@ -89,7 +89,7 @@ struct NormF {
   static constexpr std::string_view name = "norm_f";
   static constexpr SiteKind kind = SiteKind::ElementWise;
 };
-/// The token embedding and with it the tied head, (V, d); once per model.
+/// The token embedding, (V, d), and with it a head that is tied to it; once per model.
 struct Embedding {
   static constexpr std::string_view name = "embedding";
   static constexpr SiteKind kind = SiteKind::ElementWise;

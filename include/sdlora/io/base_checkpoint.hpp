@@ -9,6 +9,7 @@
 #include "tensor_source.hpp"
 #include "utf8.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -26,13 +27,16 @@ namespace sdlora {
 namespace detail {
 
 inline MambaDimensions dimensions_of(const CheckpointConfig& c) {
-  return {c.d_model, c.n_layer, c.vocab_size, c.dt_rank, c.d_inner(), c.d_state, c.d_conv, c.norm_epsilon};
+  return {c.d_model, c.n_layer,      c.vocab_size,         c.dt_rank,       c.d_inner(), c.d_state,
+          c.d_conv,  c.norm_epsilon, c.mixer_norm_epsilon, c.tie_embeddings};
 }
 
-/// The head is the embedding: a stored head must be absent or the same.
-inline void require_tied_head(const TensorSource& source, const std::string& embedding) {
-  constexpr const char* head = "lm_head.weight";
-  if (!source.contains(head)) return;
+inline constexpr const char* stored_head = "lm_head.weight";
+
+/// Whether a head is stored whose values are not the embedding's.
+inline bool has_other_head(const TensorSource& source, const std::string& embedding) {
+  constexpr const char* head = stored_head;
+  if (!source.contains(head)) return false;
   source.require_shape(head, source.info(embedding).shape);
   const std::size_t rows = source.info(embedding).shape[0];
   const std::size_t cols = source.info(embedding).shape[1];
@@ -41,12 +45,9 @@ inline void require_tied_head(const TensorSource& source, const std::string& emb
   for (std::size_t i = 0; i < rows; ++i) {
     source.read_part(embedding, i * cols, std::span<float>(a));
     source.read_part(head, i * cols, std::span<float>(b));
-    if (a != b) {
-      throw FileError(source.path(), "tensor \"lm_head.weight\"",
-                      "expected the values of \"" + embedding + "\" (a tied head), found others in row " +
-                          std::to_string(i) + "; models with a head of their own are not supported");
-    }
+    if (a != b) return true;
   }
+  return false;
 }
 
 }  // namespace detail
@@ -55,7 +56,7 @@ inline void require_tied_head(const TensorSource& source, const std::string& emb
 /// Throws FileError where it is missing, damaged or of a model that is not supported, or `directory` is a
 /// file.
 inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
-                                         const MambaConfig& built = {}) {
+                                         const MambaConfig& built = presets::AnyMamba::config) {
   std::error_code none;
   if (std::filesystem::is_regular_file(directory, none)) {
     throw FileError(directory.string(), "",
@@ -67,7 +68,8 @@ inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
   return config;
 }
 
-/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style.
+/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style. The head is
+/// the stored one where config.json says that it is not tied, or where it is not the embedding's values.
 /// Throws FileError for a missing, misshapen, non-finite or unknown tensor and for a model that is
 /// not supported; ArgumentError where the sizes contradict the configuration's type.
 template <Config C, class T = float, class D = Cpu>
@@ -88,8 +90,14 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
       source.require_shape(mixer + "dt_proj.weight",
                            std::vector<std::size_t>{config.d_inner(), config.dt_rank});
     }
-    const auto base = std::make_shared<Base<C, T>>(detail::dimensions_of(config));
-    std::set<std::string> known{"lm_head.weight", embedding};
+    MambaDimensions dimensions = detail::dimensions_of(config);
+    if (!dimensions.tied_head) {
+      source.require_shape(detail::stored_head, std::vector<std::size_t>{config.vocab_size, config.d_model});
+    } else {
+      dimensions.tied_head = !detail::has_other_head(source, embedding);
+    }
+    const auto base = std::make_shared<Base<C, T>>(dimensions);
+    std::set<std::string> known{detail::stored_head, embedding};
     base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
       const std::string& stored = name == "backbone.embeddings.weight" ? embedding : name;
       source.require_shape(stored, shape);
@@ -104,7 +112,6 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
                 " layers, found this one besides; check that config.json belongs to these weights");
       }
     }
-    detail::require_tied_head(source, embedding);
     base->finish();
     return base;
   }
@@ -146,8 +153,12 @@ void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory
     config.dt_rank = m.dt_rank;
     config.d_state = m.d_state;
     config.d_conv = m.d_conv;
-    config.expand = m.d_inner / m.d_model;
+    // Where d_inner is no multiple, intermediate_size says it: readers take that.
+    config.expand = std::max<std::size_t>(1, m.d_inner / m.d_model);
+    config.intermediate_size = m.d_inner;
     config.norm_epsilon = m.norm_epsilon;
+    config.mixer_norm_epsilon = m.mixer_norm_epsilon;
+    config.tie_embeddings = m.tied_head;
     config.tokenizer = options.tokenizer;
     config.end_of_text = options.end_of_text;
     const std::filesystem::path config_path = directory / "config.json";

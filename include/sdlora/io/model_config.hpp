@@ -33,8 +33,10 @@ struct CheckpointConfig {
   std::size_t dt_rank = 0;
   std::size_t d_state = 16;
   std::size_t d_conv = 4;
-  std::size_t expand = 2;  // d_inner = expand * d_model
+  std::size_t expand = 2;
+  std::size_t intermediate_size = 0;  // d_inner; 0: expand * d_model
   double norm_epsilon = 1e-5;
+  double mixer_norm_epsilon = 0.0;  // above 0: Falcon-Mamba, with norms of dt, B and C
   std::string hidden_act = "silu";
   bool use_bias = false;      // of in_proj and out_proj
   bool use_conv_bias = true;  // of conv1d
@@ -45,7 +47,7 @@ struct CheckpointConfig {
   KeyStyle key_style = KeyStyle::HuggingFace;
   std::string path = {};  // of the file that it was read from
 
-  std::size_t d_inner() const { return expand * d_model; }
+  std::size_t d_inner() const { return intermediate_size != 0 ? intermediate_size : expand * d_model; }
 };
 
 /// "auto": a rank of one for each 16 dimensions, rounded up.
@@ -72,7 +74,8 @@ struct ConfigField {
   std::string_view key;
 };
 
-/// Reads a config.json of either style; where both name a value they must agree.
+/// Reads a config.json of either style. Where both name a value they must agree, but for the sizes: beside
+/// hidden_size, transformers reads its own names alone, and files in use hold stale others.
 class ConfigReader {
   using Field = ConfigField;
 
@@ -84,7 +87,7 @@ class ConfigReader {
   CheckpointConfig read() const {
     CheckpointConfig config;
     config.path = top_.file();
-    refuse_other_models();
+    const bool falcon = refuse_other_models();
     const bool hugging_face = top_.contains("hidden_size");
     if (!hugging_face && !top_.contains("d_model")) {
       throw FileError(
@@ -93,8 +96,9 @@ class ConfigReader {
           "config.json of a Mamba model");
     }
     config.key_style = hugging_face ? KeyStyle::HuggingFace : KeyStyle::Original;
-    config.d_model = must(size({top_, "hidden_size"}, {top_, "d_model"}), "hidden_size");
-    config.n_layer = must(size({top_, "num_hidden_layers"}, {top_, "n_layer"}),
+    config.d_model = must(size({top_, hugging_face ? "hidden_size" : "d_model"}), "hidden_size");
+    const bool stale = hugging_face && top_.contains("num_hidden_layers");
+    config.n_layer = must(size({top_, "num_hidden_layers"}, stale ? Field{} : Field{top_, "n_layer"}),
                           hugging_face ? "num_hidden_layers" : "n_layer");
     config.vocab_size = must(size({top_, "vocab_size"}), "vocab_size");
     if (!hugging_face) {
@@ -107,7 +111,7 @@ class ConfigReader {
     config.d_state = size({top_, "state_size"}, {ssm_, "d_state"}).value_or(config.d_state);
     config.d_conv = size({top_, "conv_kernel"}, {ssm_, "d_conv"}).value_or(config.d_conv);
     config.expand = size({top_, "expand"}, {ssm_, "expand"}).value_or(config.expand);
-    check_inner(config);
+    read_inner(config, hugging_face);
     config.dt_rank = agreed<std::size_t>({top_, "time_step_rank"}, {ssm_, "dt_rank"}, [&](Field field) {
                        return read_rank(field, config.d_model);
                      }).value_or(automatic_dt_rank(config.d_model));
@@ -119,6 +123,17 @@ class ConfigReader {
       top_.fail(top_.contains("layer_norm_epsilon") ? "layer_norm_epsilon" : "norm_epsilon",
                 "expected a small positive number, found " + detail::short_number(config.norm_epsilon) +
                     "; correct it");
+    }
+    if (falcon) {
+      config.mixer_norm_epsilon = top_.optional<double>("mixer_rms_eps").value_or(1e-6);
+      if (!(config.mixer_norm_epsilon > 0 && config.mixer_norm_epsilon < 1)) {
+        top_.fail("mixer_rms_eps", "expected a small positive number, found " +
+                                       detail::short_number(config.mixer_norm_epsilon) + "; correct it");
+      }
+    } else if (top_.contains("mixer_rms_eps")) {
+      top_.fail("mixer_rms_eps",
+                "expected no such field beside the model_type of Mamba, for its dt, B and C have no norms; "
+                "correct model_type to \"falcon_mamba\", or remove the field");
     }
     config.hidden_act = top_.optional<std::string>("hidden_act").value_or(config.hidden_act);
     if (config.hidden_act == "swish") config.hidden_act = "silu";  // two names of one function
@@ -182,22 +197,28 @@ class ConfigReader {
     return *value;
   }
 
-  void check_inner(const CheckpointConfig& config) const {
-    for (const std::string_view key : {"intermediate_size", "d_inner"}) {
-      const auto inner = top_.optional<std::uint64_t>(key);
-      if (inner && *inner != config.d_inner()) {
-        top_.fail(key, "expected expand * hidden_size = " + std::to_string(config.expand) + " * " +
-                           std::to_string(config.d_model) + " = " + std::to_string(config.d_inner()) +
-                           ", found " + std::to_string(*inner) + "; correct one of the three");
-      }
+  /// intermediate_size decides over expand, as in transformers: Falcon-Mamba's files hold an expand that is
+  /// not the model's.
+  void read_inner(CheckpointConfig& config, bool hugging_face) const {
+    const std::size_t expanded = config.expand * config.d_model;
+    if (const auto inner = size({top_, "intermediate_size"}); inner && *inner != expanded) {
+      config.intermediate_size = *inner;
+    }
+    const auto inner = hugging_face ? std::nullopt : top_.optional<std::uint64_t>("d_inner");
+    if (inner && *inner != config.d_inner()) {
+      top_.fail("d_inner", "expected expand * d_model = " + std::to_string(config.expand) + " * " +
+                               std::to_string(config.d_model) + " = " + std::to_string(config.d_inner()) +
+                               ", found " + std::to_string(*inner) + "; correct one of the three");
     }
   }
 
-  /// Other architectures have some of the same fields.
-  void refuse_other_models() const {
-    if (const auto type = top_.optional<std::string>("model_type"); type && *type != "mamba") {
-      top_.fail("model_type",
-                "expected \"mamba\", found " + in_quotes(*type) + "; give a checkpoint of Mamba");
+  /// Other architectures have some of the same fields. Returns whether this is Falcon-Mamba.
+  bool refuse_other_models() const {
+    const std::string type = top_.optional<std::string>("model_type").value_or("mamba");
+    const bool falcon = type == "falcon_mamba";
+    if (type != "mamba" && !falcon) {
+      top_.fail("model_type", "expected \"mamba\" or \"falcon_mamba\", found " + in_quotes(type) +
+                                  "; give a checkpoint of Mamba or Falcon-Mamba");
     }
     if (top_.contains("quantization_config")) {
       top_.fail("quantization_config", "quantised checkpoints are not read; give the unquantised one");
@@ -209,7 +230,7 @@ class ConfigReader {
     if (const auto* layers = top_.find("attn_layer_idx"); layers != nullptr && !layers->empty()) {
       top_.fail("attn_layer_idx", "attention layers are not read; expected [] or no such field");
     }
-    if (!ssm_) return;
+    if (!ssm_) return falcon;
     if (const auto layer = ssm_->optional<std::string>("layer"); layer && *layer != "Mamba1") {
       ssm_->fail("layer", "expected \"Mamba1\", found " + in_quotes(*layer) + "; give a checkpoint of Mamba");
     }
@@ -222,6 +243,7 @@ class ConfigReader {
       for (const std::string_view name : known) found = found || name == key;
       if (!found) ssm_->fail(key, "expected the options of a Mamba block, found an unknown one; remove it");
     }
+    return falcon;
   }
 
   void read_end_of_text(CheckpointConfig& config) const {
@@ -255,11 +277,12 @@ inline CheckpointConfig read_checkpoint_config(const std::filesystem::path& path
   return parse_checkpoint_config(read_json(file, {.max_values = 100'000}), file.string());
 }
 
-/// Refuses, with the field named, what models of type `built` do not take: another d_state, d_conv or
-/// expand than theirs (16, 4 and 2 where the type does not say otherwise, as in the programs), and what
-/// no model takes: activations but silu, norms but RMSNorm, biases but the convolution's, and a head
-/// that is not tied to the embedding. Throws FileError.
-inline void require_supported(const CheckpointConfig& config, const MambaConfig& built = {}) {
+/// Refuses, with the field named, what models of type `built` (the programs' where none is given) do not
+/// take: another d_state or d_conv than theirs (16 and 4 where the type does not say otherwise), another
+/// expand and norms of dt, B and C unless the type leaves them open; and what no model takes: activations but
+/// silu, norms but RMSNorm, biases but the convolution's. Throws FileError.
+inline void require_supported(const CheckpointConfig& config,
+                              const MambaConfig& built = presets::AnyMamba::config) {
   const bool original = config.key_style == KeyStyle::Original;
   constexpr const char* no_other = "models of other values are not supported: give another checkpoint";
   constexpr const char* other_type =
@@ -275,19 +298,32 @@ inline void require_supported(const CheckpointConfig& config, const MambaConfig&
   };
   check(config.d_state, built.d_state, "state_size", "ssm_cfg.d_state", other_type);
   check(config.d_conv, built.d_conv, "conv_kernel", "ssm_cfg.d_conv", other_type);
-  check(config.expand, built.expand, "expand", "ssm_cfg.expand", other_type);
+  if (built.expand != dyn && config.intermediate_size == 0) {
+    check(config.expand, built.expand, "expand", "ssm_cfg.expand", other_type);
+  } else if (built.expand != dyn) {
+    check(config.d_inner(), built.expand * config.d_model, "intermediate_size", "intermediate_size",
+          other_type);
+  }
+  if (built.mixer_norm_epsilon != open_mixer_norm) {
+    const auto type = [](double epsilon) { return std::string(epsilon > 0.0 ? "falcon_mamba" : "mamba"); };
+    check(type(config.mixer_norm_epsilon), type(built.mixer_norm_epsilon), "model_type", "model_type",
+          other_type);
+  }
   check(config.hidden_act, std::string("silu"), "hidden_act", "hidden_act", no_other);
   check(config.use_bias, false, "use_bias", "ssm_cfg.bias", no_other);
   check(config.use_conv_bias, true, "use_conv_bias", "ssm_cfg.conv_bias", no_other);
   check(config.rms_norm, true, "rms_norm", "rms_norm", no_other);
-  check(config.tie_embeddings, true, "tie_word_embeddings", "tie_embeddings", no_other);
 }
 
-/// The config.json of a `MambaForCausalLM`, for `transformers` and `read_checkpoint_config`. Tensors
-/// beside it must have Hugging Face's names, whatever `key_style` says.
+/// The config.json of a `MambaForCausalLM` or `FalconMambaForCausalLM`, for `transformers` and
+/// `read_checkpoint_config`. Tensors beside it must have Hugging Face's names, whatever `key_style` says.
 inline std::string checkpoint_config_text(const CheckpointConfig& config) {
   using detail::json_text;
-  std::string text = "{\n  \"architectures\": [\"MambaForCausalLM\"],\n  \"model_type\": \"mamba\"";
+  const bool falcon = config.mixer_norm_epsilon > 0.0;
+  std::string text = falcon ? "{\n  \"architectures\": [\"FalconMambaForCausalLM\"],\n"
+                              "  \"model_type\": \"falcon_mamba\""
+                            : "{\n  \"architectures\": [\"MambaForCausalLM\"],\n"
+                              "  \"model_type\": \"mamba\"";
   const auto set = [&](const char* key, const std::string& value) {
     text += ",\n  \"" + std::string(key) + "\": " + value;
   };
@@ -300,6 +336,7 @@ inline std::string checkpoint_config_text(const CheckpointConfig& config) {
   set("expand", json_text(config.expand));
   set("intermediate_size", json_text(config.d_inner()));
   set("layer_norm_epsilon", json_text(config.norm_epsilon));
+  if (falcon) set("mixer_rms_eps", json_text(config.mixer_norm_epsilon));
   set("hidden_act", json_text(config.hidden_act));
   set("use_bias", json_text(config.use_bias));
   set("use_conv_bias", json_text(config.use_conv_bias));

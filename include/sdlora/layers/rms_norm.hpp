@@ -20,6 +20,22 @@ void rms_norm_forward(std::type_identity_t<MatrixView<const T, D>> x,
   assign(out, x * rsqrt(mean(square(x)) + epsilon) * weight);
 }
 
+/// The same without a weight: out = x / √(mean(x²) + ε), per row.
+template <class T, class D>
+void rms_norm_forward(std::type_identity_t<MatrixView<const T, D>> x, std::type_identity_t<T> epsilon,
+                      MatrixView<T, D> out) {
+  assign(out, x * rsqrt(mean(square(x)) + epsilon));
+}
+
+/// Backward of the norm without a weight, in place: `d` (M, d) holds the gradient of out and becomes that of
+/// x (M, d). Throws ShapeError.
+template <class T, class D>
+void rms_norm_backward(std::type_identity_t<MatrixView<const T, D>> x, std::type_identity_t<T> epsilon,
+                       MatrixView<T, D> d) {
+  const auto r = rsqrt(mean(square(x)) + epsilon);  // (M, 1)
+  assign(d, d * r - x * (mean(d * x) * r * r * r));
+}
+
 /// Gradients from that of out, d_out (M, d): d_x (M, d) is added to unless it is empty; d_weight (1, d) is
 /// added to unless it is empty. Throws ShapeError.
 template <class T, class D>

@@ -19,7 +19,8 @@
 namespace sdlora {
 
 /// The pre-trained values of a Mamba language model, in the memory of a device. Built once, then immutable
-/// and shared by every model on it, whatever its placement. The head is tied to the embedding.
+/// and shared by every model on it, whatever its placement. The head is the embedding, or has values of its
+/// own where the dimensions say so.
 template <Config C, class T = float, class D = Cpu>
 class Base {
   using Matrix = MatrixView<T, D>;
@@ -37,7 +38,8 @@ class Base {
     if (C::config.dt_rank != 0) require("dt_rank", C::config.dt_rank, m.dt_rank);
     require("d_state", C::config.d_state, m.d_state);
     require("d_conv", C::config.d_conv, m.d_conv);
-    require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
+    if (C::config.expand != dyn) require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
+    require_mixer_norms(m.mixer_norm_epsilon);
     detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T, D>), "Base");
     layers_.resize(m.n_layer);
     A_.resize(m.n_layer);
@@ -78,8 +80,9 @@ class Base {
   static Base random(const MambaDimensions& m, std::uint64_t seed);
 
   const MambaDimensions& dimensions() const { return m_; }
-  View embedding() const { return embedding_; }  // (V, d)
-  View norm_f() const { return norm_f_; }        // (1, d)
+  View embedding() const { return embedding_; }                    // (V, d)
+  View norm_f() const { return norm_f_; }                          // (1, d)
+  View head() const { return m_.tied_head ? embedding_ : head_; }  // (V, d)
   MambaWeights<const T, D> layer(std::size_t l) const {
     const MambaWeights<T, D>& w = layers_[l];
     return {w.norm, w.in_proj, w.conv, w.conv_bias, w.x_proj, w.dt_proj, w.dt_bias, w.A_log, w.D, w.out_proj};
@@ -89,6 +92,7 @@ class Base {
 
   Matrix embedding() { return embedding_; }
   Matrix norm_f() { return norm_f_; }
+  Matrix head() { return m_.tied_head ? embedding_ : head_; }
   const MambaWeights<T, D>& layer(std::size_t l) { return layers_[l]; }
 
   /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names.
@@ -121,8 +125,21 @@ class Base {
           std::string("Base: ") + name + " is " + std::to_string(expected) +
           " in the configuration's type but " + std::to_string(found) +
           " in the dimensions given; use the preset of this checkpoint, or presets::AnyMamba, "
-          "which leaves all but d_state, d_conv and expand open");
+          "which leaves all but d_state and d_conv open");
     }
+  }
+
+  static void require_mixer_norms(double epsilon) {
+    if (!(epsilon >= 0.0 && epsilon < 1.0)) {
+      throw ArgumentError("Base: expected mixer_norm_epsilon to be 0 or a small positive number, found " +
+                          std::to_string(epsilon) + "; correct it");
+    }
+    constexpr double built = C::config.mixer_norm_epsilon;
+    if (built == open_mixer_norm || (built > 0.0) == (epsilon > 0.0)) return;
+    throw ArgumentError(
+        std::string("Base: the configuration's type has ") + (built > 0.0 ? "norms" : "no norms") +
+        " of dt, B and C (mixer_norm_epsilon), the dimensions given have " + (built > 0.0 ? "none" : "them") +
+        "; use the preset of this checkpoint, or presets::AnyMamba, which takes both");
   }
 
   template <class Function>
@@ -144,6 +161,7 @@ class Base {
       f(A_[l], E, m_.d_state);
     }
     f(norm_f_, 1, m_.d_model);
+    if (!m_.tied_head) f(head_, m_.vocab_size, m_.d_model);
   }
 
   template <class Self, class Function>
@@ -167,6 +185,7 @@ class Base {
       f(layer + "mixer.out_proj.weight", w.out_proj, Shape{m.d_model, E});
     }
     f(std::string("backbone.norm_f.weight"), self.norm_f(), Shape{m.d_model});
+    if (!m.tied_head) f(std::string("lm_head.weight"), self.head(), Shape{m.vocab_size, m.d_model});
   }
 
   MambaDimensions m_;
@@ -175,6 +194,7 @@ class Base {
   std::vector<MambaWeights<T, D>> layers_;
   std::vector<Matrix> A_;
   Matrix norm_f_;
+  Matrix head_;  // empty where it is the embedding
 };
 
 template <Config C, class T, class D>
@@ -191,12 +211,13 @@ Base<C, T, D> Base<C, T, D>::random(const MambaDimensions& m, std::uint64_t seed
       }
     };
     const auto inverse_root = [](std::size_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); };
-    {
+    const auto normal = [&](MatrixView<T> values) {
       const RandomStream random(seed, ++stream);
-      for (std::size_t i = 0; i < m.vocab_size * m.d_model; ++i) {
-        base.embedding_.data[i] = static_cast<T>(0.02 * random.normal(i));
+      for (std::size_t i = 0; i < values.rows * values.cols; ++i) {
+        values.data[i] = static_cast<T>(0.02 * random.normal(i));
       }
-    }
+    };
+    normal(base.embedding_);
     for (const MambaWeights<T>& w : base.layers_) {
       std::fill_n(w.norm.data, m.d_model, T(1));
       uniform(w.in_proj, inverse_root(m.d_model));
@@ -217,6 +238,7 @@ Base<C, T, D> Base<C, T, D>::random(const MambaDimensions& m, std::uint64_t seed
       }
     }
     std::fill_n(base.norm_f_.data, m.d_model, T(1));
+    if (!m.tied_head) normal(base.head_);
     base.finish();
     return base;
   }

@@ -54,7 +54,8 @@ std::uint64_t hash_values(const T* values, std::size_t count) {
 }  // namespace detail
 
 /// Which base this is: a hash over the names, shapes and values (as float32) of all its tensors, and
-/// over norm_epsilon (as float32 too), the one number besides them that decides what it computes.
+/// over norm_epsilon and mixer_norm_epsilon (as float32 too), the numbers besides them that decide what it
+/// computes.
 /// The same for both styles of checkpoint and for every configuration type, scalar type and number
 /// of threads; any changed weight changes it. Adapters and training checkpoints carry it.
 template <Config C, class T, class D>
@@ -65,6 +66,9 @@ std::uint64_t fingerprint(const Base<C, T, D>& base) {
     constexpr std::size_t block = std::size_t{1} << 18;
     detail::Hash hash;
     hash.add(std::uint64_t{std::bit_cast<std::uint32_t>(static_cast<float>(base.dimensions().norm_epsilon))});
+    if (const auto mixer = static_cast<float>(base.dimensions().mixer_norm_epsilon); mixer != 0.0F) {
+      hash.add(std::uint64_t{std::bit_cast<std::uint32_t>(mixer)});  // so that Mamba's stay what they were
+    }
     std::vector<std::uint64_t> parts;
     base.visit(
         [&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {

@@ -28,10 +28,10 @@
 namespace sdlora {
 
 /// A Mamba language model (Gu and Dao, arXiv 2312.00752) on a shared base, of which the places that
-/// `P` names learn: embedding, blocks, norm_f, and a head tied to the embedding. It owns only what
-/// learns; everything else is the base's. `X` says how it runs: a Run, or a scalar for Run<Cpu, scalar>.
-/// Calls that are const may be made by many threads at once, each with a workspace of its own: that of the
-/// thread, unless they are given one.
+/// `P` names learn: embedding, blocks, norm_f, and a head that is the embedding or, where the base has one of
+/// its own, stays as it is. It owns only what learns; everything else is the base's. `X` says how it runs: a
+/// Run, or a scalar for Run<Cpu, scalar>. Calls that are const may be made by many threads at once, each with
+/// a workspace of its own: that of the thread, unless they are given one.
 template <class C, class P, class X = float>
 class MambaModel {
   static_assert(Config<C>,
@@ -174,7 +174,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     const StepScope<D> scope(workspace);
     const Matrix x = continue_with(ids, sequences, state, workspace);
     rms_norm_forward(x, norm_f_.values(), epsilon(), x);
-    matmul(logits, x, transposed(embedding_.values()));
+    matmul(logits, x, transposed(head_values()));
   }
 
   /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
@@ -188,7 +188,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     const Matrix chosen = workspace.template matrix<T>(rows.size(), x.cols);
     assign(chosen, rows_at(x, workspace.placed(rows)));
     rms_norm_forward(chosen, norm_f_.values(), epsilon(), chosen);
-    matmul(logits, chosen, transposed(embedding_.values()));
+    matmul(logits, chosen, transposed(head_values()));
   }
 
   /// The same for one further token of each sequence: ids (S), logits (S, V).
@@ -329,6 +329,10 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   }
 
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
+  /// What the logits are formed with (V, d).
+  MatrixView<const T, D> head_values() const {
+    return dimensions().tied_head ? embedding_.values() : base_->head();
+  }
 
   void embed_backward(const Step& step, MatrixView<const T, D> d_x, WorkspaceOn<D>& workspace) {
     const WorkspaceScope scope(workspace);
@@ -371,8 +375,8 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     assign(x, rows_at(step.x, chosen));
     rms_norm_forward(x, norm_f_.values(), epsilon(), h);
     const Matrix d_h = d_x ? take() : Matrix{};
-    const Loss loss = head_cross_entropy(h, embedding_.values(), targets, scale, d_h,
-                                         d_x ? embedding_.gradient() : Matrix{}, workspace);
+    const Matrix d_head = d_x && dimensions().tied_head ? embedding_.gradient() : Matrix{};
+    const Loss loss = head_cross_entropy(h, head_values(), targets, scale, d_h, d_head, workspace);
     if (d_x) {
       const Matrix d_sum = take();
       assign(d_sum, 0);

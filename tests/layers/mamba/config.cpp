@@ -16,6 +16,8 @@ static_assert(total_parameters(of<presets::Mamba370m>) == 371'516'416);
 static_assert(total_parameters(of<presets::Mamba790m>) == 793'204'224);
 static_assert(total_parameters(of<presets::Mamba1_4b>) == 1'372'178'432);
 static_assert(total_parameters(of<presets::Mamba2_8b>) == 2'768'345'600);
+// Its head is its own: as published for tiiuae/falcon-mamba-7b.
+static_assert(total_parameters(of<presets::FalconMamba7b>) == 7'272'665'088);
 
 // SDLoRA on Mamba-130M (Galim et al., arXiv 2410.09016), and the pair of equal budget.
 static_assert(trainable_parameters<presets::SDLoRA<8, 15, 4>>(of<presets::Mamba130m>) == 455'328);
@@ -42,7 +44,8 @@ static_assert(trainable_parameters<presets::LoRAAll<8>>(of<presets::Mamba130m>) 
 static_assert(of<presets::Mamba130m> == MambaDimensions{768, 24, 50280, 48, 1536, 16, 4, 1e-5});
 static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3}).dt_rank == 2);  // rounded up
 static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3, .dt_rank = 5}).dt_rank == 5);
-static_assert(is_static(presets::Mamba2_8b::config));
+static_assert(is_static(presets::Mamba2_8b::config) && is_static(presets::FalconMamba7b::config));
+static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .expand = dyn}));
 static_assert(!is_static(presets::AnyMamba::config));
 static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .dt_rank = dyn}));
 static_assert(Config<presets::AnyMamba> && !Config<MambaConfig>);

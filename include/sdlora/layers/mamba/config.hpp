@@ -13,8 +13,11 @@
 
 namespace sdlora {
 
+/// As `mixer_norm_epsilon` of a configuration's type: the checkpoint says whether there are such norms.
+inline constexpr double open_mixer_norm = -1.0;
+
 /// The sizes of a Mamba language model. A structural aggregate; sizes that are `dyn` come from the
-/// checkpoint at run time. d_state, d_conv and expand are always static: kernels unroll them.
+/// checkpoint at run time. d_state and d_conv are always static: kernels unroll them.
 struct MambaConfig {
   std::size_t d_model = dyn;
   std::size_t n_layer = dyn;
@@ -22,8 +25,13 @@ struct MambaConfig {
   std::size_t dt_rank = 0;  ///< 0: ceil(d_model / 16)
   std::size_t d_state = 16;
   std::size_t d_conv = 4;
-  std::size_t expand = 2;
+  std::size_t expand = 2;  ///< dyn: the checkpoint says d_inner, which then need not be a multiple
   double norm_epsilon = 1e-5;
+  /// Of the weightless RMSNorms on x_proj's dt, B and C, as in Falcon-Mamba (arXiv 2410.05355). 0: none, as
+  /// in Mamba; positive: always; `open_mixer_norm`: where the checkpoint has them. The value itself is the
+  /// checkpoint's.
+  double mixer_norm_epsilon = 0.0;
+  bool tied_head = true;  ///< whether the head is the embedding; the checkpoint decides
 };
 
 /// The same sizes, all known.
@@ -36,6 +44,8 @@ struct MambaDimensions {
   std::size_t d_state = 0;     ///< N
   std::size_t d_conv = 0;      ///< K
   double norm_epsilon = 1e-5;
+  double mixer_norm_epsilon = 0.0;  ///< 0: no norms of dt, B and C
+  bool tied_head = true;            ///< false: the head (V, d) has values of its own
 
   friend bool operator==(const MambaDimensions&, const MambaDimensions&) = default;
 };
@@ -48,7 +58,7 @@ concept Config = requires {
 
 /// Whether every size is known at compile time.
 constexpr bool is_static(const MambaConfig& c) {
-  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn;
+  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn && c.expand != dyn;
 }
 
 /// All dimensions of a fully static configuration.
@@ -60,7 +70,9 @@ constexpr MambaDimensions dimensions(const MambaConfig& c) {
           c.expand * c.d_model,
           c.d_state,
           c.d_conv,
-          c.norm_epsilon};
+          c.norm_epsilon,
+          c.mixer_norm_epsilon,
+          c.tied_head};
 }
 
 namespace detail {
@@ -68,11 +80,10 @@ namespace detail {
 /// Asserts what the kernels need of a configuration's type.
 template <Config C>
 struct KernelSizes {
-  static constexpr bool known =
-      C::config.d_state != dyn && C::config.d_conv != dyn && C::config.expand != dyn;
+  static constexpr bool known = C::config.d_state != dyn && C::config.d_conv != dyn;
   static_assert(known,
-                "sdlora: d_state, d_conv and expand of a MambaConfig cannot be left to run time, for kernels "
-                "unroll them; give numbers");
+                "sdlora: d_state and d_conv of a MambaConfig cannot be left to run time, for kernels unroll "
+                "them; give numbers");
   static_assert(
       C::config.d_state > 0 && C::config.d_conv > 0 && C::config.expand > 0,
       "sdlora: d_state, d_conv and expand of a MambaConfig must be at least 1; with a d_conv of 1 the "
@@ -142,13 +153,13 @@ std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, AdapterSi
 
 }  // namespace detail
 
-/// All values of a model's checkpoint, with the head tied to the embedding.
+/// All values of a model's checkpoint; a head that is tied to the embedding counts once.
 constexpr std::size_t total_parameters(const MambaDimensions& m) {
   const std::size_t E = m.d_inner;
   const std::size_t layer = m.d_model + 2 * E * m.d_model + E * m.d_conv + E +
                             (m.dt_rank + 2 * m.d_state) * E + E * m.dt_rank + E + E * m.d_state + E +
                             m.d_model * E;
-  return m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
+  return (m.tied_head ? 1 : 2) * m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
 }
 
 /// How many values learn under a placement, in every layer; `sizes` where its types leave some open.
@@ -192,9 +203,14 @@ struct Mamba1_4b {
 struct Mamba2_8b {
   static constexpr MambaConfig config{.d_model = 2560, .n_layer = 64, .vocab_size = 50280};
 };
-/// Any size, read from the checkpoint.
+/// Falcon-Mamba (arXiv 2410.05355): Mamba with norms of dt, B and C and a head of its own.
+struct FalconMamba7b {
+  static constexpr MambaConfig config{
+      .d_model = 4096, .n_layer = 64, .vocab_size = 65024, .mixer_norm_epsilon = 1e-6, .tied_head = false};
+};
+/// Mamba or Falcon-Mamba of any size, read from the checkpoint.
 struct AnyMamba {
-  static constexpr MambaConfig config{.dt_rank = dyn};
+  static constexpr MambaConfig config{.dt_rank = dyn, .expand = dyn, .mixer_norm_epsilon = open_mixer_norm};
 };
 
 }  // namespace presets

@@ -6,6 +6,7 @@
 #include "../../tensor/evaluate.hpp"
 #include "../conv1d.hpp"
 #include "../fused_linear.hpp"
+#include "../rms_norm.hpp"
 #include "needs.hpp"
 #include "places.hpp"
 #include "state.hpp"
@@ -27,6 +28,7 @@ class MambaSsm {
       "Materialized<policy>");
   static constexpr std::size_t N = C::config.d_state;
   static constexpr std::size_t K = C::config.d_conv;
+  static constexpr bool may_norm = C::config.mixer_norm_epsilon != 0.0;
 
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
@@ -107,7 +109,8 @@ class MambaSsm {
            dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || prefix_.active();
   }
 
-  /// From kept.xz to kept.y: convolution, x_proj, dt_proj, scan, its gate where `gated`. Writes the
+  /// From kept.xz to kept.y: convolution, x_proj, the norms of dt, B and C where the model has them, dt_proj,
+  /// scan, its gate where `gated`. Writes the
   /// last window (S, (K − 1)·E) and state (S, E·N) of each sequence unless they are absent.
   void forward(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept, const Start& start,
                bool gated, const BlockState<T, D>& final_state, const Pass& pass,
@@ -115,9 +118,10 @@ class MambaSsm {
     const WorkspaceScope scope(workspace);
     conv1d_silu_forward<K>(conv_inputs(sequences, kept, start), kept.u, final_state.window, workspace);
     x_proj_.forward(kept.u, kept.x_dbl, pass, workspace);
-    dt_proj_.forward(kept.x_dbl.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
-    Scan::template forward<N>(scan_inputs(sequences, kept, start, gated, effective_A(workspace)), kept.y,
-                              final_state.h, kept.checkpoints, workspace);
+    const View x_dbl = normed(kept.x_dbl, workspace);
+    dt_proj_.forward(x_dbl.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
+    Scan::template forward<N>(scan_inputs(sequences, kept, x_dbl, start, gated, effective_A(workspace)),
+                              kept.y, final_state.h, kept.checkpoints, workspace);
   }
 
   /// Backward of `forward`, from d_y (M, E) and, unless absent, the gradients of what it left. Gradients of
@@ -151,8 +155,9 @@ class MambaSsm {
       gradients.A = zeros(gradients.channels.size(), N, workspace);
     }
     const View A = effective_A(workspace);
-    Scan::template backward<N, Wanted>(scan_inputs(sequences, kept, start, Gated, A), kept.checkpoints, d_y,
-                                       d_final.h, gradients, workspace);
+    const View x_dbl = normed(kept.x_dbl, workspace);
+    Scan::template backward<N, Wanted>(scan_inputs(sequences, kept, x_dbl, start, Gated, A), kept.checkpoints,
+                                       d_y, d_final.h, gradients, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
     if constexpr (Wanted.A == AGradient::All) {
@@ -160,10 +165,17 @@ class MambaSsm {
     }
     if constexpr (Wanted.A == AGradient::SelectedChannels) a_log_.add_gradient(gradients.A, A);
 
+    constexpr bool low = Wanted.dt && (Wanted.u || learns<site::XProjDt>);
     if constexpr (Wanted.dt) {
-      constexpr bool low = Wanted.u || learns<site::XProjDt>;
-      dt_proj_.backward(kept.x_dbl.cols_from(0, m_.dt_rank), gradients.dt,
+      dt_proj_.backward(x_dbl.cols_from(0, m_.dt_rank), gradients.dt,
                         low ? d_x_dbl.cols_from(0, m_.dt_rank) : Matrix{}, Write::Overwrite, pass, workspace);
+    }
+    if constexpr (may_norm) {
+      if (norms()) {
+        if constexpr (low) norm_backward(kept.x_dbl, d_x_dbl, 0, m_.dt_rank);
+        if constexpr (Wanted.B) norm_backward(kept.x_dbl, d_x_dbl, m_.dt_rank, N);
+        if constexpr (Wanted.C) norm_backward(kept.x_dbl, d_x_dbl, m_.dt_rank + N, N);
+      }
     }
     if constexpr (Wanted.dt || Wanted.B || Wanted.C) {
       x_proj_.backward(kept.u, d_x_dbl, gradients.u, Write::Add, pass, workspace);
@@ -268,6 +280,33 @@ class MambaSsm {
     return {row.data, sequences.count(), row.cols, 0};
   }
 
+  /// Whether the checkpoint's dt, B and C are normalised; a type that excludes it pays nothing.
+  bool norms() const { return may_norm && m_.mixer_norm_epsilon > 0.0; }
+  T mixer_epsilon() const { return static_cast<T>(m_.mixer_norm_epsilon); }
+
+  /// What dt_proj and the scan read of x_proj's output (M, R + 2N): itself, or the norms of its three parts,
+  /// which backward forms again rather than keeps.
+  View normed(View x_dbl, WorkspaceOn<D>& workspace) const {
+    if constexpr (may_norm) {
+      if (norms()) {
+        const Matrix result = workspace.template matrix<T>(x_dbl.rows, x_dbl.cols);
+        const auto norm = [&](std::size_t first, std::size_t count) {
+          rms_norm_forward(x_dbl.cols_from(first, count), mixer_epsilon(), result.cols_from(first, count));
+        };
+        norm(0, m_.dt_rank);
+        norm(m_.dt_rank, N);
+        norm(m_.dt_rank + N, N);
+        return result;
+      }
+    }
+    return x_dbl;
+  }
+
+  /// The gradient of a normalised part becomes that of the part.
+  void norm_backward(View x_dbl, Matrix d_x_dbl, std::size_t first, std::size_t count) const {
+    rms_norm_backward(x_dbl.cols_from(first, count), mixer_epsilon(), d_x_dbl.cols_from(first, count));
+  }
+
   /// A = −exp(A_log) with what has been learned; the base's where nothing has.
   View effective_A(WorkspaceOn<D>& workspace) const {
     if constexpr (!learns<site::ALog>) {
@@ -290,13 +329,13 @@ class MambaSsm {
   }
 
   SelectiveScanInputs<T, D> scan_inputs(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept,
-                                        const Start& start, bool gated, View A) const {
+                                        View x_dbl, const Start& start, bool gated, View A) const {
     SelectiveScanInputs<T, D> in;
     in.sequences = sequences;
     in.u = kept.u;
     in.dt = kept.dt;
-    in.B = kept.x_dbl.cols_from(m_.dt_rank, N);
-    in.C = kept.x_dbl.cols_from(m_.dt_rank + N, N);
+    in.B = x_dbl.cols_from(m_.dt_rank, N);
+    in.C = x_dbl.cols_from(m_.dt_rank + N, N);
     if (gated) in.z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
     in.A = A;
     in.D = d_.values();

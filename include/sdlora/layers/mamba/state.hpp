@@ -18,7 +18,7 @@ struct BlockActivations {
   MatrixView<T, D> x;        // (M, d), the block's input
   MatrixView<T, D> xz;       // (M, 2E), in_proj's output
   MatrixView<T, D> u;        // (M, E), the convolution's output
-  MatrixView<T, D> x_dbl;    // (M, R + 2N), x_proj's output
+  MatrixView<T, D> x_dbl;    // (M, R + 2N), x_proj's output, before its norms
   MatrixView<T, D> dt;       // (M, E), before bias and softplus
   MatrixView<T, D> y;        // (M, E), the gated scan's output
   T* checkpoints = nullptr;  // of the scan, in the device's memory

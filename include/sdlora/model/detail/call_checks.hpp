@@ -68,6 +68,7 @@ inline void require_logits(std::size_t rows, std::size_t cols, std::size_t expec
 /// Throws ShapeError where a base that is to be changed has not the sizes of the model's own.
 inline void require_same_sizes(MambaDimensions target, MambaDimensions own) {
   target.norm_epsilon = own.norm_epsilon = 0.0;
+  target.mixer_norm_epsilon = own.mixer_norm_epsilon = 0.0;
   if (target == own) return;
   throw ShapeError(
       "MambaModel: expected a base of the model's sizes to add its change to, found one of others; "

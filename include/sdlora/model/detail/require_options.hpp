@@ -41,7 +41,8 @@ struct ChosenByType {
 template <Config C, Placement P>
 struct TypesFit {
   static constexpr bool fit = KernelSizes<C>::known;
-  static_assert(C::config.d_model == dyn || ChosenByType<P>::channels <= C::config.expand * C::config.d_model,
+  static_assert(C::config.d_model == dyn || C::config.expand == dyn ||
+                    ChosenByType<P>::channels <= C::config.expand * C::config.d_model,
                 "sdlora::MambaModel: SelectedDimensions chooses more channels than the model has (expand * "
                 "d_model); choose fewer");
   static_assert(ChosenByType<P>::states <= C::config.d_state,
