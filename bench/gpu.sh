@@ -177,6 +177,8 @@ for source in bench/gpu/*.cu; do
 done
 report_object=$work/scan_report.o
 compile_cuda "$report_object" bench/scan_report.cpp
+step_object=$work/train_step_cuda.o
+compile_cuda "$step_object" bench/train_step_cuda.cu
 libraries=(-lbenchmark)
 if [[ -d $deps/benchmark ]]; then
   libraries=()
@@ -195,6 +197,9 @@ if [[ -z $bench_only ]]; then
   done
   test_objects+=("$work/main.o")
   compile_cuda "$work/main.o" -x cu tests/main.cpp
+  # What models share, as CMake links it to the tests.
+  test_objects+=("$work/instances.o")
+  compile_cuda "$work/instances.o" -x cu tests/support/instances.cpp
 fi
 wait
 failed=""
@@ -228,6 +233,8 @@ if link "the report" "$work/scan_report" "$report_object" &&
   link "the benchmark" "$work/scan_variants_cuda" "${bench_objects[@]}" "${libraries[@]}"; then
   have_benchmark=yes
 fi
+have_step=""
+if link "the training step" "$work/train_step_cuda" "$step_object"; then have_step=yes; fi
 if [[ -z $bench_only ]] && link "the tests" "$work/test_cuda" "${test_objects[@]}"; then have_tests=yes; fi
 say "built"
 
@@ -256,6 +263,16 @@ if [[ -n $have_tests ]]; then
     *) verdict_tests="see the log"; trouble "TESTS FAIL" "$out/tests.log" ;;
   esac
   tail -n 4 "$out/tests.log"
+fi
+
+if [[ -n $have_step ]]; then
+  result=0
+  bounded tests "$work/train_step_cuda" >"$out/train_step.log" 2>&1 || result=$?
+  case $result in
+    0) say "a training step:"; cat "$out/train_step.log" ;;
+    124) cut_short "the training step" ;;
+    *) trouble "THE TRAINING STEP FAILED" "$out/train_step.log" ;;
+  esac
 fi
 
 verdict_memcheck="not run"
