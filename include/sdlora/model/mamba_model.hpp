@@ -124,24 +124,8 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     static_assert(P::learns,
                   "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
                   "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
-    const Step step(*this, batch, workspace);
-    const std::size_t n_layer = blocks_.size();
-    for (std::size_t l = 0; l < n_layer; ++l) {
-      kept_[l] = l < first_learning_ ? BlockActivations<T, D>{}
-                                     : Block::keep(dimensions(), step.sequences,
-                                                   below_learns || l > first_learning_, workspace);
-      blocks_[l].forward(step.x, step.sequences, kept_[l], {}, pass, workspace);
-    }
-    const Matrix d_x = workspace.template matrix<T>(step.x.rows, step.x.cols);
-    const Loss loss = head(step, static_cast<T>(scale), d_x, workspace);
-    for (std::size_t l = n_layer; l-- > first_learning_;) {
-      if (below_learns || l > first_learning_) {
-        blocks_[l].template backward<true>(step.sequences, kept_[l], d_x, pass, workspace);
-      } else if constexpr (!below_learns) {
-        blocks_[l].template backward<false>(step.sequences, kept_[l], d_x, pass, workspace);
-      }
-    }
-    if constexpr (below_learns) embed_backward(step, d_x, workspace);
+    const Loss loss = forward_and_back(batch, scale, pass, workspace);
+    join(workspace);  // now, so that the next step finds one block that fits
     return loss;
   }
 
@@ -311,8 +295,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     static const Batch& checked(const MambaModel& model, const Batch& batch, WorkspaceOn<D>& workspace) {
       detail::require_batch(batch);
       detail::require_ids(batch.ids(), model.dimensions());
-      workspace.join();
-      workspace.host().join();
+      join(workspace);
       return batch;
     }
   };
@@ -332,6 +315,33 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   /// What the logits are formed with (V, d).
   MatrixView<const T, D> head_values() const {
     return dimensions().tied_head ? embedding_.values() : base_->head();
+  }
+
+  static void join(WorkspaceOn<D>& workspace) {
+    workspace.join();
+    workspace.host().join();
+  }
+
+  Loss forward_and_back(const Batch& batch, double scale, const Pass& pass, WorkspaceOn<D>& workspace) {
+    const Step step(*this, batch, workspace);
+    const std::size_t n_layer = blocks_.size();
+    for (std::size_t l = 0; l < n_layer; ++l) {
+      kept_[l] = l < first_learning_ ? BlockActivations<T, D>{}
+                                     : Block::keep(dimensions(), step.sequences,
+                                                   below_learns || l > first_learning_, workspace);
+      blocks_[l].forward(step.x, step.sequences, kept_[l], {}, pass, workspace);
+    }
+    const Matrix d_x = workspace.template matrix<T>(step.x.rows, step.x.cols);
+    const Loss loss = head(step, static_cast<T>(scale), d_x, workspace);
+    for (std::size_t l = n_layer; l-- > first_learning_;) {
+      if (below_learns || l > first_learning_) {
+        blocks_[l].template backward<true>(step.sequences, kept_[l], d_x, pass, workspace);
+      } else if constexpr (!below_learns) {
+        blocks_[l].template backward<false>(step.sequences, kept_[l], d_x, pass, workspace);
+      }
+    }
+    if constexpr (below_learns) embed_backward(step, d_x, workspace);
+    return loss;
   }
 
   void embed_backward(const Step& step, MatrixView<const T, D> d_x, WorkspaceOn<D>& workspace) {

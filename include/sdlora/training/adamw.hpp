@@ -216,8 +216,9 @@ double sum_of_squares_of(MatrixView<const float, D> row) {
   const MatrixView<float, D> parts = workspace.template matrix<float>(1, sum_of_squares_parts(row.cols));
   Launcher<D> launcher("norm of the gradient");
   run_sum_of_squares(launcher, row.data, row.cols, parts.data);
+  const HostCopy copy(parts);
   double sum = 0.0;
-  for (const float part : HostCopy(parts).values()) sum += static_cast<double>(part);
+  for (const float part : copy.values()) sum += static_cast<double>(part);
   return sum;
 }
 
