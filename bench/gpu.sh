@@ -197,9 +197,6 @@ if [[ -z $bench_only ]]; then
   done
   test_objects+=("$work/main.o")
   compile_cuda "$work/main.o" -x cu tests/main.cpp
-  # What models share, as CMake links it to the tests.
-  test_objects+=("$work/instances.o")
-  compile_cuda "$work/instances.o" -x cu tests/support/instances.cpp
 fi
 wait
 failed=""

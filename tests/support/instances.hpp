@@ -2,8 +2,9 @@
 
 #include "../../examples/support/model_instances.hpp"
 
-// What the tests' models share, compiled once for all of them (instances.cpp).
-
+// What the tests' models share, compiled once for all of them (instances.cpp). Not for nvcc, whose host code
+// is of another instruction set.
+#if !defined(__CUDACC__)
 namespace sdlora {
 
 #ifndef SDLORA_TEST_INSTANCE
@@ -16,3 +17,4 @@ SDLORA_TEST_INSTANCE class LoRA<2>::Linear<float>;
 SDLORA_TEST_INSTANCE class LoRA<2>::Linear<double>;
 
 }  // namespace sdlora
+#endif
