@@ -247,7 +247,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   /// prompt, rows before each.
   struct Step {
     Step(const MambaModel& model, const Batch& batch_, WorkspaceOn<D>& workspace)
-        : batch(checked(model, batch_, workspace)), scope(workspace) {
+        : batch(batch_), scope(ready(model, batch_, workspace)) {
       const std::size_t length = model.prompt_.length();
       const Sequences given = batch.sequences();
       Sequences all = given;
@@ -292,11 +292,12 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     MatrixView<const std::int32_t, D> prompt_from;
 
    private:
-    static const Batch& checked(const MambaModel& model, const Batch& batch, WorkspaceOn<D>& workspace) {
+    /// The workspace, once the batch is known to be one that the model takes.
+    static WorkspaceOn<D>& ready(const MambaModel& model, const Batch& batch, WorkspaceOn<D>& workspace) {
       detail::require_batch(batch);
       detail::require_ids(batch.ids(), model.dimensions());
       join(workspace);
-      return batch;
+      return workspace;
     }
   };
 

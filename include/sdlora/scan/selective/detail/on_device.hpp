@@ -60,13 +60,13 @@ KernelInputs<T> kernel_inputs(const SelectiveScanInputs<T, Device>& in) {
 /// without rows.
 template <bool Must, class T, class Device, class F>
 void with_gate(const SelectiveScanInputs<T, Device>& in, const F& f) {
-  if constexpr (Must) {
-    f(std::true_type{});
-  } else if (in.z) {
-    f(std::true_type{});
-  } else {
-    f(std::false_type{});
+  if constexpr (!Must) {
+    if (!in.z) {
+      f(std::false_type{});
+      return;
+    }
   }
+  f(std::true_type{});
 }
 
 template <std::size_t N>
