@@ -7,7 +7,8 @@ source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 [[ -x $nvcc ]] || skip "no nvcc"
-options=(-std=c++20 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude "${dependencies[@]}" -Werror=all-warnings)
+options=(-std=c++20 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude "${dependencies[@]}" -Werror=all-warnings
+  "-DSDLORA_SOURCE_DIR=\"$PWD\"")
 # Runs for each line that `spread` is given: ARCHITECTURE:UNIT.
 if [[ ${1:-} == --one ]]; then
   unit=${2#*:}
