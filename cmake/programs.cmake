@@ -1,6 +1,7 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
 # together with <folder>/<name>/*.cpp where that exists. What programs share lies in <folder>/support/:
-# headers, and sources that become one library. The target `<folder>` builds them all.
+# headers, and sources that become one library. The target `<folder>` builds them all. A program whose name begins with
+# a digit shows the library alone: it gets nothing of support/.
 # selective_scan is built once more for AVX2, as selective_scan_v3, so that a machine with wider vectors measures both.
 include(warnings)
 include(sanitizers)
@@ -14,8 +15,11 @@ endif()
 # One program of <folder>; further arguments are its sources.
 function(sdlora_add_program folder name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE sdlora::sdlora $<TARGET_NAME_IF_EXISTS:sdlora_${folder}_support>)
-  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/${folder}")
+  target_link_libraries(${name} PRIVATE sdlora::sdlora)
+  if(NOT name MATCHES "^[0-9]")
+    target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora_${folder}_support>)
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/${folder}")
+  endif()
   target_compile_definitions(${name} PRIVATE SDLORA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/${folder}")
   sdlora_set_warnings(${name})

@@ -16,8 +16,8 @@ MambaState<double> numbered(std::size_t sequences) {
   for (std::size_t l = 0; l < 3; ++l) {
     const BlockState<double> layer = state.layer(l);
     for (std::size_t s = 0; s < sequences; ++s) {
-      std::fill_n(layer.window + s * window, window, static_cast<double>(100 * l + s));
-      std::fill_n(layer.h + s * h, h, static_cast<double>(1000 + 100 * l + s));
+      std::fill_n(layer.window.row(s), window, static_cast<double>(100 * l + s));
+      std::fill_n(layer.h.row(s), h, static_cast<double>(1000 + 100 * l + s));
     }
   }
   return state;
@@ -27,9 +27,9 @@ void check_sequence(MambaState<double>& state, std::size_t s, std::size_t number
   for (std::size_t l = 0; l < 3; ++l) {
     const BlockState<double> layer = state.layer(l);
     for (std::size_t i = 0; i < window; ++i)
-      REQUIRE(layer.window[s * window + i] == static_cast<double>(100 * l + number));
+      REQUIRE(layer.window(s, i) == static_cast<double>(100 * l + number));
     for (std::size_t i = 0; i < h; ++i)
-      REQUIRE(layer.h[s * h + i] == static_cast<double>(1000 + 100 * l + number));
+      REQUIRE(layer.h(s, i) == static_cast<double>(1000 + 100 * l + number));
   }
 }
 

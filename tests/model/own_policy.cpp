@@ -1,4 +1,4 @@
-// The policy that docs/library.md shows: a check holds that it is the same.
+// The policy of examples/03_own_method.cpp: a check holds that it is the same.
 #include "support/gradient_check.hpp"
 #include "support/placements.hpp"
 
@@ -16,32 +16,26 @@ namespace {
 
 struct OutputScale {
   static constexpr std::string_view name = "output_scale";  // in adapter files
-  static constexpr bool learns = true;
-  static constexpr bool mergeable = true;
-  static constexpr bool is_static = true;
+  static constexpr bool learns = true, mergeable = true, is_static = true;
   static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.rows; }
-
-  template <class T, class D = Cpu>
-  class Linear {
-   public:
+  template <class T, class D = Cpu>  // what learns at one linear site of one layer, on any device
+  struct Linear {
     Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
-      if (place.active) scale_ = store.add(place, ".scale", 1, place.shape.rows);
+      if (place.active) scale_ = store.add(place, ".scale", 1, place.shape.rows);  // zeros
     }
     bool active() const { return static_cast<bool>(scale_); }
     MatrixView<const T, D> weight() const { return base_; }  // the layer multiplies by it
-
     // y (M, rows) += s ∘ W·x: what comes beside that product.
-    void forward(MatrixView<const T, D> x, MatrixView<T, D> y, const Pass&, WorkspaceOn<D>& workspace) const {
-      if (!active()) return;
-      const WorkspaceScope scope(workspace);
-      assign<AssignMode::Add>(y, scale_.value * product_of(x, workspace));
+    void forward(MatrixView<const T, D> x, MatrixView<T, D> y, const Pass&, WorkspaceOn<D>& memory) const {
+      const WorkspaceScope scope(memory);
+      if (active()) assign<AssignMode::Add>(y, scale_.value * product_of(x, memory));
     }
     // Adds to the gradient of s, and to d_x (unless it is empty) what does not come from `weight()`.
     void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D> d_x, const Pass&,
-                  WorkspaceOn<D>& workspace) const {
+                  WorkspaceOn<D>& memory) const {
       if (!active()) return;
-      const WorkspaceScope scope(workspace);
-      const MatrixView<T, D> product = product_of(x, workspace);
+      const WorkspaceScope scope(memory);
+      const MatrixView<T, D> product = product_of(x, memory);
       assign_column_sums<AssignMode::Add>(scale_.gradient, d_y * product);
       if (!d_x) return;
       assign(product, d_y * scale_.value);
@@ -49,19 +43,16 @@ struct OutputScale {
     }
     // target (rows, cols) += sign · what was learned, as weights.
     void add_change(MatrixView<T, D> target, T sign) const {
-      if (!active()) return;
-      const MatrixView<const T, D> of_rows(scale_.value.data, base_.rows, 1);
-      assign<AssignMode::Add>(target, sign * of_rows * base_);
+      const MatrixView<const T, D> column(scale_.value.data, base_.rows, 1);
+      if (active()) assign<AssignMode::Add>(target, sign * column * base_);
     }
-
-   private:
-    MatrixView<T, D> product_of(MatrixView<const T, D> x, WorkspaceOn<D>& workspace) const {
-      const MatrixView<T, D> product = workspace.template matrix<T>(x.rows, base_.rows);
+    MatrixView<const T, D> base_;
+    Learned<T, D> scale_;  // and its gradient
+    MatrixView<T, D> product_of(MatrixView<const T, D> x, WorkspaceOn<D>& memory) const {
+      const MatrixView<T, D> product = memory.template matrix<T>(x.rows, base_.rows);
       matmul(product, x, transposed(base_));
       return product;
     }
-    MatrixView<const T, D> base_;
-    Learned<T, D> scale_;
   };
 };
 

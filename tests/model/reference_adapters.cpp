@@ -112,9 +112,9 @@ TEST_CASE("sequences that continue from a given state and window") {
     const std::vector<double> h = reference.read("h0." + std::to_string(l));
     const std::vector<double> window = reference.read("conv0." + std::to_string(l));  // (E, K − 1)
     for (std::size_t s = 0; s < S; ++s) {
-      std::copy(h.begin(), h.end(), state.layer(l).h + s * E * N);
+      std::copy(h.begin(), h.end(), state.layer(l).h.row(s));
       for (std::size_t e = 0; e < E; ++e) {
-        for (std::size_t k = 0; k < 3; ++k) state.layer(l).window[(s * 3 + k) * E + e] = window[e * 3 + k];
+        for (std::size_t k = 0; k < 3; ++k) state.layer(l).window(s, k * E + e) = window[e * 3 + k];
       }
     }
   }

@@ -3,6 +3,7 @@
 #include "reference_file.hpp"
 
 #include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/layers/mamba/state.hpp>
 #include <sdlora/model/batch.hpp>
 #include <sdlora/model/mamba_state.hpp>
 

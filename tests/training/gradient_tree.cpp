@@ -42,13 +42,22 @@ Part<T> tree_sum(std::span<const Part<T>> parts) {
 }
 
 template <class T>
+MatrixView<const T> row(const std::vector<T>& values) {
+  return {values.data(), 1, values.size()};
+}
+template <class T>
+MatrixView<T> row(std::vector<T>& values) {
+  return {values.data(), 1, values.size()};
+}
+
+template <class T>
 Part<T> summed(GradientTree<T>& tree, const std::vector<Part<T>>& parts) {
   Part<T> last = parts.back();
   for (std::size_t p = 0; p + 1 < parts.size(); ++p) {
-    tree.add(parts[p].gradient, parts[p].loss);
+    tree.add(row(parts[p].gradient), parts[p].loss);
     CHECK(tree.count() == p + 1);
   }
-  last.loss = tree.finish(std::span<T>(last.gradient), last.loss);
+  last.loss = tree.finish(row(last.gradient), last.loss);
   CHECK(tree.count() == 0);
   return last;
 }
@@ -115,17 +124,17 @@ TEST_CASE("gradient tree: the same bits for any number of threads") {
 TEST_CASE("gradient tree: a step that failed is forgotten; gradients of another size are refused") {
   GradientTree<double> tree;
   const std::vector<double> some{1.0, 2.0}, more{1.0, 2.0, 3.0};
-  tree.add(some, 1.0);
-  tree.add(some, 1.0);
-  test::check_error<ShapeError>([&] { tree.add(more, 1.0); },
+  tree.add(row(some), 1.0);
+  tree.add(row(some), 1.0);
+  test::check_error<ShapeError>([&] { tree.add(row(more), 1.0); },
                                 {"GradientTree: expected a gradient of 2 values", "found 3", "one model"});
   std::vector<double> last = more;
-  test::check_error<ShapeError>([&] { tree.finish(std::span<double>(last), 1.0); }, {"found 3"});
+  test::check_error<ShapeError>([&] { tree.finish(row(last), 1.0); }, {"found 3"});
   CHECK(last == more);
   tree.clear();
-  CHECK(tree.finish(std::span<double>(last), 0.5) == 0.5);
+  CHECK(tree.finish(row(last), 0.5) == 0.5);
   CHECK(last == more);
-  tree.add(more, 0.25);
-  CHECK(tree.finish(std::span<double>(last), 0.5) == 0.75);
+  tree.add(row(more), 0.25);
+  CHECK(tree.finish(row(last), 0.5) == 0.75);
   CHECK(last == std::vector<double>{2.0, 4.0, 6.0});
 }

@@ -143,7 +143,7 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
   if (logits.rows != 1 || logits.cols != model.dimensions().vocab_size) {
     throw ArgumentError("generate: expected " + std::to_string(model.dimensions().vocab_size) +
                         " logits, one for each token of the vocabulary, found " +
-                        detail::extents_text(logits.rows, logits.cols) + "; pass those of this model");
+                        std::to_string(logits.rows * logits.cols) + "; pass those of this model");
   }
   TokenSampler sampler(options);
   std::vector<std::int32_t> result;
@@ -155,6 +155,16 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
     if (result.size() < options.max_tokens) model.step({&result.back(), 1}, state, logits);
   }
   return result;
+}
+
+/// The same from logits in host memory, which stay.
+template <class Model>
+  requires is_host<typename Model::device_type>
+std::vector<std::int32_t> generate(const Model& model, typename Model::state_type& state,
+                                   std::vector<typename Model::value_type> logits,
+                                   const GenerateOptions& options) {
+  return generate(model, state, MatrixView<typename Model::value_type>(logits.data(), 1, logits.size()),
+                  options);
 }
 
 /// Continues a prompt of at least one token; returns the new tokens. Work per token does not depend

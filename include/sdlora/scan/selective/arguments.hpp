@@ -36,14 +36,15 @@ struct SelectiveScanInputs {
       "run kernels");
   using state_type = ScanState<T>;
 
-  SequencesOn<Device> sequences;                       ///< packed rows; the state restarts at each sequence
-  MatrixView<const T, Device> u, dt;                   ///< (M, E); dt before bias and softplus
-  MatrixView<const T, Device> B, C;                    ///< (M, N)
-  MatrixView<const T, Device> z;                       ///< (M, E) gate; absent (no gate) when empty
-  MatrixView<const state_type, Device> A;              ///< (E, N), = −exp(A_log), so ≤ 0: above, states grow
-  MatrixView<const state_type, Device> D;              ///< (1, E); absent (no skip) when empty
-  MatrixView<const state_type, Device> dt_bias;        ///< (1, E); absent when empty
-  MatrixView<const state_type, Device> initial_state;  ///< (S, E·N), stride 0: one for all; zero when empty
+  SequencesOn<Device> sequences = {};                 ///< packed rows; the state restarts at each sequence
+  MatrixView<const T, Device> u = {}, dt = {};        ///< (M, E); dt before bias and softplus
+  MatrixView<const T, Device> B = {}, C = {};         ///< (M, N)
+  MatrixView<const T, Device> z = {};                 ///< (M, E) gate; absent (no gate) when empty
+  MatrixView<const state_type, Device> A = {};        ///< (E, N), = −exp(A_log), so ≤ 0: above, states grow
+  MatrixView<const state_type, Device> D = {};        ///< (1, E); absent (no skip) when empty
+  MatrixView<const state_type, Device> dt_bias = {};  ///< (1, E); absent when empty
+  MatrixView<const state_type, Device> initial_state =
+      {};  ///< (S, E·N), stride 0: one for all; zero when empty
 
   constexpr std::size_t channels() const { return A.rows; }
   constexpr std::size_t states() const { return A.cols; }
@@ -54,14 +55,15 @@ template <class T, class Device = Cpu>
 struct SelectiveScanGradientOutputs {
   using state_type = ScanState<T>;
 
-  MatrixView<T, Device> u, dt;             ///< (M, E), overwritten; dt is the one before bias and softplus
-  MatrixView<T, Device> B, C;              ///< (M, N), overwritten
-  MatrixView<T, Device> z;                 ///< (M, E), overwritten
-  MatrixView<state_type, Device> A;        ///< (E, N), or (channels.size(), N) for SelectedChannels; added to
-  std::span<const std::size_t> channels;   ///< ascending, for SelectedChannels; the host's memory
-  MatrixView<state_type, Device> D;        ///< (1, E), added to
-  MatrixView<state_type, Device> dt_bias;  ///< (1, E), added to
-  MatrixView<state_type, Device> initial_state;  ///< (S, E·N), added to; stride 0: the sum over sequences
+  MatrixView<T, Device> u = {}, dt = {};  ///< (M, E), overwritten; dt is the one before bias and softplus
+  MatrixView<T, Device> B = {}, C = {};   ///< (M, N), overwritten
+  MatrixView<T, Device> z = {};           ///< (M, E), overwritten
+  MatrixView<state_type, Device> A = {};  ///< (E, N), or (channels.size(), N) for SelectedChannels; added to
+  std::span<const std::size_t> channels = {};   ///< ascending, for SelectedChannels; the host's memory
+  MatrixView<state_type, Device> D = {};        ///< (1, E), added to
+  MatrixView<state_type, Device> dt_bias = {};  ///< (1, E), added to
+  MatrixView<state_type, Device> initial_state =
+      {};  ///< (S, E·N), added to; stride 0: the sum over sequences
 };
 
 namespace detail {
