@@ -52,7 +52,7 @@ struct Prompt : Place<On<site::Prompt, PromptTuning<Length>>> {};
 template <std::size_t Length = dyn>
 struct Prefix : Place<On<site::Prefix, PrefixTuning<Length>>> {};
 
-/// Every weight of the checkpoint.
+/// Every weight of the checkpoint but a head of its own.
 struct FullFineTune
     : Place<On<site::InProjX, Full>, On<site::InProjZ, Full>, On<site::XProjDt, Full>, On<site::XProjB, Full>,
             On<site::XProjC, Full>, On<site::DtProj, Full>, On<site::DtBias, Full>, On<site::Conv1d, Full>,
