@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -64,7 +65,8 @@ const std::vector<std::int32_t> repeated{70, 1, 33, 1, 0, 1, 65, 32, 70, 33, 1};
 }  // namespace
 
 TEST_CASE("add_rows: ids that repeat, in order") {
-  for (const std::size_t cols : {1, 5, 256, 517}) check_added<Cpu>(71, cols, repeated);
+  for (const std::size_t cols : std::initializer_list<std::size_t>{1, 5, 256, 517})
+    check_added<Cpu>(71, cols, repeated);
   check_added<Cpu, double>(71, 300, repeated);
   check_added<Cpu>(1, 3, {0, 0, 0, 0, 0});
   check_added<Emulated>(71, 1, repeated);
