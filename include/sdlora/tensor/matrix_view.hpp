@@ -46,11 +46,12 @@ struct MatrixView {
     return data[i * stride + j];
   }
 
+  // A block of what is absent is absent.
   constexpr MatrixView rows_from(std::size_t first, std::size_t count) const {
-    return {data + first * stride, count, cols, stride};
+    return {data == nullptr ? nullptr : data + first * stride, count, cols, stride};
   }
   constexpr MatrixView cols_from(std::size_t first, std::size_t count) const {
-    return {data + first, rows, count, stride};
+    return {data == nullptr ? nullptr : data + first, rows, count, stride};
   }
 
   /// The same without its device: what kernels get, whose memory it is.
