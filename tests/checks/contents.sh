@@ -9,4 +9,5 @@ while IFS= read -r hit; do problem "$hit"; done < <(
 known='^(\.ci/.*|\.clang-(format|tidy)|\.gitignore|CHANGELOG\.md|CMakeLists\.txt|CMakePresets\.json|LICENSE|README\.md|run|(bench|cmake|docs|examples|include|tests)/.*)$'
 while IFS= read -r file; do problem "$file: has no place at the top level; remove it, or name it here"; done < <(
   files . | grep -vE "$known" || true)
+grep -qx 'exec ./run test --all' .ci/run || problem ".ci/run: expected the line 'exec ./run test --all': it decides"
 finish "$(files . | wc -l) files"
