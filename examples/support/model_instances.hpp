@@ -25,7 +25,7 @@
                                             MatrixView<const T>, const Conv1dGradients<T>&, Workspace&);    \
   KIND void selective_scan_forward<16, T, Cpu>(const SelectiveScanInputs<T>&, MatrixView<T>, MatrixView<T>, \
                                                T*, Workspace&);                                             \
-  KIND Loss head_cross_entropy<T, Cpu>(MatrixView<const T>, MatrixView<const T>,                            \
-                                       std::span<const std::int32_t>, T, MatrixView<T>, MatrixView<T>,      \
-                                       Workspace&);                                                         \
-  KIND class LoRA<>::Linear<T>;
+  KIND Loss head_cross_entropy<T, Cpu, PlainHead>(MatrixView<const T>, MatrixView<const T>,                 \
+                                                  std::span<const std::int32_t>, T, MatrixView<T>,          \
+                                                  MatrixView<T>, Workspace&, const PlainHead&);             \
+  KIND class LowRank<T>;

@@ -76,8 +76,8 @@ PlacementEntry entry_of(const char* description) {
   using Model = typename ModelOf<P>::Model;
   return {{Name, description, P::selects, describe<P>()},
           [](AnyBasePointer base, const Selection& selection, const AdapterOptions& options) {
-            return std::unique_ptr<AnyModel>(std::make_unique<ModelOf<P>>(
-                Name, Model(std::move(base), P::selects ? selection : Selection{}, options)));
+            return std::unique_ptr<AnyModel>(
+                std::make_unique<ModelOf<P>>(Name, Model(std::move(base), selection, options)));
           }};
 }
 

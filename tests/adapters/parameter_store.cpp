@@ -16,7 +16,7 @@ using namespace sdlora;
 TEST_CASE("parameter_store: what a state learns carries its place") {
   struct {
     std::string name = "layers.4.here";
-    std::string_view site = "here";
+    SiteInfo site{.name = "here"};
     std::optional<std::size_t> layer = 4;
     bool decay = true;
   } place;

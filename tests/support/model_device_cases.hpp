@@ -64,7 +64,7 @@ struct BothModels {
   template <class Model, class B>
   static Model make(std::shared_ptr<const B> base, const sdlora::AdapterOptions& options) {
     if constexpr (P::selects) {
-      return Model(std::move(base), some_selection(dimensions, options.channels, options.states), options);
+      return Model(std::move(base), selection_for(dimensions, options), options);
     } else {
       return Model(std::move(base), options);
     }
@@ -80,7 +80,7 @@ template <class Running, class P, class C = Tiny>
 void check_model_on(const std::string& name) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
-  options.dropout = 0.3;
+  options.set(sdlora::LoRAOptions{.dropout = 0.3});
   BothModels<Running, P, C> models(options);
   const sdlora::Batch batch = some_batch({5, 1, 13}, models.dimensions.vocab_size);
   const auto expected = models.host.logits(batch);
@@ -109,7 +109,7 @@ template <class Device>
 void check_training_on() {
   using P = sdlora::presets::SDLoRA<2, 3, 2>;
   sdlora::AdapterOptions options = some_options();
-  options.dropout = 0.2;
+  options.set(sdlora::LoRAOptions{.dropout = 0.2});
   BothModels<sdlora::Run<Device>, P> models(options);
   const std::vector<sdlora::Example> data = some_examples({4, 7, 1, 5, 3, 9, 2, 6}, 19, 11);
   const sdlora::TrainerOptions settings{.steps = 20,

@@ -67,14 +67,12 @@ struct MambaPlaces {
   template <Site S>
   SitePlace<T, D> at(MatrixView<const T, D> base, bool decay) const {
     return {.name = "layers." + std::to_string(layer) + "." + std::string(S::name),
-            .site = S::name,
+            .site = site_info<S>(dimensions),
             .layer = layer,
             .active = options.active(S::name, layer),
             .base = base,
-            .shape = site_shape<S>(dimensions),
             .decay = decay,
             .options = &options,
-            .sizes = adapter_sizes(options, dimensions),
             .selection = selection};
   }
 };
