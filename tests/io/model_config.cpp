@@ -194,12 +194,10 @@ TEST_CASE("what the programs do not take is refused with the field of the file's
   check_unsupported(hugging_face(R"("state_size":8)"), {"field state_size", "expected 16, found 8"});
   check_unsupported(hugging_face(R"("conv_kernel":3)"), {"field conv_kernel", "expected 4, found 3"});
   check_unsupported(hugging_face(R"("hidden_act":"gelu")"), {"field hidden_act", "\"silu\"", "\"gelu\""});
-  check_unsupported(hugging_face(R"("use_bias":true)"), {"field use_bias", "expected false, found true"});
   check_unsupported(hugging_face(R"("use_conv_bias":false)"), {"field use_conv_bias"});
   check_unsupported(hugging_face(R"("rms_norm":false)"), {"field rms_norm"});
   check_unsupported(original(R"("ssm_cfg":{"d_state":8})"), {"field ssm_cfg.d_state"});
   check_unsupported(original(R"("ssm_cfg":{"d_conv":2})"), {"field ssm_cfg.d_conv"});
-  check_unsupported(original(R"("ssm_cfg":{"bias":true})"), {"field ssm_cfg.bias"});
   check_unsupported(original(R"("ssm_cfg":{"conv_bias":false})"), {"field ssm_cfg.conv_bias"});
   // What they do take: any inner width, norms of dt, B and C, and a head of its own.
   for (const char* more :

@@ -27,15 +27,22 @@ namespace sdlora {
 namespace detail {
 
 inline MambaDimensions dimensions_of(const CheckpointConfig& c) {
-  return {c.d_model, c.n_layer,      c.vocab_size,         c.dt_rank,       c.d_inner(), c.d_state,
-          c.d_conv,  c.norm_epsilon, c.mixer_norm_epsilon, c.tie_embeddings};
+  return {c.d_model, c.n_layer,      c.vocab_size,         c.dt_rank,        c.d_inner(), c.d_state,
+          c.d_conv,  c.norm_epsilon, c.mixer_norm_epsilon, c.tie_embeddings, c.use_bias};
 }
 
-inline constexpr const char* stored_head = "lm_head.weight";
+/// A tensor's name in a checkpoint of either style.
+inline std::string stored_key(const TensorSource& source, const TensorFacts<MambaDimensions>& facts) {
+  const std::string other(facts.other_key);
+  return !other.empty() && source.contains(other) ? other : std::string(facts.key);
+}
+
+inline constexpr const TensorFacts<MambaDimensions>& embedding_facts = model_facts<MambaDimensions>[0];
+inline constexpr const TensorFacts<MambaDimensions>& head_facts = model_facts<MambaDimensions>[2];
 
 /// Whether a head is stored whose values are not the embedding's.
 inline bool has_other_head(const TensorSource& source, const std::string& embedding) {
-  constexpr const char* head = stored_head;
+  const std::string head(head_facts.key);
   if (!source.contains(head)) return false;
   source.require_shape(head, source.info(embedding).shape);
   const std::size_t rows = source.info(embedding).shape[0];
@@ -79,28 +86,22 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
   } else {
     const CheckpointConfig config = read_base_config(directory, C::config);
     const TensorSource source = TensorSource::open(directory);
-    const std::string embedding = source.contains("backbone.embedding.weight") ? "backbone.embedding.weight"
-                                                                               : "backbone.embeddings.weight";
-    // Nothing of a size is allocated before the file was found to hold values for it.
-    source.require_shape(embedding, std::vector<std::size_t>{config.vocab_size, config.d_model});
-    for (std::size_t l = 0; l < config.n_layer; ++l) {
-      const std::string mixer = "backbone.layers." + std::to_string(l) + ".mixer.";
-      source.require_shape(mixer + "in_proj.weight",
-                           std::vector<std::size_t>{2 * config.d_inner(), config.d_model});
-      source.require_shape(mixer + "dt_proj.weight",
-                           std::vector<std::size_t>{config.d_inner(), config.dt_rank});
-    }
+    const std::string embedding = detail::stored_key(source, detail::embedding_facts);
     MambaDimensions dimensions = detail::dimensions_of(config);
-    if (!dimensions.tied_head) {
-      source.require_shape(detail::stored_head, std::vector<std::size_t>{config.vocab_size, config.d_model});
-    } else {
-      dimensions.tied_head = !detail::has_other_head(source, embedding);
-    }
+    // Nothing of a size is allocated before the file was found to hold values for it.
+    for_each_tensor<T, D>(
+        dimensions,
+        [&](const auto& line) {
+          source.require_shape(detail::stored_key(source, line.facts), line.facts.stored_shape(dimensions));
+        },
+        [&](const auto& line, std::size_t l) {
+          source.require_shape(layer_key(l, line.facts.key), line.facts.stored_shape(dimensions));
+        });
+    if (dimensions.tied_head) dimensions.tied_head = !detail::has_other_head(source, embedding);
     const auto base = std::make_shared<Base<C, T>>(dimensions);
-    std::set<std::string> known{detail::stored_head, embedding};
-    base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
-      const std::string& stored = name == "backbone.embeddings.weight" ? embedding : name;
-      source.require_shape(stored, shape);
+    std::set<std::string> known{std::string(detail::head_facts.key), embedding};
+    base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>&) {
+      const std::string& stored = name == detail::embedding_facts.key ? embedding : name;
       source.read(stored, std::span<T>(values.data, values.rows * values.cols));
       known.insert(stored);
     });
@@ -159,6 +160,7 @@ void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory
     config.norm_epsilon = m.norm_epsilon;
     config.mixer_norm_epsilon = m.mixer_norm_epsilon;
     config.tie_embeddings = m.tied_head;
+    config.use_bias = m.use_bias;
     config.tokenizer = options.tokenizer;
     config.end_of_text = options.end_of_text;
     const std::filesystem::path config_path = directory / "config.json";

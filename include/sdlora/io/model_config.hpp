@@ -280,7 +280,7 @@ inline CheckpointConfig read_checkpoint_config(const std::filesystem::path& path
 /// Refuses, with the field named, what models of type `built` (the programs' where none is given) do not
 /// take: another d_state or d_conv than theirs (16 and 4 where the type does not say otherwise), another
 /// expand and norms of dt, B and C unless the type leaves them open; and what no model takes: activations but
-/// silu, norms but RMSNorm, biases but the convolution's. Throws FileError.
+/// silu, norms but RMSNorm, a convolution without biases. Throws FileError.
 inline void require_supported(const CheckpointConfig& config,
                               const MambaConfig& built = presets::AnyMamba::config) {
   const bool original = config.key_style == KeyStyle::Original;
@@ -310,7 +310,6 @@ inline void require_supported(const CheckpointConfig& config,
           other_type);
   }
   check(config.hidden_act, std::string("silu"), "hidden_act", "hidden_act", no_other);
-  check(config.use_bias, false, "use_bias", "ssm_cfg.bias", no_other);
   check(config.use_conv_bias, true, "use_conv_bias", "ssm_cfg.conv_bias", no_other);
   check(config.rms_norm, true, "rms_norm", "rms_norm", no_other);
 }

@@ -77,9 +77,9 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
         options_(detail::completed<P>(std::move(options), base_->dimensions())),
         selection_(std::move(selection)),
         store_(detail::count_learned<P>(base_->dimensions(), options_)),
-        embedding_(store_, place<site::Embedding>(base_->embedding(), true)),
-        norm_f_(store_, place<site::NormF>(base_->norm_f(), false)),
-        prompt_(store_, place<site::Prompt>({}, true)) {
+        embedding_(store_, place<site::Embedding>()),
+        norm_f_(store_, place<site::NormF>()),
+        prompt_(store_, place<site::Prompt>()) {
     const MambaDimensions& m = dimensions();
     detail::require_options<P>(m, selection_, options_);
     detail::require_element_shape<site::Embedding>(embedding_, m);
@@ -306,11 +306,11 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   };
 
   template <Site S>
-  SitePlace<T, D> place(MatrixView<const T, D> base, bool decay) const {
+  SitePlace<T, D> place() const {
     return {.name = std::string(S::name),
             .site = site_info<S>(dimensions()),
-            .base = base,
-            .decay = decay,
+            .base = site_values<S>(base_->model()),
+            .decay = site_decays<S>,
             .options = &options_};
   }
 

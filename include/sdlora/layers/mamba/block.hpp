@@ -98,6 +98,7 @@ class MambaBlock {
       const Matrix n = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
       rms_norm_forward(x, norm_.values(), epsilon(), n);
       in_proj_.forward(n, kept.xz, kept.in_proj, pass, workspace);
+      if (in_proj_bias_) assign<AssignMode::Add>(kept.xz, in_proj_bias_);
     }
     if (state.h) {
       // Not in place: the scan may not overwrite where it began.
@@ -112,6 +113,7 @@ class MambaBlock {
     }
     const Matrix out = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
     out_proj_.forward(kept.y, out, kept.out_proj, pass, workspace);
+    if (out_proj_bias_) assign<AssignMode::Add>(out, out_proj_bias_);
     assign<AssignMode::Add>(x, out);
   }
 
@@ -174,18 +176,19 @@ class MambaBlock {
  private:
   MambaBlock(const MambaPlaces<T, D>& p, MatrixView<const T, D> A, ParameterStore<T, D>& store)
       : m_(p.dimensions),
-        norm_(store, p.template at<site::Norm>(p.weights.norm, false)),
-        in_proj_(store,
-                 {p.template at<site::InProjX>(p.weights.in_proj.rows_from(0, m_.d_inner), true),
-                  p.template at<site::InProjZ>(p.weights.in_proj.rows_from(m_.d_inner, m_.d_inner), true)}),
+        in_proj_bias_(p.weights.in_proj_bias),
+        out_proj_bias_(p.weights.out_proj_bias),
+        norm_(store, p.template at<site::Norm>()),
+        in_proj_(store, {p.template at<site::InProjX>(), p.template at<site::InProjZ>()}),
         ssm_(p, A, store),
-        out_proj_(store, {p.template at<site::OutProj>(p.weights.out_proj, true)}) {
+        out_proj_(store, {p.template at<site::OutProj>()}) {
     p.template require_shape<site::Norm>(norm_);
   }
 
   T epsilon() const { return static_cast<T>(m_.norm_epsilon); }
 
   MambaDimensions m_;
+  MatrixView<const T, D> in_proj_bias_, out_proj_bias_;  // absent where the model has none
   Element<site::Norm> norm_;
   FusedLinear<T, D, Linear<site::InProjX>, Linear<site::InProjZ>> in_proj_;
   Ssm ssm_;

@@ -4,6 +4,8 @@
 #include "../../adapters/policy.hpp"
 #include "../../error.hpp"
 #include "../../tensor/extents.hpp"
+#include "dimensions.hpp"
+#include "tensors.hpp"
 
 #include <concepts>
 #include <cstddef>
@@ -32,22 +34,7 @@ struct MambaConfig {
   /// checkpoint's.
   double mixer_norm_epsilon = 0.0;
   bool tied_head = true;  ///< whether the head is the embedding; the checkpoint decides
-};
-
-/// The same sizes, all known.
-struct MambaDimensions {
-  std::size_t d_model = 0;  ///< d
-  std::size_t n_layer = 0;
-  std::size_t vocab_size = 0;  ///< V
-  std::size_t dt_rank = 0;     ///< R
-  std::size_t d_inner = 0;     ///< E
-  std::size_t d_state = 0;     ///< N
-  std::size_t d_conv = 0;      ///< K
-  double norm_epsilon = 1e-5;
-  double mixer_norm_epsilon = 0.0;  ///< 0: no norms of dt, B and C
-  bool tied_head = true;            ///< false: the head (V, d) has values of its own
-
-  friend bool operator==(const MambaDimensions&, const MambaDimensions&) = default;
+  bool use_bias = false;  ///< whether in_proj and out_proj have biases; the checkpoint decides
 };
 
 /// A type that carries a MambaConfig, as presets::Mamba130m.
@@ -72,7 +59,8 @@ constexpr MambaDimensions dimensions(const MambaConfig& c) {
           c.d_conv,
           c.norm_epsilon,
           c.mixer_norm_epsilon,
-          c.tied_head};
+          c.tied_head,
+          c.use_bias};
 }
 
 namespace detail {
@@ -92,35 +80,7 @@ struct KernelSizes {
 
 }  // namespace detail
 
-/// The shape of a site's values; for the prompt and the prefix, the width of one row.
-template <Site S>
-constexpr SiteShape site_shape(const MambaDimensions& m) {
-  using std::is_same_v;
-  if constexpr (is_same_v<S, site::InProjX> || is_same_v<S, site::InProjZ>) return {m.d_inner, m.d_model};
-  if constexpr (is_same_v<S, site::XProjDt>) return {m.dt_rank, m.d_inner};
-  if constexpr (is_same_v<S, site::XProjB> || is_same_v<S, site::XProjC>) return {m.d_state, m.d_inner};
-  if constexpr (is_same_v<S, site::DtProj>) return {m.d_inner, m.dt_rank};
-  if constexpr (is_same_v<S, site::DtBias> || is_same_v<S, site::ConvBias> || is_same_v<S, site::D>) {
-    return {1, m.d_inner};
-  }
-  if constexpr (is_same_v<S, site::Conv1d>) return {m.d_inner, m.d_conv};
-  if constexpr (is_same_v<S, site::ALog> || is_same_v<S, site::H0> || is_same_v<S, site::Scan>) {
-    return {m.d_inner, m.d_state};
-  }
-  if constexpr (is_same_v<S, site::OutProj>) return {m.d_model, m.d_inner};
-  if constexpr (is_same_v<S, site::Norm> || is_same_v<S, site::NormF>) return {1, m.d_model};
-  if constexpr (is_same_v<S, site::Embedding>) return {m.vocab_size, m.d_model};
-  if constexpr (is_same_v<S, site::Prompt>) return {1, m.d_model};
-  if constexpr (is_same_v<S, site::Prefix>) return {1, m.d_inner};
-}
-
-/// The sites of one block, and those that a model has once.
-using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
-                                 site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
-                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix, site::Scan>;
-using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
-
-/// The same with the site's name and kind, as policies are told of it.
+/// A site as policies are told of it.
 template <Site S>
 constexpr SiteInfo site_info(const MambaDimensions& m) {
   return {S::name, S::kind, site_shape<S>(m)};
@@ -158,15 +118,6 @@ std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, const Ada
 }
 
 }  // namespace detail
-
-/// All values of a model's checkpoint; a head that is tied to the embedding counts once.
-constexpr std::size_t total_parameters(const MambaDimensions& m) {
-  const std::size_t E = m.d_inner;
-  const std::size_t layer = m.d_model + 2 * E * m.d_model + E * m.d_conv + E +
-                            (m.dt_rank + 2 * m.d_state) * E + E * m.dt_rank + E + E * m.d_state + E +
-                            m.d_model * E;
-  return (m.tied_head ? 1 : 2) * m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
-}
 
 /// How many values learn under a placement whose types know all sizes, in every layer.
 template <Placement P>

@@ -101,18 +101,17 @@ class MambaSsm {
   MambaSsm(const MambaPlaces<T, D>& p, View A, ParameterStore<T, D>& store)
       : m_(p.dimensions),
         A_(A),
-        conv_(store, p.template at<site::Conv1d>(p.weights.conv, true)),
-        conv_bias_(store, p.template at<site::ConvBias>(p.weights.conv_bias, false)),
-        x_proj_(store, {p.template at<site::XProjDt>(p.weights.x_proj.rows_from(0, m_.dt_rank), true),
-                        p.template at<site::XProjB>(p.weights.x_proj.rows_from(m_.dt_rank, N), true),
-                        p.template at<site::XProjC>(p.weights.x_proj.rows_from(m_.dt_rank + N, N), true)}),
-        dt_proj_(store, {p.template at<site::DtProj>(p.weights.dt_proj, true)}),
-        dt_bias_(store, p.template at<site::DtBias>(p.weights.dt_bias, false)),
-        a_log_(store, p.template at<site::ALog>(p.weights.A_log, false)),
-        d_(store, p.template at<site::D>(p.weights.D, false)),
-        h0_(store, p.template at<site::H0>({}, false)),
-        prefix_(store, p.template at<site::Prefix>({}, true)),
-        offset_(store, p.template at<site::Scan>({}, false)) {
+        conv_(store, p.template at<site::Conv1d>()),
+        conv_bias_(store, p.template at<site::ConvBias>()),
+        x_proj_(store, {p.template at<site::XProjDt>(), p.template at<site::XProjB>(),
+                        p.template at<site::XProjC>()}),
+        dt_proj_(store, {p.template at<site::DtProj>()}),
+        dt_bias_(store, p.template at<site::DtBias>()),
+        a_log_(store, p.template at<site::ALog>()),
+        d_(store, p.template at<site::D>()),
+        h0_(store, p.template at<site::H0>()),
+        prefix_(store, p.template at<site::Prefix>()),
+        offset_(store, p.template at<site::Scan>()) {
     p.template require_shape<site::Conv1d>(conv_);
     p.template require_shape<site::ConvBias>(conv_bias_);
     p.template require_shape<site::DtBias>(dt_bias_);
