@@ -19,8 +19,8 @@
 #include <utility>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 #include "support/text.hpp"
@@ -55,7 +55,8 @@ struct PolicyOption {
 };
 
 /// Says which of the given options change nothing.
-void report_unused(const std::vector<PolicyOption>& options, const examples::PlacementChoice& choice) {
+void report_unused(const std::vector<PolicyOption>& options,
+                   const examples::Placements::choice_type& choice) {
   std::vector<examples::CommandLine::Option> unused;
   for (const PolicyOption& each : options) {
     const bool used = std::any_of(each.policies.begin(), each.policies.end(), [&](std::string_view policy) {
@@ -95,7 +96,7 @@ int main(int argc, char** argv) {
                  "makes the prompt of several columns: \"Q: {question}\\nA:\"");
   command.option("--out", out, "directory of the adapter to write").required();
   std::string placements;
-  for (const auto& choice : examples::placement_choices()) {
+  for (const auto& choice : examples::Placements::all()) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
   command.option("--placement", placement, "what learns:" + placements);
@@ -131,7 +132,7 @@ int main(int argc, char** argv) {
   return command.run(argc, argv, [&] {
     options.epochs = epochs == 0 ? 1 : epochs;
     adapter.seed = options.seed;
-    const auto& choice = examples::placement_choice(placement);
+    const auto& choice = examples::Placements::find(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
     const CheckpointConfig config = read_base_config(model_directory);
@@ -140,7 +141,7 @@ int main(int argc, char** argv) {
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
       evaluation = examples::open_data(evaluation_path, model_directory, config, data_options);
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
     report_unused(policy_options, choice);
@@ -164,10 +165,10 @@ int main(int argc, char** argv) {
           file, options.resume, base->dimensions(),
           selection_identity(*base, choice.placement, data, first_phase), [&] {
             require_writable(out);
-            return examples::select_for(choice.name, base, data.examples(), first_phase);
+            return examples::Placements::select(choice.name, base, data.examples(), first_phase);
           });
     }
-    const auto model = examples::make_model(choice.name, base, selection, adapter);
+    const auto model = examples::Placements::make(choice.name, base, selection, adapter);
     std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),
                  model->parameters().size(), model->total_parameters(),
                  100.0 * static_cast<double>(model->parameters().size()) /
