@@ -16,9 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
 #include "support/method_flags.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 #include "support/text.hpp"
@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
                  "makes the prompt of several columns: \"Q: {question}\\nA:\"");
   command.option("--out", out, "directory of the adapter to write").required();
   std::string placements;
-  for (const auto& choice : examples::placement_choices()) {
+  for (const auto& choice : examples::Placements::all()) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
   command.option("--placement", placement, "what learns:" + placements);
@@ -97,7 +97,7 @@ int main(int argc, char** argv) {
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
     adapter.seed = options.seed;
-    const auto& choice = examples::placement_choice(placement);
+    const auto& choice = examples::Placements::find(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
     const CheckpointConfig config = read_base_config(model_directory);
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
       evaluation = examples::open_data(evaluation_path, model_directory, config, data_options);
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
     auto without_use = method_flags.without_use(choice.placement);
@@ -133,10 +133,10 @@ int main(int argc, char** argv) {
           file, options.resume, base->dimensions(),
           selection_identity(*base, choice.placement, data, first_phase), [&] {
             require_writable(out);
-            return examples::select_for(choice.name, base, data.examples(), first_phase);
+            return examples::Placements::select(choice.name, base, data.examples(), first_phase);
           });
     }
-    const auto model = examples::make_model(choice.name, base, selection, adapter);
+    const auto model = examples::Placements::make(choice.name, base, selection, adapter);
     std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),
                  model->parameters().size(), model->total_parameters(),
                  100.0 * static_cast<double>(model->parameters().size()) /

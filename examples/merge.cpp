@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 
 int main(int argc, char** argv) {
@@ -19,11 +19,11 @@ int main(int argc, char** argv) {
   return command.run(argc, argv, [&] {
     examples::require_no_model_or_base(out, model_directory);
     const CheckpointConfig config = read_base_config(model_directory);
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
     const examples::NewFolder folder(out);
     const FolderLock lock(out);
     examples::remove_model_leftovers(out);
-    const auto merged = examples::load_any_adapter(base, adapter)->merged();
+    const auto merged = examples::Placements::load_adapter(base, adapter)->merged();
     save_base(*merged, out, {.tokenizer = config.tokenizer, .end_of_text = config.end_of_text});
     std::fprintf(stderr, "merged checkpoint written to %s\n", out.c_str());
   });

@@ -2,6 +2,7 @@
 
 #include "../adapters/describe.hpp"
 #include "../model/fingerprint.hpp"
+#include "../model/language_model.hpp"
 #include "../model/mamba_model.hpp"
 #include "../tensor/host_copy.hpp"
 #include "atomic_file.hpp"
@@ -161,7 +162,10 @@ inline AdapterDescription describe_adapter(const TensorFile& file) {
 /// Throws FileError; Error where a value is not finite, and then leaves the file as it was.
 template <class Model>
 void save_adapter(const Model& model, const std::filesystem::path& directory) {
-  static_assert(Model::placement_type::learns,
+  static_assert(TrainableModel<Model>,
+                "sdlora::save_adapter: takes a model that can be trained, as MambaModel and AnyModel; "
+                "language_model.hpp says what it must have (TrainableModel)");
+  static_assert(may_learn<Model>,
                 "sdlora::save_adapter: this placement trains nothing, so there is nothing to save");
   using T = typename Model::value_type;
   const auto& store = model.parameters();
