@@ -48,9 +48,11 @@ inline constexpr std::size_t adapter_format = 2;
 struct UsualOption {
   const char* name;
   double usual;
+  bool whole;
 };
-inline constexpr UsualOption usual_options[] = {{"rank", 8.0},     {"alpha", 0.0},  {"dropout", 0.0},
-                                                {"channels", 0.0}, {"states", 4.0}, {"prompt_length", 16.0}};
+inline constexpr UsualOption usual_options[] = {
+    {"rank", 8.0, true},     {"alpha", 0.0, false}, {"dropout", 0.0, false},
+    {"channels", 0.0, true}, {"states", 4.0, true}, {"prompt_length", 16.0, true}};
 inline bool is_usual(std::string_view name) {
   return std::any_of(std::begin(usual_options), std::end(usual_options),
                      [&](const UsualOption& option) { return option.name == name; });
@@ -111,7 +113,17 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
   a.dimensions.dt_rank = json.required<std::size_t>("dt_rank");
   a.dimensions.norm_epsilon = json.required<double>("norm_epsilon");
   for (const UsualOption& option : usual_options) {
-    const auto number = json.required<double>(option.name);
+    double number = 0.0;
+    if (option.whole) {
+      const auto size = json.required<std::size_t>(option.name);
+      if (constexpr std::size_t most = 1 << 24; size > most) {
+        json.fail(option.name, "expected at most " + std::to_string(most) + ", found " + std::to_string(size) +
+                                   "; the file is damaged: save the adapter again");
+      }
+      number = static_cast<double>(size);
+    } else {
+      number = json.required<double>(option.name);
+    }
     if (number != option.usual) a.options.set(option.name, number);
   }
   constexpr std::size_t most_options = 1024;  // sites times options of a policy
@@ -233,8 +245,9 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
                                    ", the one given is " + fingerprint_text(found) +
                                    ": its weights differ; give the base that the adapter was trained on");
   }
-  a.options.most_values = 0;
-  for (const std::string& name : file.names()) a.options.most_values += file.info(name).elements();
+  // The factor leaves room for a message of the tensor that is not as large as it should be.
+  a.options.most_values = total_parameters(m);
+  for (const std::string& name : file.names()) a.options.most_values += 8 * file.info(name).elements();
   if (!a.selection.layers.empty()) {
     a.selection.d_inner = m.d_inner;
     a.selection.d_state = m.d_state;
