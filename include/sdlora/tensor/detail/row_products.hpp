@@ -1,0 +1,95 @@
+#pragma once
+
+#include "../alignment.hpp"
+#include "../extents.hpp"
+#include "../matrix_view.hpp"
+#include "../parallel.hpp"
+#include "../simd.hpp"
+#include "../workspace.hpp"
+#include "../write.hpp"
+#include "stored_values.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace sdlora::detail {
+
+/// Rows of activations up to which a product is limited by the reading of the weight: generation's.
+inline constexpr std::size_t few_rows = 4;
+
+inline namespace SDLORA_SIMD_TAG {
+
+/// x · Wᵀ for `Rows` rows of x, (Rows, inner) with zeros up to `padded`: each row of W is read once, in
+/// pieces that stay in the first cache.
+template <bool Rounded, std::size_t Rows, class Bytes>
+void multiply_rows(MatrixView<float> out, MatrixView<const float> x, std::size_t inner, const Bytes& weight,
+                   std::size_t first, std::size_t count, Write write, float scale) {
+  using V = Simd<float>;
+  constexpr std::size_t piece = 512, chains = 4 / Rows < 1 ? 1 : 4 / Rows, step = chains * V::size;
+  static_assert(piece % step == 0);
+  alignas(alignment) float values[piece];
+  for (std::size_t n = first; n < first + count; ++n) {
+    V sums[Rows][chains];
+    for (auto& row : sums) {
+      for (V& sum : row) sum = V(0.0F);
+    }
+    for (std::size_t k = 0; k < inner; k += piece) {
+      const std::size_t here = std::min(piece, inner - k), whole = round_up(here, step);
+      weight.template read<Rounded>(n, k, here, values);
+      std::fill(values + here, values + whole, 0.0F);
+      for (std::size_t j = 0; j < whole; j += step) {
+        for (std::size_t c = 0; c < chains; ++c) {
+          const V w = V::load_aligned(values + j + c * V::size);
+          for (std::size_t m = 0; m < Rows; ++m) {
+            sums[m][c] = fused_multiply_add(V::load_aligned(x.row(m) + k + j + c * V::size), w, sums[m][c]);
+          }
+        }
+      }
+    }
+    for (std::size_t m = 0; m < Rows; ++m) {
+      float sum = 0;
+      for (const V& part : sums[m]) {
+        alignas(alignment) float lanes[V::size];
+        part.store_aligned(lanes);
+        for (const float lane : lanes) sum += lane;
+      }
+      float& to = out(m, n);
+      to = write == Write::Add ? to + scale * sum : scale * sum;
+    }
+  }
+}
+
+/// out (M ≤ few_rows, N) = scale · x · Wᵀ, or out += that.
+template <bool Rounded, class Bytes>
+void multiply_few_rows(MatrixView<float> out, MatrixView<const float> x, const Bytes& weight, Write write,
+                       float scale) {
+  constexpr std::size_t block = 64;
+  Workspace& workspace = thread_workspace();
+  const Workspace::Scope scope(workspace);
+  const std::size_t padded = round_up(x.cols, 4 * Simd<float>::size);
+  const MatrixView<float> left = workspace.matrix<float>(x.rows, padded);
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    if constexpr (Rounded) {
+      round_row(left.row(i), x.row(i), x.cols);
+    } else {
+      std::copy_n(x.row(i), x.cols, left.row(i));
+    }
+    std::fill(left.row(i) + x.cols, left.row(i) + padded, 0.0F);
+  }
+  parallel_for(ceil_div(out.cols, block), [&](std::size_t task) {
+    const std::size_t first = task * block, count = std::min(block, out.cols - first);
+    switch (x.rows) {
+      case 1:
+        return multiply_rows<Rounded, 1>(out, left, x.cols, weight, first, count, write, scale);
+      case 2:
+        return multiply_rows<Rounded, 2>(out, left, x.cols, weight, first, count, write, scale);
+      case 3:
+        return multiply_rows<Rounded, 3>(out, left, x.cols, weight, first, count, write, scale);
+      default:
+        return multiply_rows<Rounded, 4>(out, left, x.cols, weight, first, count, write, scale);
+    }
+  });
+}
+
+}  // namespace SDLORA_SIMD_TAG
+}  // namespace sdlora::detail
