@@ -35,15 +35,16 @@ sdlora_find_optional(sdlora::gzip SDLORA_WITH_GZIP zlib.h z)
 # Not by oneDNN's own CMake package: Debian's asks for OpenCL, and for OpenMP with options that would then act on Eigen.
 find_path(SDLORA_dnnl_INCLUDE dnnl.hpp)
 mark_as_advanced(SDLORA_dnnl_INCLUDE)
-set(sdlora_onednn_runs "")
-foreach(file IN ITEMS dnnl_config.h oneapi/dnnl/dnnl_config.h)
-  if(SDLORA_dnnl_INCLUDE AND EXISTS "${SDLORA_dnnl_INCLUDE}/${file}")
-    file(STRINGS "${SDLORA_dnnl_INCLUDE}/${file}" lines
-         REGEX "^#define DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_(OMP|SEQ)$")
-    string(APPEND sdlora_onednn_runs "${lines}")
+set(sdlora_onednn_lines "")
+foreach(file IN ITEMS config version)
+  if(SDLORA_dnnl_INCLUDE AND EXISTS "${SDLORA_dnnl_INCLUDE}/oneapi/dnnl/dnnl_${file}.h")
+    file(STRINGS "${SDLORA_dnnl_INCLUDE}/oneapi/dnnl/dnnl_${file}.h" lines REGEX "^#define DNNL_(CPU_THREADING|VERSION)_")
+    list(APPEND sdlora_onednn_lines ${lines})
   endif()
 endforeach()
-if(sdlora_onednn_runs)  # not one that starts threads which sdlora cannot keep from it
+# Version 2, and not one that starts threads which sdlora cannot keep from it.
+if("#define DNNL_VERSION_MAJOR 2" IN_LIST sdlora_onednn_lines AND
+   sdlora_onednn_lines MATCHES "DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_(OMP|SEQ)")
   sdlora_find_optional(sdlora::onednn SDLORA_WITH_ONEDNN dnnl.hpp dnnl)
 endif()
 if(TARGET sdlora::onednn AND CMAKE_DL_LIBS)

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -113,6 +114,18 @@ TEST_CASE("weight: values are rounded once, to the nearest") {
   CHECK_THROWS_AS(
       store_values(MatrixView<BFloat16>(to.data(), 3, 2), MatrixView<const float>(from.data(), 2, 3)),
       ShapeError);
+}
+
+TEST_CASE("weight: the rounding of products is that of BFloat16, for every kind of number") {
+  std::size_t wrong = 0;
+  for (std::uint32_t upper = 0; upper < 0x10000; ++upper) {
+    for (const std::uint32_t lower : {0x0U, 0x1U, 0x7fffU, 0x8000U, 0x8001U, 0xffffU}) {
+      const auto value = std::bit_cast<float>(upper << 16 | lower);
+      const float rounded = detail::rounded_to_bfloat16(value);
+      wrong += std::bit_cast<std::uint32_t>(rounded) != std::uint32_t{BFloat16(value).bits} << 16 ? 1U : 0U;
+    }
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("weight: int8 is off by half a scale at most, and comes back unchanged") {

@@ -4,6 +4,7 @@
 #include "alignment.hpp"
 #include "bfloat16.hpp"
 #include "device.hpp"
+#include "extents.hpp"
 #include "matmul_backend.hpp"
 #include "matrix_view.hpp"
 #include "workspace.hpp"
@@ -14,6 +15,7 @@
 #include <dnnl.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -25,9 +27,12 @@
 #include <type_traits>
 #include <utility>
 
-// oneDNN (2.6 or later) as the backend of products. No part of <sdlora/sdlora.hpp>: a program that wants it
+// oneDNN 2 (2.6 or later) as the backend of products. No part of <sdlora/sdlora.hpp>: a program that wants it
 // includes this header in one source, links sdlora::onednn, and calls use_onednn() at the beginning of main.
 
+#if DNNL_VERSION_MAJOR != 2
+#error "sdlora: expected version 2 of oneDNN (2.6 or later), whose interface this header is written for"
+#endif
 #if DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_OMP && DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_SEQ
 #error \
     "sdlora: expected a oneDNN that runs on OpenMP or on one thread; this one would start threads beside sdlora's"

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 namespace sdlora::detail {
 
@@ -18,6 +19,15 @@ namespace sdlora::detail {
 inline constexpr std::size_t few_rows = 4;
 
 inline namespace SDLORA_SIMD_TAG {
+
+/// One lane after another.
+inline float lanes_added(Simd<float> batch) {
+  alignas(alignment) float lanes[Simd<float>::size];
+  batch.store_aligned(lanes);
+  float sum = 0;
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
 
 /// x · Wᵀ for `Rows` rows of x, (Rows, inner) with zeros up to `padded`: each row of W is read once, in
 /// pieces that stay in the first cache.
@@ -29,33 +39,26 @@ void multiply_rows(MatrixView<float> out, MatrixView<const float> x, std::size_t
   static_assert(piece % step == 0);
   alignas(alignment) float values[piece];
   for (std::size_t n = first; n < first + count; ++n) {
-    V sums[Rows][chains];
-    for (auto& row : sums) {
-      for (V& sum : row) sum = V(0.0F);
-    }
-    for (std::size_t k = 0; k < inner; k += piece) {
-      const std::size_t here = std::min(piece, inner - k), whole = round_up(here, step);
-      weight.template read<Rounded>(n, k, here, values);
-      std::fill(values + here, values + whole, 0.0F);
-      for (std::size_t j = 0; j < whole; j += step) {
-        for (std::size_t c = 0; c < chains; ++c) {
-          const V w = V::load_aligned(values + j + c * V::size);
-          for (std::size_t m = 0; m < Rows; ++m) {
-            sums[m][c] = fused_multiply_add(V::load_aligned(x.row(m) + k + j + c * V::size), w, sums[m][c]);
-          }
+    [&]<std::size_t... I>(std::index_sequence<I...>) SDLORA_INLINED {
+      // Sum I is of row I / chains; by constant places, so that all of them stay in registers.
+      V sums[sizeof...(I)] = {(static_cast<void>(I), V(0.0F))...};
+      for (std::size_t k = 0; k < inner; k += piece) {
+        const std::size_t here = std::min(piece, inner - k), whole = round_up(here, step);
+        weight.template read<Rounded>(n, k, here, values);
+        std::fill(values + here, values + whole, 0.0F);
+        for (std::size_t j = 0; j < whole; j += step) {
+          ((sums[I] = fused_multiply_add(V::load_aligned(x.row(I / chains) + k + j + I % chains * V::size),
+                                         V::load_aligned(values + j + I % chains * V::size), sums[I])),
+           ...);
         }
       }
-    }
-    for (std::size_t m = 0; m < Rows; ++m) {
-      float sum = 0;
-      for (const V& part : sums[m]) {
-        alignas(alignment) float lanes[V::size];
-        part.store_aligned(lanes);
-        for (const float lane : lanes) sum += lane;
+      float rows[Rows] = {};
+      ((rows[I / chains] += lanes_added(sums[I])), ...);
+      for (std::size_t m = 0; m < Rows; ++m) {
+        float& to = out(m, n);
+        to = write == Write::Add ? to + scale * rows[m] : scale * rows[m];
       }
-      float& to = out(m, n);
-      to = write == Write::Add ? to + scale * sum : scale * sum;
-    }
+    }(std::make_index_sequence<Rows * chains>{});
   }
 }
 

@@ -13,7 +13,13 @@
 
 namespace sdlora::detail {
 
-constexpr float rounded_to_bfloat16(float value) { return static_cast<float>(BFloat16(value)); }
+/// As a BFloat16 holds it, in words of 32 bits all the way: vectors need not change their width.
+constexpr float rounded_to_bfloat16(float value) {
+  const auto word = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = (word + 0x7fffU + ((word >> 16) & 1U)) & 0xffff'0000U;
+  return std::bit_cast<float>((word & 0x7fff'ffffU) > 0x7f80'0000U ? (word & 0xffff'0000U) | 0x40'0000U
+                                                                   : rounded);
+}
 
 /// The value that is stored; `scale` is that of the row of an int8.
 template <class Stored>
