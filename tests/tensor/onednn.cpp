@@ -120,6 +120,26 @@ TEST_CASE("onednn: primitives by the definition, plain and packed, for every num
                            1.0F));
 }
 
+TEST_CASE("onednn: bfloat16 is multiplied where the processor has that, and left to sdlora where not") {
+  const bool bfloat16 = has_bfloat16();
+  const Product p(33, 37, 19, false, true);
+  std::vector<BFloat16> a, b;
+  for (const float value : p.a) a.emplace_back(value);
+  for (const float value : p.b) b.emplace_back(value);
+  const MatmulOperand<BFloat16> left{MatrixView<const BFloat16>(a.data(), 33, 19)};
+  const MatmulOperand<BFloat16> right{MatrixView<const BFloat16>(b.data(), 37, 19), true};
+  std::vector<float> out(33 * 37);
+  const MatrixView<float> view(out.data(), 33, 37);
+  CHECK(OneDnn::instance().multiply(view, left, right, Write::Overwrite, 1.0F) == bfloat16);
+  CHECK((OneDnn::instance().pack(right, 33) != nullptr) == bfloat16);
+  // Asked for in spite of that, a primitive is refused without an error, or right.
+  if (detail::OneDnnProducts<BFloat16>::instance().multiply(view, left, right, Write::Overwrite, 1.0F)) {
+    CHECK(out == p.expected);
+  } else {
+    CHECK(!bfloat16);
+  }
+}
+
 TEST_CASE("onednn: so many primitives are kept, whatever the shapes") {
   auto& products = detail::OneDnnProducts<float>::instance();
   using Products = detail::OneDnnProducts<float>;

@@ -69,26 +69,26 @@ TEST_CASE("packed_weight: a backend that no longer takes its panels gets the wei
   NaiveBackend backend;
   backend.bfloat16 = true;
   const StoredMatrix<BFloat16> stored(300, 40, exact_values(300 * 40, 3));
-  const auto x = exact_values(6 * 40, 1);
-  std::vector<float> first(6 * 300), second(6 * 300);
-  const MatrixView<const float> X(x.data(), 6, 40);
+  const auto x = exact_values(9 * 40, 1);
+  std::vector<float> first(9 * 300), second(9 * 300);
+  const MatrixView<const float> X(x.data(), 9, 40);
   const UseBackend use(&backend);
   const PackedWeight<BFloat16> packed(stored.weight(), Packing::Both);
-  matmul(MatrixView<float>(first.data(), 6, 300), X, transposed(packed.weight()));
+  matmul(MatrixView<float>(first.data(), 9, 300), X, transposed(packed.weight()));
   backend.refuses_packed = true;
-  matmul(MatrixView<float>(second.data(), 6, 300), X, transposed(packed.weight()));
+  matmul(MatrixView<float>(second.data(), 9, 300), X, transposed(packed.weight()));
   CHECK(first == second);
   backend.refuses_bfloat16 = true;
-  matmul(MatrixView<float>(second.data(), 6, 300), X, transposed(packed.weight()));
+  matmul(MatrixView<float>(second.data(), 9, 300), X, transposed(packed.weight()));
   CHECK(first == second);
 }
 
 TEST_CASE("packed_weight: without a backend, or with another, the weight is read where it lies") {
   NaiveBackend backend;
   const StoredMatrix<BFloat16> stored(30, 40, exact_values(1200, 3));
-  const auto x = exact_values(6 * 40, 1);
-  std::vector<float> first(6 * 30), second(6 * 30);
-  const MatrixView<const float> X(x.data(), 6, 40);
+  const auto x = exact_values(9 * 40, 1);
+  std::vector<float> first(9 * 30), second(9 * 30);
+  const MatrixView<const float> X(x.data(), 9, 40);
   const PackedWeight<BFloat16> nothing(stored.weight(), Packing::Both);
   CHECK(nothing.bytes() == 0);
   CHECK(nothing.weight().packed == nullptr);
@@ -99,8 +99,8 @@ TEST_CASE("packed_weight: without a backend, or with another, the weight is read
     packed = std::make_unique<PackedWeight<BFloat16>>(stored.weight(), Packing::Forward);
   }
   CHECK(packed->bytes() > 0);
-  matmul(MatrixView<float>(first.data(), 6, 30), X, transposed(stored.weight()));
-  matmul(MatrixView<float>(second.data(), 6, 30), X, transposed(packed->weight()));
+  matmul(MatrixView<float>(first.data(), 9, 30), X, transposed(stored.weight()));
+  matmul(MatrixView<float>(second.data(), 9, 30), X, transposed(packed->weight()));
   CHECK(first == second);
   CHECK(backend.packed_products == 0);
 }

@@ -181,30 +181,47 @@ TEST_CASE("weight: a result that lies on the weight is evaluated first") {
   }
 }
 
-TEST_CASE("weight: readers on the emulated device") {
+namespace {
+
+template <class Device>
+void check_readers_on() {
   using Matrix = Tensor<float, Extents<dyn, dyn>>;
-  const CopyThrough<Emulated> transfer;
+  const CopyThrough<Device> transfer;
   Matrix values(5, 7);
   Normals(3).fill(std::span<float>(values.data(), 35), 1.0);
   Tensor<BFloat16, Extents<dyn, dyn>> stored(5, 7);
   store_values(stored.matrix(), values.matrix());
   const auto there = transfer.put(stored);
-  const Weight<BFloat16, Emulated> weight = there.matrix();
-  WorkspaceOn<Emulated> workspace;
+  const Weight<BFloat16, Device> weight = there.matrix();
+  WorkspaceOn<Device> workspace;
   const std::vector<std::int32_t> ids{4, 1, 4};
   Matrix rows(3, 7);
   auto gathered = transfer.put(rows), all = transfer.put(values);
-  assign(gathered.matrix(), rows_at(weight, workspace.placed<std::int32_t>(ids)));
+  assign(gathered.matrix(), rows_at(weight, workspace.template placed<std::int32_t>(ids)));
   assign<AssignMode::Subtract>(all.matrix(), values_of(weight));
   const auto block = rows_as_values(weight, 2, 2, workspace);
+  // Rows looked up into rows: an embedding beside a prompt.
+  const std::vector<std::int32_t> to{3, 0, 1};
+  auto scattered = transfer.put(values);
+  assign(rows_at(scattered.matrix(), workspace.template placed<std::int32_t>(to)),
+         rows_at(weight, workspace.template placed<std::int32_t>(ids)));
+  const Matrix scattered_here = transfer.get(scattered);
   Matrix found(2, 7);
-  Storage<float, Emulated>::read(found.data(), block.data, 14);
+  Storage<float, Device>::read(found.data(), block.data, 14);
   const Matrix gathered_here = transfer.get(gathered), rest = transfer.get(all);
   for (std::size_t j = 0; j < 7; ++j) {
     for (std::size_t i = 0; i < 3; ++i) {
       CHECK(gathered_here(i, j) == static_cast<float>(stored(static_cast<std::size_t>(ids[i]), j)));
+      CHECK(scattered_here(static_cast<std::size_t>(to[i]), j) == gathered_here(i, j));
     }
     for (std::size_t i = 0; i < 5; ++i) CHECK(rest(i, j) == values(i, j) - static_cast<float>(stored(i, j)));
     for (std::size_t i = 0; i < 2; ++i) CHECK(found(i, j) == static_cast<float>(stored(i + 2, j)));
   }
+}
+
+}  // namespace
+
+TEST_CASE("weight: readers on the host and on the emulated device") {
+  check_readers_on<Cpu>();
+  check_readers_on<Emulated>();
 }

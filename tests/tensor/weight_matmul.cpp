@@ -13,11 +13,12 @@ using namespace sdlora_test;
 
 namespace {
 
-// Fewer rows than the path of generation takes and more, primes, whole and broken blocks of 256, and an inner
+// As many rows as the path of generation takes and more, primes, whole and broken blocks of 256, and an inner
 // extent of more than one panel.
-const std::vector<WeightShape> shapes{{1, 1, 1},    {1, 3, 7},     {2, 67, 129}, {3, 5, 1},     {4, 130, 33},
-                                      {5, 1, 17},   {7, 13, 11},   {31, 257, 3}, {257, 31, 64}, {6, 1031, 2},
-                                      {5, 2, 1100}, {1, 70, 1031}, {300, 5, 2}};
+const std::vector<WeightShape> shapes{{1, 1, 1},     {1, 3, 7},    {2, 67, 129}, {3, 5, 1},
+                                      {4, 130, 33},  {5, 1, 17},   {7, 13, 11},  {31, 257, 3},
+                                      {257, 31, 64}, {6, 1031, 2}, {5, 2, 1100}, {1, 70, 1031},
+                                      {300, 5, 2},   {8, 3, 41},   {9, 130, 33}, {11, 3, 1100}};
 
 }  // namespace
 
@@ -50,8 +51,8 @@ TEST_CASE("weight_matmul: a weight of float gives the bits of its matrix") {
 }
 
 TEST_CASE("weight_matmul: neither the number of threads nor the weight's address changes a bit") {
-  for (const WeightShape& shape :
-       {WeightShape{3, 150, 67}, WeightShape{300, 290, 31}, WeightShape{9, 1100, 61}}) {
+  for (const WeightShape& shape : {WeightShape{3, 150, 67}, WeightShape{8, 150, 67},
+                                   WeightShape{300, 290, 31}, WeightShape{9, 1100, 61}}) {
     check_weight_bits<BFloat16, BFloat16>(shape);
     check_weight_bits<std::int8_t, BFloat16>(shape);
     check_weight_bits<float, BFloat16>(shape);
@@ -100,7 +101,7 @@ TEST_CASE("weight_matmul: subnormal numbers, infinities and NaN") {
   const std::vector<float> w{1, 0, 0, 1, 1, 1};
   const StoredMatrix<BFloat16> stored(3, 2, w);
   const float infinity = std::numeric_limits<float>::infinity();
-  for (const std::size_t rows : {2U, 6U}) {
+  for (const std::size_t rows : {2U, 10U}) {
     std::vector<float> x(rows * 2, 0.0F), y(rows * 3);
     x[0] = infinity, x[1] = 1, x[2] = std::numeric_limits<float>::quiet_NaN(), x[3] = 2;
     matmul(MatrixView<float>(y.data(), rows, 3), MatrixView<const float>(x.data(), rows, 2),

@@ -51,7 +51,7 @@ class WeightProduct {
       return;
     }
     if constexpr (Transpose) {
-      if (out_.rows <= few_rows)
+      if (out_.rows <= few_rows<Stored>)
         return multiply_few_rows<rounds>(out_, x_, StoredBytes<Stored>(w_), write_, scale_);
     }
     if constexpr (rounds) {
@@ -109,6 +109,7 @@ class WeightProduct {
           if (backend_->multiply(tile, {left}, {shape, Transpose, in_layout}, write, scale_)) continue;
         }
         Workspace& own = thread_workspace();
+        own.join();  // where nothing of a caller lies in it
         const Workspace::Scope panel_scope(own);
         multiply(tile, left, panel<Value>(w_, column, columns, k, count, own), write, own);
       }

@@ -11,12 +11,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace sdlora::detail {
 
-/// Rows of activations up to which a product is limited by the reading of the weight: generation's.
-inline constexpr std::size_t few_rows = 4;
+/// Rows of activations, as generation has them, up to which reading the weight in place is faster than
+/// copying panels of it. Each four rows read it again, and int8 takes longer to read.
+template <class Stored>
+inline constexpr std::size_t few_rows = std::is_same_v<Stored, std::int8_t> ? 4 : 8;
 
 inline namespace SDLORA_SIMD_TAG {
 
@@ -62,7 +66,7 @@ void multiply_rows(MatrixView<float> out, MatrixView<const float> x, std::size_t
   }
 }
 
-/// out (M ≤ few_rows, N) = scale · x · Wᵀ, or out += that.
+/// out (M, N) = scale · x · Wᵀ, or out += that.
 template <bool Rounded, class Bytes>
 void multiply_few_rows(MatrixView<float> out, MatrixView<const float> x, const Bytes& weight, Write write,
                        float scale) {
@@ -81,15 +85,17 @@ void multiply_few_rows(MatrixView<float> out, MatrixView<const float> x, const B
   }
   parallel_for(ceil_div(out.cols, block), [&](std::size_t task) {
     const std::size_t first = task * block, count = std::min(block, out.cols - first);
-    switch (x.rows) {
-      case 1:
-        return multiply_rows<Rounded, 1>(out, left, x.cols, weight, first, count, write, scale);
-      case 2:
-        return multiply_rows<Rounded, 2>(out, left, x.cols, weight, first, count, write, scale);
-      case 3:
-        return multiply_rows<Rounded, 3>(out, left, x.cols, weight, first, count, write, scale);
-      default:
-        return multiply_rows<Rounded, 4>(out, left, x.cols, weight, first, count, write, scale);
+    // Four rows at a time, and the rest; this part of the weight stays in a cache meanwhile.
+    for (std::size_t row = 0; row < x.rows; row += 4) {
+      const std::size_t rows = std::min<std::size_t>(4, x.rows - row);
+      const auto multiply = [&]<std::size_t Rows>(std::integral_constant<std::size_t, Rows>) {
+        multiply_rows<Rounded, Rows>(out.rows_from(row, Rows), left.rows_from(row, Rows), x.cols, weight,
+                                     first, count, write, scale);
+      };
+      if (rows == 1) multiply(std::integral_constant<std::size_t, 1>{});
+      if (rows == 2) multiply(std::integral_constant<std::size_t, 2>{});
+      if (rows == 3) multiply(std::integral_constant<std::size_t, 3>{});
+      if (rows == 4) multiply(std::integral_constant<std::size_t, 4>{});
     }
   });
 }
