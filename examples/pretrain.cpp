@@ -107,8 +107,7 @@ int main(int argc, char** argv) {
     trainer.fit(text);
     const Loss loss = evaluate_loss(*model, rest);
     const auto trained = model->merged();
-    save_base(*trained, out,
-              {.dtype = Dtype::BF16, .tokenizer = "byte", .end_of_text = ByteTokenizer::end_of_text_id});
+    save_base(*trained, out, {.dtype = Dtype::BF16, .tokenizer = "byte", .token_ids = {"256", "256", "256"}});
     std::printf("held out: %.4f bits per byte; written to %s\n", loss.mean() / std::numbers::ln2,
                 out.c_str());
   });

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <sdlora/io/atomic_file.hpp>
+#include <sdlora/io/tokenizer_files.hpp>
 #include <string_view>
 #include <system_error>
 
@@ -52,8 +53,20 @@ void require_no_model_or_base(const std::filesystem::path& out, const std::files
   require_no_model(out, "remove it, or choose another --out");
 }
 
+void require_no_run(const std::filesystem::path& out) {
+  std::error_code none;
+  for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint"}) {
+    if (std::filesystem::exists(out / name, none)) {
+      throw FileError(out.string(), "",
+                      std::string("holds a run of finetune (") + name +
+                          "), which could not go on beside a model; choose another --out");
+    }
+  }
+}
+
 void remove_model_leftovers(const std::filesystem::path& out) {
   for (const char* name : {"config.json", "model.safetensors"}) remove_leftovers(out / name);
+  for (const std::string_view name : tokenizer_files) remove_leftovers(out / name);
 }
 
 std::filesystem::path checkpoint_in(const std::filesystem::path& out) {

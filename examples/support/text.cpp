@@ -17,6 +17,28 @@ AnyTokenizer read_tokenizer(const std::filesystem::path& directory, const Checkp
   return load_tokenizer(directory, config);
 }
 
+std::size_t used_vocabulary(const std::filesystem::path& directory, const CheckpointConfig& config) {
+  try {
+    return read_tokenizer(directory, config).vocab_size();
+  } catch (const FileError&) {
+    return config.unpadded_vocab_size;
+  }
+}
+
+std::string unescaped(std::string_view text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    if (next == 'n' || next == 't' || next == '\\') {
+      result += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+      ++i;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
 JsonlDataset open_data(const std::filesystem::path& path, const std::filesystem::path& directory,
                        const CheckpointConfig& config, DatasetOptions options) {
   options.vocab_size = config.vocab_size;

@@ -22,4 +22,6 @@
 #include "io/tensor_info.hpp"
 #include "io/tensor_source.hpp"
 #include "io/tokenizer.hpp"
+#include "io/tokenizer_config.hpp"
+#include "io/tokenizer_files.hpp"
 #include "io/utf8.hpp"

@@ -5,6 +5,7 @@
 #include "../model/mamba_model.hpp"
 #include "../tensor/host_copy.hpp"
 #include "atomic_file.hpp"
+#include "detail/open_adapter.hpp"
 #include "json.hpp"
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
@@ -37,7 +38,6 @@ namespace detail {
 
 /// Values and description are one file, so that one rename replaces both: killed at any moment, a
 /// program leaves the old adapter or the new one.
-inline constexpr const char* adapter_file = "adapter.safetensors";
 /// The metadata that holds the description, as JSON.
 inline constexpr const char* adapter_key = "sdlora_adapter";
 inline constexpr std::size_t adapter_format = 2;
@@ -190,7 +190,7 @@ void save_adapter(const Model& model, const std::filesystem::path& directory) {
 
 /// Reads what the file of an adapter directory says besides its values. Throws FileError.
 inline AdapterDescription read_adapter_description(const std::filesystem::path& directory) {
-  return detail::describe_adapter(TensorFile::open(directory / detail::adapter_file));
+  return detail::describe_adapter(detail::open_adapter(directory));
 }
 
 namespace detail {
@@ -322,7 +322,7 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T, D>& store) {
 template <class BaseType, class Make>
 auto load_adapter_with(const BaseType& base, const std::string& placement,
                        const std::filesystem::path& directory, const Make& make) {
-  const TensorFile file = TensorFile::open(directory / detail::adapter_file);
+  const TensorFile file = detail::open_adapter(directory);
   AdapterDescription a = detail::describe_adapter(file);
   detail::check_adapter(a, placement, base, file);
   try {
