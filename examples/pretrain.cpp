@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   command.threads();
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
   return command.run(argc, argv, [&] {
+    examples::require_training_flags(options);
     if (length < 2) {
       throw ArgumentError("--length: expected at least 2 bytes, of which the last is learned, found " +
                           std::to_string(length));

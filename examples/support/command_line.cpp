@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -67,14 +68,17 @@ void occupy_closed_streams() {
   }
 }
 
-/// An error of the library without the name of the type that threw it, which is nothing to a program's user.
-std::string_view without_type(std::string_view text) {
+/// An error of the library without the name of the type or function that threw it, which is nothing to a
+/// program's user: "MambaModel: ", "select_dimensions: ".
+std::string_view without_name(std::string_view text) {
   const std::size_t colon = text.find(": ");
-  if (colon == std::string_view::npos || text[0] < 'A' || text[0] > 'Z') return text;
-  for (const char c : text.substr(0, colon)) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!letter && c != ':') return text;
-  }
+  if (colon == std::string_view::npos || colon == 0) return text;
+  const std::string_view name = text.substr(0, colon);
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
+  };
+  const bool type = name[0] >= 'A' && name[0] <= 'Z', function = name.find('_') != std::string_view::npos;
+  if ((!type && !function) || !std::all_of(name.begin(), name.end(), letter)) return text;
   return text.substr(colon + 2);
 }
 
@@ -249,7 +253,7 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
     return 1;
   } catch (const std::exception& error) {
-    const std::string text(without_type(error.what()));
+    const std::string text(without_name(error.what()));
     std::fprintf(stderr, "%s: %s\n", name.c_str(), text.c_str());
     return 1;
   }

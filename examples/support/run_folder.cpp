@@ -98,6 +98,23 @@ void begin_run(const std::filesystem::path& out, bool resume) {
   }
 }
 
+void train_in(const std::filesystem::path& out, bool resume, const std::function<void()>& train) {
+  try {
+    train();
+  } catch (const FileError& error) {
+    const std::string text = error.what(), checkpoint = checkpoint_in(out).parent_path().string();
+    std::string way;
+    if (text.find("the free space") != std::string::npos) {
+      if (std::filesystem::exists(checkpoint_in(out))) way = "; then the same command with --resume goes on";
+    } else if (resume && text.starts_with(checkpoint)) {
+      way = "; to begin anew, remove " + checkpoint + " and leave --resume out";
+    }
+    const std::size_t colon = text.find(": ", out.string().size());
+    if (way.empty() || !text.starts_with(out.string()) || colon == std::string::npos) throw;
+    throw FileError(text.substr(0, colon), "", text.substr(colon + 2) + way);
+  }
+}
+
 NewFolder::NewFolder(const std::filesystem::path& folder) {
   std::error_code none;
   for (auto each = folder; !each.empty() && !std::filesystem::exists(each, none); each = each.parent_path())

@@ -1,6 +1,7 @@
 #include "text.hpp"
 
 #include <sdlora/error.hpp>
+#include <sdlora/io/chat_template.hpp>
 #include <sdlora/io/load_tokenizer.hpp>
 #ifdef SDLORA_WITH_TEXT
 #include <sdlora/io/bpe_tokenizer.hpp>
@@ -47,6 +48,11 @@ JsonlDataset open_data(const std::filesystem::path& path, const std::filesystem:
     tokenizer = read_tokenizer(directory, config);
   } catch (const FileError& error) {
     options.no_tokenizer = error.what();
+  }
+  try {
+    if (const auto chat = load_chat_template(directory)) options.chat = *chat;
+  } catch (const FileError& error) {
+    options.no_chat = error.what();
   }
   return tokenizer ? JsonlDataset::open(path, *tokenizer, options) : JsonlDataset::open(path, options);
 }

@@ -23,7 +23,8 @@ std::size_t used_vocabulary(const std::filesystem::path& directory, const Checkp
 std::string unescaped(std::string_view text);
 
 /// Examples for a checkpoint, text by its tokenizer; gzip where zlib was found at the build. Without a
-/// tokenizer token ids are read, and text is refused with the reason. Ids are those of the checkpoint.
+/// tokenizer token ids are read, and text is refused with the reason; conversations go by the checkpoint's
+/// chat template. Ids are those of the checkpoint.
 JsonlDataset open_data(const std::filesystem::path& path, const std::filesystem::path& directory,
                        const CheckpointConfig& config, DatasetOptions options);
 

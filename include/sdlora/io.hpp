@@ -5,6 +5,8 @@
 #include "io/any_tokenizer.hpp"
 #include "io/atomic_file.hpp"
 #include "io/base_checkpoint.hpp"
+#include "io/chat_message.hpp"
+#include "io/chat_template.hpp"
 #include "io/column_template.hpp"
 #include "io/csv.hpp"
 #include "io/dataset.hpp"

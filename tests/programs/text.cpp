@@ -59,6 +59,29 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   fails({"--template", "{question"}, {"template"});
 }
 
+TEST_CASE("programs: conversations go by the checkpoint's chat template, or are refused") {
+  const Workplace at;
+  at.write("chat.jsonl",
+           R"({"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]})"
+           "\n");
+  Arguments arguments = at.finetune("bitfit", "tuned");
+  arguments[3] = at.at("chat.jsonl");
+  check_fails("finetune", arguments,
+              {"chat.jsonl: line 1", "no chat template", "tokenizer_config.json", "completion and prompt"});
+  at.write("base/chat_template.jinja", "{% macro turn(m) %}{% endmacro %}");
+  check_fails(
+      "finetune", arguments,
+      {"chat.jsonl: line 1", "base/chat_template.jinja", "the block \"macro\"", "completion and prompt"});
+  at.write("base/chat_template.jinja",
+           "{% for m in messages %}\n{{ m['role'] + ':' + m['content'] }}\n{% endfor %}\n"
+           "{% if add_generation_prompt %}\nassistant:\n{%- endif %}\n");
+  const Result trained = run("finetune", arguments);
+  CAPTURE(trained.err);
+  CHECK(trained.status == 0);
+  // "user:1+1?\nassistant:", of which nothing is learned, "2\n" and the end of text.
+  CHECK(trained.err.find("1 examples, 23 tokens (3 learned)") != std::string::npos);
+}
+
 #ifdef SDLORA_WITH_TEXT
 TEST_CASE("programs: text goes by the checkpoint's tokenizer.json") {
   const Workplace at;
