@@ -99,6 +99,9 @@ TEST_CASE("bad lines are named with what is wrong and what to do") {
     check_error<FileError>([&] { open(folder, text); }, parts);
   };
   refused("{}", {"none of them"});
+  refused("{\"input_ids\": [1.0, 2.0], \"labels\": [1, 2]}",
+          {"line 3, field input_ids[0]: ", "an integer", "found 1.0;"});
+  refused("{\"input_ids\": [1, 2.5], \"labels\": [1, 2]}", {"field input_ids[1]: ", "found 2.5;"});
   refused("{\"texts\": \"x\", \"n\": 1}",
           {"none of them", "its fields: \"n\", \"texts\"", "name the fields"});
   refused("{\"text\": null}", {"none of them", "\"text\" (null)"});

@@ -20,7 +20,7 @@ std::string shown(const std::string& stop, std::string_view text, std::size_t si
 }  // namespace
 
 TEST_CASE("a text ends before the stop, however its pieces are cut") {
-  for (const std::size_t size : {1, 2, 3, 5, 100}) {
+  for (std::size_t size = 1; size < 9; ++size) {
     CAPTURE(size);
     CHECK(shown("\n\n", "one\ntwo\n\nthree\n\n", size) == "one\ntwo");
     CHECK(shown("abab", "aabaababab", size) == "aaba");

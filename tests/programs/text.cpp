@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,26 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   fails({"--prompt-column", "q"}, {"one column \"q\""});
   fails({"--format", "xml"}, {"jsonl, csv, tsv or text"});
   fails({"--template", "{question"}, {"template"});
+}
+
+TEST_CASE("programs: data comes from pipes and the standard input") {
+  const Workplace at;
+  const auto finetune = [&](const std::string& before, const std::string& data, const std::string& out) {
+    Arguments arguments = at.finetune("bitfit", out);
+    arguments[3] = data;
+    std::string line = before + path_of("finetune");
+    for (const std::string& argument : arguments) line += " '" + argument + "'";
+    return std::system((line + " 2>'" + at.at("err") + "'").c_str());
+  };
+  run_well("finetune", at.finetune("bitfit", "file"));
+  const std::string expected = test::content(at / "file/adapter.safetensors");
+  REQUIRE(finetune("cat '" + at.at("train.jsonl") + "' | ", "-", "piped") == 0);
+  CHECK(test::content(at / "piped/adapter.safetensors") == expected);
+  CHECK(test::content(at / "err").find("standard input: 10 examples") != std::string::npos);
+  REQUIRE(finetune("mkfifo '" + at.at("fifo") + "' && { cat '" + at.at("train.jsonl") + "' >'" +
+                       at.at("fifo") + "' & } && ",
+                   at.at("fifo"), "named") == 0);
+  CHECK(test::content(at / "named/adapter.safetensors") == expected);
 }
 
 TEST_CASE("programs: conversations go by the checkpoint's chat template, or are refused") {
