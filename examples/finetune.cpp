@@ -60,10 +60,11 @@ int main(int argc, char** argv) {
                                 "Fine-tunes a Mamba checkpoint on data of yours and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
   command
-      .option("--data", data_path,
-              "JSONL of {prompt, completion}, {text} or {input_ids, labels}; .csv and .tsv of such columns; "
-              ".txt, a "
-              "line an example; each also as .gz; -: the standard input")
+      .option(
+          "--data", data_path,
+          "JSONL of {prompt, completion}, {text}, {messages} (by the checkpoint's chat template) or "
+          "{input_ids, labels}; .csv and .tsv of such columns; .txt, a line an example; each also as .gz; "
+          "-: the standard input")
       .required();
   command.option("--eval", evaluation_path, "data to report the loss on");
   command.option("--format", format, "of the data, where names do not say it: jsonl, csv, tsv or text");
@@ -94,6 +95,7 @@ int main(int argc, char** argv) {
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
   return command.run(argc, argv, [&] {
+    examples::require_training_flags(options);
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
     adapter.seed = options.seed;
@@ -145,12 +147,14 @@ int main(int argc, char** argv) {
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
     require_writable(out);
-    if (evaluation) {
-      trainer.fit(data, *evaluation);
-    } else {
-      trainer.fit(data);
-    }
-    save_adapter(*model, out);
+    examples::train_in(out, options.resume, [&] {
+      if (evaluation) {
+        trainer.fit(data, *evaluation);
+      } else {
+        trainer.fit(data);
+      }
+      save_adapter(*model, out);
+    });
     std::fprintf(stderr, "adapter written to %s\n", out.c_str());
   });
 }

@@ -293,7 +293,7 @@ TEST_CASE("adapter: files that are none") {
   const test::Folder folder;
   check_error<FileError>([&] { load<Linear>(folder); }, {(folder / file_name).string()});
   check_error<FileError>([&] { read_adapter_description(folder / "absent"); },
-                         {(folder / "absent" / file_name).string()});
+                         {(folder / "absent" / file_name).string(), "no such folder"});
   SafetensorsWriter writer;
   writer.save(folder / file_name);
   check_error<FileError>([&] { load<Linear>(folder); }, {(folder / file_name).string(), key, "missing"});
@@ -327,4 +327,25 @@ TEST_CASE("adapter: a damaged byte gives an error of the file or another value, 
     }
   }
   CHECK(refused > 300);
+}
+
+TEST_CASE("adapter: a folder without one says what it is, and what to do") {
+  const test::Folder folder;
+  const auto refused = [&](std::initializer_list<std::string> parts) {
+    check_error<FileError>([&] { read_adapter_description(folder.path()); },
+                           {(folder / file_name).string(), "missing"});
+    check_error<FileError>([&] { read_adapter_description(folder.path()); }, parts);
+  };
+  refused({"give the folder that finetune wrote to"});
+  folder.write("config.json", "{}");
+  refused({"a checkpoint; give that as the model"});
+  folder.write("metrics.jsonl", "");
+  refused({"ended before its first checkpoint"});
+  std::filesystem::create_directory(folder / "checkpoint");
+  folder.write("checkpoint/checkpoint.safetensors", "");
+  refused({"has not ended", "--resume"});
+  folder.write("adapter_config.json", "{}");
+  refused({"an adapter of peft", "merge_and_unload", "save_pretrained"});
+  folder.write(file_name, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
+  check_error<FileError>([&] { read_adapter_description(folder.path()); }, {file_name, "git lfs pull"});
 }

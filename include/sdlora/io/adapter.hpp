@@ -6,6 +6,7 @@
 #include "../model/mamba_model.hpp"
 #include "../tensor/host_copy.hpp"
 #include "atomic_file.hpp"
+#include "detail/open_adapter.hpp"
 #include "json.hpp"
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
@@ -38,7 +39,6 @@ namespace detail {
 
 /// Values and description are one file, so that one rename replaces both: killed at any moment, a
 /// program leaves the old adapter or the new one.
-inline constexpr const char* adapter_file = "adapter.safetensors";
 /// The metadata that holds the description, as JSON.
 inline constexpr const char* adapter_key = "sdlora_adapter";
 inline constexpr std::size_t adapter_format = 2;
@@ -50,9 +50,9 @@ struct UsualOption {
   double usual;
   bool whole;
 };
-inline constexpr UsualOption usual_options[] = {
-    {"rank", 8.0, true},     {"alpha", 0.0, false}, {"dropout", 0.0, false},
-    {"channels", 0.0, true}, {"states", 4.0, true}, {"prompt_length", 16.0, true}};
+inline constexpr UsualOption usual_options[] = {{"rank", 8.0, true},     {"alpha", 0.0, false},
+                                                {"dropout", 0.0, false}, {"channels", 0.0, true},
+                                                {"states", 4.0, true},   {"prompt_length", 16.0, true}};
 inline bool is_usual(std::string_view name) {
   return std::any_of(std::begin(usual_options), std::end(usual_options),
                      [&](const UsualOption& option) { return option.name == name; });
@@ -117,8 +117,8 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
     if (option.whole) {
       const auto size = json.required<std::size_t>(option.name);
       if (constexpr std::size_t most = 1 << 24; size > most) {
-        json.fail(option.name, "expected at most " + std::to_string(most) + ", found " + std::to_string(size) +
-                                   "; the file is damaged: save the adapter again");
+        json.fail(option.name, "expected at most " + std::to_string(most) + ", found " +
+                                   std::to_string(size) + "; the file is damaged: save the adapter again");
       }
       number = static_cast<double>(size);
     } else {
@@ -206,7 +206,7 @@ void save_adapter(const Model& model, const std::filesystem::path& directory) {
 
 /// Reads what the file of an adapter directory says besides its values. Throws FileError.
 inline AdapterDescription read_adapter_description(const std::filesystem::path& directory) {
-  return detail::describe_adapter(TensorFile::open(directory / detail::adapter_file));
+  return detail::describe_adapter(detail::open_adapter(directory));
 }
 
 namespace detail {
@@ -279,7 +279,7 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T, D>& store) {
 template <class BaseType, class Make>
 auto load_adapter_with(const BaseType& base, const std::string& placement,
                        const std::filesystem::path& directory, const Make& make) {
-  const TensorFile file = TensorFile::open(directory / detail::adapter_file);
+  const TensorFile file = detail::open_adapter(directory);
   AdapterDescription a = detail::describe_adapter(file);
   detail::check_adapter(a, placement, base, file);
   try {
