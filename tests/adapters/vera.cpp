@@ -137,7 +137,7 @@ TEST_CASE("vera: the sites of a model share what is of one shape, and no two mod
 TEST_CASE("vera: a loaded adapter draws the A and B that it was trained with") {
   const auto base = small_base();
   const std::filesystem::path folder = SDLORA_BUILD_DIR "/vera-adapter";
-  for (const std::size_t rank : {3, 8, 256}) {  // 8 is LoRA's usual rank, 256 VeRA's own
+  for (const std::size_t rank : {3U, 8U, 256U}) {  // 8 is LoRA's usual rank, 256 VeRA's own
     CAPTURE(rank);
     Model model{base, {VeRAOptions{.rank = rank, .projection_seed = 5}}};
     std::vector<float> values(model.parameters().size());
