@@ -40,12 +40,19 @@ struct Seed {
   std::uint64_t value = 0;
 };
 
+namespace detail {
+/// A visitor that does nothing. No lambda: nvcc takes none in a concept.
+struct VisitNothing {
+  template <class Member>
+  constexpr void operator()(const Setting&, Member&) const {}
+};
+}  // namespace detail
+
 /// The options of a policy, as LoRAOptions: an aggregate with a static `visit(self, visit)` that calls
 /// visit(Setting, member) for each member, a number or a bool.
 template <class O>
-concept PolicyOptions =
-    std::default_initializable<O> && std::copyable<O> &&
-    requires(O& options, void (*visit)(...)) { O::visit(options, [](const Setting&, auto&) {}); };
+concept PolicyOptions = std::default_initializable<O> && std::copyable<O> &&
+                        requires(O& options) { O::visit(options, detail::VisitNothing{}); };
 
 /// Options at one site, among the parts of AdapterOptions; made by `options_at`.
 template <Site S, PolicyOptions O>

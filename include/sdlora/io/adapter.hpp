@@ -53,9 +53,11 @@ struct UsualOption {
 inline constexpr UsualOption usual_options[] = {{"rank", 8.0, true},     {"alpha", 0.0, false},
                                                 {"dropout", 0.0, false}, {"channels", 0.0, true},
                                                 {"states", 4.0, true},   {"prompt_length", 16.0, true}};
-inline bool is_usual(std::string_view name) {
-  return std::any_of(std::begin(usual_options), std::end(usual_options),
-                     [&](const UsualOption& option) { return option.name == name; });
+/// Whether such a field alone brings back that an option was set to this number.
+inline bool has_field_for(std::string_view name, double number) {
+  return std::any_of(std::begin(usual_options), std::end(usual_options), [&](const UsualOption& option) {
+    return option.name == name && option.usual != number;
+  });
 }
 
 inline std::string adapter_text(const AdapterDescription& a) {
@@ -76,7 +78,8 @@ inline std::string adapter_text(const AdapterDescription& a) {
   }
   std::string others;
   for (const AdapterOptions::Value& value : a.options.values()) {
-    if (value.site.empty() && is_usual(value.name)) continue;
+    // What is set to the usual number stays set: it need not be the default of every policy that has it.
+    if (value.site.empty() && has_field_for(value.name, value.number)) continue;
     others += (others.empty() ? "" : ", ") + std::string("{\"site\": ") + json_string(value.site) +
               ", \"name\": " + json_string(value.name) + ", \"value\": " + short_number(value.number) + "}";
   }
