@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/stop_text.hpp"
 #include "support/text.hpp"
 
@@ -82,9 +82,9 @@ int main(int argc, char** argv) {
     }
     options.vocabulary = text ? tokenizer->vocab_size() : examples::used_vocabulary(model_directory, config);
     examples::StopText stopping(examples::unescaped(stop));
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
-    const auto model = adapter.empty() ? examples::make_model("frozen", base, {}, {})
-                                       : examples::load_any_adapter(base, adapter);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const auto model = adapter.empty() ? examples::Placements::make("frozen", base, {}, {})
+                                       : examples::Placements::load_adapter(base, adapter);
     // The prompt is printed with the first token, so that a failure prints nothing.
     bool begun = false;
     const auto begin = [&] {

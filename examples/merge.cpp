@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 
 namespace {
@@ -38,8 +38,8 @@ int main(int argc, char** argv) {
     examples::require_no_model_or_base(out, model_directory);
     examples::require_no_run(out);
     const CheckpointConfig config = read_base_config(model_directory);
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
-    const auto merged = examples::load_any_adapter(base, adapter)->merged();
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const auto merged = examples::Placements::load_adapter(base, adapter)->merged();
     const examples::NewFolder folder(out);
     const FolderLock lock(out);
     examples::remove_model_leftovers(out);

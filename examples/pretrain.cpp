@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/training_flags.hpp"
 
@@ -95,8 +95,8 @@ int main(int argc, char** argv) {
     const JsonlDataset rest = windows(heldout, length);
     const examples::AnyBasePointer base =
         from.empty() ? std::make_shared<const examples::AnyBase>(examples::AnyBase::random(m, options.seed))
-                     : examples::load_any_base(from);
-    const auto model = examples::make_model("full", base, {}, {});
+                     : load_base<presets::AnyMamba>(from);
+    const auto model = examples::Placements::make("full", base, {}, {});
     std::printf("%zu parameters; %zu bytes of text, %zu held out\n", model->total_parameters(), text.tokens(),
                 rest.tokens());
     options.checkpoint_directory = out / "checkpoint";

@@ -21,24 +21,34 @@ std::vector<Method> methods() {
   const std::vector<double> few{3e-3, 1e-2, 3e-2};
   return {
       {"frozen", "frozen", "frozen", {}, 0.0, {}},
-      {"prompt", "prompt", "prompt tuning, 16 rows", {.prompt_length = 16}, 1e-2, {1e-2, 3e-2, 1e-1}},
-      {"prefix", "prefix", "prefix tuning, 16 rows", {.prompt_length = 16}, 3e-1, few},
+      {"prompt",
+       "prompt",
+       "prompt tuning, 16 rows",
+       {RowsOptions{.prompt_length = 16}},
+       1e-2,
+       {1e-2, 3e-2, 1e-1}},
+      {"prefix", "prefix", "prefix tuning, 16 rows", {RowsOptions{.prompt_length = 16}}, 3e-1, few},
       {"initial-state", "initial-state", "initial state", {}, 3e-2, few, true},
       {"bitfit", "bitfit", "BitFit", {}, 3e-2, few},
-      {"lora-ssm", "lora-ssm", "LoRA on the SSM, r = 8", {.rank = 8}, 3e-2, low_rank},
-      {"lora-linear", "lora-linear", "LoRA on linear projections, r = 8", {.rank = 8}, 1e-2, low_rank},
-      {"lora-all", "lora-all", "LoRA everywhere, r = 8", {.rank = 8}, 1e-2, low_rank},
+      {"lora-ssm", "lora-ssm", "LoRA on the SSM, r = 8", {LoRAOptions{.rank = 8}}, 3e-2, low_rank},
+      {"lora-linear",
+       "lora-linear",
+       "LoRA on linear projections, r = 8",
+       {LoRAOptions{.rank = 8}},
+       1e-2,
+       low_rank},
+      {"lora-all", "lora-all", "LoRA everywhere, r = 8", {LoRAOptions{.rank = 8}}, 1e-2, low_rank},
       {"sdlora",
        "sdlora",
        "SDLoRA, r = 24 (the budget of lora-linear)",
-       {.rank = 24, .states = 4},
+       {LoRAOptions{.rank = 24}, SelectedOptions{.states = 4}},
        1e-2,
        low_rank},
       {"full", "full", "full fine-tuning", {}, 1e-3, {3e-4, 1e-3, 3e-3}},
       {"sdlora-r8",
        "sdlora",
        "SDLoRA, r = 8 (as published)",
-       {.rank = 8, .states = 4},
+       {LoRAOptions{.rank = 8}, SelectedOptions{.states = 4}},
        1e-2,
        {},
        true,
@@ -46,7 +56,7 @@ std::vector<Method> methods() {
       {"lora-out",
        "lora-out",
        "LoRA on out_proj, r = 24 (SDLoRA less its dimensions)",
-       {.rank = 24},
+       {LoRAOptions{.rank = 24}},
        1e-2,
        {},
        true,
@@ -54,7 +64,7 @@ std::vector<Method> methods() {
       {"sdlora-linear",
        "sdlora-linear",
        "lora-linear and SDLoRA's dimensions, r = 8",
-       {.rank = 8, .states = 4},
+       {LoRAOptions{.rank = 8}, SelectedOptions{.states = 4}},
        1e-2,
        {},
        true,
@@ -62,7 +72,7 @@ std::vector<Method> methods() {
       {"lora-linear-long",
        "lora-linear",
        "LoRA on linear projections, r = 8, 20000 examples × 4 epochs",
-       {.rank = 8},
+       {LoRAOptions{.rank = 8}},
        1e-2,
        {},
        true,
@@ -97,16 +107,16 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
   AdapterOptions adapter = e.method.adapter;
   adapter.seed = e.seed;
   Selection selection;
-  if (placement_choice(e.method.preset).selects) {
-    selection = select_for(e.method.preset, base, train,
-                           {.steps = e.selection_steps,
-                            .learning_rate = e.rate,
-                            .batch_size = batch_size,
-                            .seed = e.seed + 1000,
-                            .adapters = adapter,
-                            .progress = e.progress});
+  if (Placements::find(e.method.preset).selects) {
+    selection = Placements::select(e.method.preset, base, train,
+                                   {.steps = e.selection_steps,
+                                    .learning_rate = e.rate,
+                                    .batch_size = batch_size,
+                                    .seed = e.seed + 1000,
+                                    .adapters = adapter,
+                                    .progress = e.progress});
   }
-  const auto model = make_model(e.method.preset, base, selection, adapter);
+  const auto model = Placements::make(e.method.preset, base, selection, adapter);
   Outcome outcome;
   outcome.trainable = model->parameters().size();
   outcome.percent =

@@ -79,8 +79,8 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
 TEST_CASE("adapter: the loaded model is the same function") {
   const test::Folder folder;
   AdapterOptions options = some_options();
-  options.alpha = 5.0;
-  options.dropout = 0.125;
+  options.set(LoRAOptions{.alpha = 5.0});
+  options.set(LoRAOptions{.dropout = 0.125});
   auto model = trained<presets::LoRALinear<>>(options);
   save_adapter(model, folder.path());
   auto loaded = load<Linear>(folder);
@@ -93,7 +93,7 @@ TEST_CASE("adapter: the loaded model is the same function") {
 TEST_CASE("adapter: layer ranges and options come back") {
   const test::Folder folder;
   AdapterOptions options = some_options();
-  options.alpha = 0.1;
+  options.set(LoRAOptions{.alpha = 0.1});
   options.layers = {{"out_proj", 1, static_cast<std::size_t>(-1)}, {"in_proj_x", 0, 1}};
   const auto model = trained<presets::LoRALinear<>>(options);
   save_adapter(model, folder.path());
@@ -102,13 +102,13 @@ TEST_CASE("adapter: layer ranges and options come back") {
   CHECK(loaded.parameters().find("layers.0.out_proj.lora_A") == nullptr);
   CHECK(loaded.parameters().find("layers.1.out_proj.lora_A") != nullptr);
   CHECK(loaded.parameters().find("layers.1.in_proj_x.lora_A") == nullptr);
-  CHECK(loaded.options().alpha == 0.1);
+  CHECK(loaded.options().of<LoRAOptions>().alpha == 0.1);
 
   const AdapterDescription described = read_adapter_description(folder.path());
   CHECK(described.path == (folder / file_name).string());
   CHECK(described.placement == describe<presets::LoRALinear<3>>());
   CHECK(described.base == fingerprint(*model.base()));
-  CHECK(described.options.rank == 2);
+  CHECK(described.options.of<LoRAOptions>().rank == 2);
   REQUIRE(described.options.layers.size() == 2);
   CHECK(described.options.layers[0].last == 2);
   CHECK(described.dimensions.dt_rank == 3);
@@ -118,10 +118,10 @@ TEST_CASE("adapter: layer ranges and options come back") {
 TEST_CASE("adapter: sizes of which the placement takes none do not matter") {
   const test::Folder folder;
   AdapterOptions options = some_options();
-  options.rank = 1'000'000'000;
-  options.channels = 1000;
-  options.states = 1000;
-  options.prompt_length = 1'000'000'000;
+  options.set(LoRAOptions{.rank = 1'000'000'000});
+  options.set(SelectedOptions{.channels = 1000});
+  options.set(SelectedOptions{.states = 1000});
+  options.set(RowsOptions{.prompt_length = 1'000'000'000});
   const auto model = trained<presets::BitFit>(options);
   save_adapter(model, folder.path());
   check_same(model, load<MambaModel<TinyAny, presets::BitFit, float>>(folder));

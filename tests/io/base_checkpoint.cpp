@@ -401,7 +401,6 @@ TEST_CASE("base checkpoint: a config.json that contradicts the weights, however 
   };
   field("state_size", 8, {"expected 16", "found 8"});
   field("conv_kernel", 3, {"expected 4", "found 3"});
-  field("use_bias", true, {"expected false", "found true"});
   field("use_conv_bias", false, {"expected true", "found false"});
   field("hidden_act", "gelu", {"\"silu\"", "\"gelu\""});
   field("intermediate_size", 21, {"20", "21"});
@@ -410,6 +409,31 @@ TEST_CASE("base checkpoint: a config.json that contradicts the weights, however 
   c.set("expand", 4);
   c.set("intermediate_size", 40);
   c.check_refused("config.json", {"field expand", "expected 2", "found 4"});
+}
+
+TEST_CASE("base checkpoint: biases of in_proj and out_proj are read where config.json says so") {
+  Checkpoint c;
+  c.set("use_bias", true);
+  c.check_refused("model.safetensors", {"backbone.layers.0.mixer.in_proj.bias", "missing"});
+  for (const std::string layer : {"backbone.layers.0.mixer.", "backbone.layers.1.mixer."}) {
+    c.tensors[layer + "in_proj.bias"] = {{40}, std::vector<float>(40, 0.5F)};
+    c.tensors[layer + "out_proj.bias"] = {{10}, std::vector<float>(10, -0.25F)};
+  }
+  c.write();
+  const auto base = c.load();
+  CHECK(base->dimensions().use_bias);
+  CHECK(base->layer(1).in_proj_bias(0, 39) == 0.5F);
+  CHECK(base->layer(0).out_proj_bias(0, 0) == -0.25F);
+  const test::Folder again;
+  save_base(*base, again.path());
+  CHECK(difference(*base, *load_base<TinyAny>(again.path())) == 0.0);
+
+  c.set("use_bias", false);
+  c.check_refused("model.safetensors", {"mixer.in_proj.bias", "found this one besides"});
+  c.set("use_bias", true);
+  c.tensors["backbone.layers.1.mixer.in_proj.bias"] = {{20}, std::vector<float>(20, 0.5F)};
+  c.write();
+  c.check_refused("model.safetensors", {"backbone.layers.1.mixer.in_proj.bias", "40", "20"});
 }
 
 TEST_CASE("base checkpoint: a type of other sizes than the checkpoint's is refused") {
@@ -434,5 +458,5 @@ TEST_CASE("base checkpoint: files that are missing or cut short") {
   // A layer too many in config.json, with tensors of no values where it is looked for.
   const Checkpoint d;
   d.set("num_hidden_layers", 3);
-  d.check_refused("model.safetensors", {"backbone.layers.2.mixer.in_proj.weight", "missing"});
+  d.check_refused("model.safetensors", {"backbone.layers.2.norm.weight", "missing"});
 }

@@ -292,23 +292,21 @@ TEST_CASE("models that are not Mamba are refused") {
 TEST_CASE("what the programs do not take is refused with the field of the file's style") {
   CHECK_NOTHROW(require_supported(parse(hugging_face())));
   CHECK_NOTHROW(require_supported(parse(original())));
-  check_unsupported(hugging_face(R"("state_size":8)"), {"field state_size", "expected 16, found 8"});
-  check_unsupported(hugging_face(R"("conv_kernel":3)"), {"field conv_kernel", "expected 4, found 3"});
+  check_unsupported(hugging_face(R"("conv_kernel":5)"), {"field conv_kernel", "expected 2, 3 or 4, found 5"});
   check_unsupported(hugging_face(R"("hidden_act":"gelu")"), {"field hidden_act", "\"silu\"", "\"gelu\""});
-  check_unsupported(hugging_face(R"("use_bias":true)"), {"field use_bias", "expected false, found true"});
   check_unsupported(hugging_face(R"("use_conv_bias":false)"), {"field use_conv_bias"});
   check_unsupported(hugging_face(R"("rms_norm":false)"), {"field rms_norm"});
-  check_unsupported(original(R"("ssm_cfg":{"d_state":8})"), {"field ssm_cfg.d_state"});
-  check_unsupported(original(R"("ssm_cfg":{"d_conv":2})"), {"field ssm_cfg.d_conv"});
-  check_unsupported(original(R"("ssm_cfg":{"bias":true})"), {"field ssm_cfg.bias"});
+  check_unsupported(original(R"("ssm_cfg":{"d_conv":1})"), {"field ssm_cfg.d_conv", "found 1"});
   check_unsupported(original(R"("ssm_cfg":{"conv_bias":false})"), {"field ssm_cfg.conv_bias"});
-  // What they do take: any inner width, norms of dt, B and C, and a head of its own.
-  for (const char* more :
-       {R"("expand":1)", R"("intermediate_size":1531)", R"("tie_word_embeddings":false)"}) {
+  // What they do take: any inner width, other numbers of states and taps, norms of dt, B and C, biases, and a
+  // head of its own.
+  for (const char* more : {R"("expand":1)", R"("intermediate_size":1531)", R"("tie_word_embeddings":false)",
+                           R"("state_size":5)", R"("conv_kernel":2)", R"("use_bias":true)"}) {
     CHECK_NOTHROW(require_supported(parse(hugging_face(more))));
   }
   CHECK_NOTHROW(require_supported(parse(falcon())));
   CHECK_NOTHROW(require_supported(parse(original(R"("ssm_cfg":{"expand":4},"tie_embeddings":false)"))));
+  CHECK_NOTHROW(require_supported(parse(original(R"("ssm_cfg":{"d_state":32,"d_conv":3,"bias":true})"))));
 }
 
 TEST_CASE("Falcon-Mamba, as published for falcon-mamba-7b") {

@@ -86,7 +86,7 @@ TEST_CASE("programs: score says what is wrong") {
   adapter.replace(name, 10, "\\\\u001b[1m");
   at.write("tuned/adapter.safetensors", adapter);
   check_fails("score", {"--model", base, "--adapter", at.at("tuned"), "--ids", "1,2"},
-              {"placement", "\\x1b[1m", "none of the presets"});
+              {"placement", "\\x1b[1m", "none of the placements"});
   // The first half of the weights.
   const std::string weights = test::content(at / "base/model.safetensors");
   at.write("base/model.safetensors", weights.substr(0, weights.size() / 2));

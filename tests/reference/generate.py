@@ -7,6 +7,8 @@ Made with torch 2.13.0 (CPU), transformers 5.23.0, peft 0.21.2, safetensors 0.8.
     venv/bin/pip install torch==2.13.0 transformers==5.23.0 peft==0.21.2 safetensors==0.8.0 numpy==2.4.6
     venv/bin/python tests/reference/generate.py            # rewrites tests/reference/data/
     venv/bin/python tests/reference/generate.py falcon     # its falcon_mamba* alone
+    venv/bin/python tests/reference/generate.py biases     # its biases alone
+    venv/bin/python tests/reference/generate.py peft       # its peft_* alone
 
 README.md here lists every file and tensor name. Weights are float32 on disk; all outputs are computed and stored in
 float64. Hugging Face's Mamba casts to float32 inside even in a float64 model: `in_double` lifts that, and every result
@@ -82,10 +84,11 @@ def gradients(loss, tensors):
 
 # --- Models and data --------------------------------------------------------------------------------------------------
 
-def random_model(seed, d_model, n_layer, vocab_size, dt_rank):
+def random_model(seed, d_model, n_layer, vocab_size, dt_rank, **others):
     """A Mamba whose every weight matters: larger and less regular than its initialisation."""
+    sizes = {"state_size": 16, "conv_kernel": 4, "expand": 2, **others}
     config = transformers.MambaConfig(vocab_size=vocab_size, hidden_size=d_model, num_hidden_layers=n_layer,
-                                      state_size=16, conv_kernel=4, expand=2, time_step_rank=dt_rank)
+                                      time_step_rank=dt_rank, **sizes)
     return roughen(transformers.MambaForCausalLM(config).eval(), seed)
 
 
@@ -108,7 +111,7 @@ def roughen(model, seed):
                 value = -1 + noise
             elif kind == "conv1d.weight":
                 value = 0.6 * noise
-            elif kind == "conv1d.bias":
+            elif kind in ("conv1d.bias", "in_proj.bias", "out_proj.bias"):
                 value = 0.3 * noise
             elif kind == "D":
                 value = noise
@@ -210,7 +213,11 @@ def plain_block(config, weights, layer, x, initial):
         return weights[f"backbone.layers.{layer}.{name}"]
 
     E, N, R, K = config.intermediate_size, config.state_size, config.time_step_rank, config.conv_kernel
-    xz = rms_norm(x, weight("norm.weight"), config.layer_norm_epsilon) @ weight("mixer.in_proj.weight").T
+    def linear(name, values):
+        product = values @ weight(f"mixer.{name}.weight").T
+        return product + weight(f"mixer.{name}.bias") if config.use_bias else product
+
+    xz = linear("in_proj", rms_norm(x, weight("norm.weight"), config.layer_norm_epsilon))
     prefix = initial.get(f"prefix.{layer}", xz[:0])
     inner, z = torch.cat([prefix, xz]).split(E, dim=-1)
     window = initial.get(f"conv0.{layer}", torch.zeros(E, K - 1, dtype=x.dtype)).T
@@ -221,7 +228,7 @@ def plain_block(config, weights, layer, x, initial):
     h0 = initial.get(f"h0.{layer}", torch.zeros(E, N, dtype=x.dtype))
     y, state = selective_scan(u, dt_low @ weight("mixer.dt_proj.weight").T, weight("mixer.A_log"), B, C,
                               weight("mixer.D"), z, weight("mixer.dt_proj.bias"), h0)
-    output = x + y[len(prefix):] @ weight("mixer.out_proj.weight").T
+    output = x + linear("out_proj", y[len(prefix):])
     return output, state, torch.cat([window, inner])[-(K - 1):].T
 
 
@@ -298,12 +305,13 @@ def dump_original_keys(model, batch):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def random_peft_model(model, seed):
-    """LoRA of rank 3, alpha 6, on in_proj and x_proj, with A and B random."""
+def random_peft_model(model, seed, **config):
+    """LoRA of rank 3, alpha 6, on in_proj and x_proj unless `config` says otherwise, with A and B random."""
     copy = type(model)(model.config).eval()
     copy.load_state_dict(model.state_dict())
+    config = {"target_modules": ["in_proj", "x_proj"], **config}
     wrapped = peft.get_peft_model(copy, peft.LoraConfig(r=3, lora_alpha=6, lora_dropout=0.0, task_type="CAUSAL_LM",
-                                                        target_modules=["in_proj", "x_proj"])).eval()
+                                                        **config)).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
@@ -318,7 +326,9 @@ def save_peft(wrapped, folder):
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"  # peft writes a set, in any order
     config = json.loads(path.read_text())
-    config["target_modules"].sort()
+    for key in ("target_modules", "target_parameters"):
+        if isinstance(config.get(key), list):
+            config[key].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
@@ -328,10 +338,10 @@ def lora_parameters(wrapped):
             if "lora_" in name}
 
 
-def dump_peft(model, batch):
+def dump_peft(model, batch, name="lora_peft", seed=101, **config):
     """LoRA through peft: the adapter as saved, and what the adapted model computes."""
-    wrapped = random_peft_model(model, seed=101)
-    folder = DATA / "lora_peft"
+    wrapped = random_peft_model(model, seed, **config)
+    folder = DATA / name
     save_peft(wrapped, folder)
     with torch.no_grad():
         float_logits, _ = forward(wrapped, batch)
@@ -339,8 +349,16 @@ def dump_peft(model, batch):
     adapter = lora_parameters(wrapped)
     with in_double():
         logits, loss = forward(wrapped, batch)
-    check_close("lora_peft: float32 logits", float_logits, logits, 1e-5)
+    check_close(f"{name}: float32 logits", float_logits, logits, 1e-5)
     write(folder, "outputs", {**batch, "logits": logits, "loss": loss[None], **gradients(loss, adapter)})
+
+
+def dump_peft_methods(model, batch):
+    """peft's other kinds: rsLoRA, DoRA, LoRA of the embedding, and of A_log as a parameter."""
+    dump_peft(model, batch, "peft_rslora", 111, use_rslora=True)
+    dump_peft(model, batch, "peft_dora", 112, use_dora=True)
+    dump_peft(model, batch, "peft_embedding", 113, target_modules=["embeddings", "in_proj"])
+    dump_peft(model, batch, "peft_a_log", 114, target_modules=["in_proj"], target_parameters=["mixer.A_log"])
 
 
 def dump_lora(name, double, parameters, batch, sites, rank, scale, seed):
@@ -458,6 +476,12 @@ def dump_falcon_mamba():
         time_step_rank=2, mixer_rms_eps=0.3, tie_word_embeddings=True), random_batch(33, 13, [5, 6]))
 
 
+def dump_biases():
+    """Mamba with biases of in_proj and out_proj, a head of its own, and other kernel sizes than the published."""
+    dump_model("biases", random_model(34, 6, 2, 13, 2, state_size=5, conv_kernel=2, expand=3, use_bias=True,
+                                      tie_word_embeddings=False), random_batch(35, 13, [6, 1, 9]))
+
+
 def dump_layers():
     """Single layers in float64, at sizes that are no multiple of a vector or block."""
     generator = torch.Generator().manual_seed(7)
@@ -503,6 +527,12 @@ def main():
     if sys.argv[1:] == ["falcon"]:
         dump_falcon_mamba()
         return
+    if sys.argv[1:] == ["biases"]:
+        dump_biases()
+        return
+    if sys.argv[1:] == ["peft"]:
+        dump_peft_methods(random_model(2, 13, 2, 37, 3), random_batch(12, 37, [13, 7, 1, 10]))
+        return
     shutil.rmtree(DATA, ignore_errors=True)
 
     dump_model("one_layer", random_model(1, 8, 1, 17, "auto"), random_batch(11, 17, [7, 1, 13]), "auto")
@@ -514,6 +544,7 @@ def main():
 
     R, E, N = 3, 26, 16
     dump_peft(model, batch)
+    dump_peft_methods(model, batch)
     dump_lora("lora_dt_out", double, parameters, batch,
               {"dt_proj": ("dt_proj", 0, None), "out_proj": ("out_proj", 0, None)}, rank=3, scale=2.0, seed=102)
     dump_lora("lora_sites", double, parameters, batch,
@@ -536,6 +567,7 @@ def main():
     dump_training("training_full", dict(full.named_parameters()), lambda b: forward(full, b)[1], batches,
                   learning_rate=1e-2, weight_decay=0.1, decays=lambda name: not name.endswith(undecayed), warmup_steps=2)
     dump_falcon_mamba()
+    dump_biases()
     dump_layers()
     total = sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file())
     print(f"{DATA}: {total:,} bytes")

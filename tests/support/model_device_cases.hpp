@@ -43,10 +43,11 @@ template <class Running, class P, class C = Tiny>
 struct BothModels {
   using Host = sdlora::MambaModel<C, P, float>;
   using There = sdlora::MambaModel<C, P, Running>;
-  static constexpr sdlora::MambaDimensions dimensions = sdlora::dimensions(C::config);
 
-  explicit BothModels(const sdlora::AdapterOptions& options = some_options())
-      : base(rough_base<C, float>(dimensions)),
+  explicit BothModels(const sdlora::AdapterOptions& options = some_options(),
+                      const sdlora::MambaDimensions& m = sdlora::dimensions(C::config))
+      : dimensions(m),
+        base(rough_base<C, float>(dimensions)),
         host(make<Host>(base, options)),
         there(make<There>(on_device(base), options)) {
     stir(host);
@@ -64,12 +65,14 @@ struct BothModels {
   template <class Model, class B>
   static Model make(std::shared_ptr<const B> base, const sdlora::AdapterOptions& options) {
     if constexpr (P::selects) {
-      return Model(std::move(base), some_selection(dimensions, options.channels, options.states), options);
+      sdlora::Selection chosen = selection_for(base->dimensions(), options);
+      return Model(std::move(base), std::move(chosen), options);
     } else {
       return Model(std::move(base), options);
     }
   }
 
+  sdlora::MambaDimensions dimensions;
   std::shared_ptr<const sdlora::Base<C, float>> base;
   Host host;
   There there;
@@ -77,11 +80,12 @@ struct BothModels {
 
 /// Logits within 1e-5, loss and every gradient within 1e-4; the same function when merged.
 template <class Running, class P, class C = Tiny>
-void check_model_on(const std::string& name) {
+void check_model_on(const std::string& name,
+                    const sdlora::MambaDimensions& m = sdlora::dimensions(C::config)) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
-  options.dropout = 0.3;
-  BothModels<Running, P, C> models(options);
+  options.set(sdlora::LoRAOptions{.dropout = 0.3});
+  BothModels<Running, P, C> models(options, m);
   const sdlora::Batch batch = some_batch({5, 1, 13}, models.dimensions.vocab_size);
   const auto expected = models.host.logits(batch);
   const auto found = models.there.logits(batch);
@@ -109,7 +113,7 @@ template <class Device>
 void check_training_on() {
   using P = sdlora::presets::SDLoRA<2, 3, 2>;
   sdlora::AdapterOptions options = some_options();
-  options.dropout = 0.2;
+  options.set(sdlora::LoRAOptions{.dropout = 0.2});
   BothModels<sdlora::Run<Device>, P> models(options);
   const std::vector<sdlora::Example> data = some_examples({4, 7, 1, 5, 3, 9, 2, 6}, 19, 11);
   const sdlora::TrainerOptions settings{.steps = 20,

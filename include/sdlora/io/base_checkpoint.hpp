@@ -28,8 +28,8 @@ namespace sdlora {
 namespace detail {
 
 inline MambaDimensions dimensions_of(const CheckpointConfig& c) {
-  return {c.d_model, c.n_layer,      c.vocab_size,         c.dt_rank,       c.d_inner(), c.d_state,
-          c.d_conv,  c.norm_epsilon, c.mixer_norm_epsilon, c.tie_embeddings};
+  return {c.d_model, c.n_layer,      c.vocab_size,         c.dt_rank,        c.d_inner(), c.d_state,
+          c.d_conv,  c.norm_epsilon, c.mixer_norm_epsilon, c.tie_embeddings, c.use_bias};
 }
 
 /// The names under which a checkpoint stores the tensors of a model, which this library names as
@@ -53,10 +53,10 @@ class StoredNames {
 
   const std::string& embedding() const { return embedding_; }
   const std::string& head() const { return head_; }
-  std::string operator()(const std::string& name) const {
-    if (name == "backbone.embeddings.weight") return embedding_;
-    if (name == "lm_head.weight") return head_;
-    return prefix_ + name.substr(backbone.size());
+  std::string operator()(std::string_view name) const {
+    if (name == model_facts<MambaDimensions>[0].key) return embedding_;
+    if (name == model_facts<MambaDimensions>[2].key) return head_;
+    return prefix_ + std::string(name.substr(backbone.size()));
   }
   /// Of layer `l`: "A_log" and the like.
   std::string mixer(std::size_t l, const char* name) const {
@@ -171,26 +171,21 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
     const CheckpointConfig config = read_base_config(directory, C::config);
     const TensorSource source = TensorSource::open(directory);
     const detail::StoredNames stored(source);
-    // Nothing of a size is allocated before the file was found to hold values for it.
-    const std::vector<std::size_t> head_shape{config.vocab_size, config.d_model};
-    source.require_shape(stored.embedding(), head_shape);
-    for (std::size_t l = 0; l < config.n_layer; ++l) {
-      source.require_shape(stored.mixer(l, "in_proj.weight"),
-                           std::vector<std::size_t>{2 * config.d_inner(), config.d_model});
-      source.require_shape(stored.mixer(l, "dt_proj.weight"),
-                           std::vector<std::size_t>{config.d_inner(), config.dt_rank});
-    }
     MambaDimensions dimensions = detail::dimensions_of(config);
-    if (!dimensions.tied_head) {
-      source.require_shape(stored.head(), head_shape);
-    } else {
-      dimensions.tied_head = !detail::has_other_head(source, stored);
-    }
+    // Nothing of a size is allocated before the file was found to hold values for it.
+    for_each_tensor<T, D>(
+        dimensions,
+        [&](const auto& line) {
+          source.require_shape(stored(line.facts.key), line.facts.stored_shape(dimensions));
+        },
+        [&](const auto& line, std::size_t l) {
+          source.require_shape(stored(layer_key(l, line.facts.key)), line.facts.stored_shape(dimensions));
+        });
+    if (dimensions.tied_head) dimensions.tied_head = !detail::has_other_head(source, stored);
     const auto base = std::make_shared<Base<C, T>>(dimensions);
     std::set<std::string> known{stored.head(), stored.embedding()};
-    base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>& shape) {
+    base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>&) {
       const std::string tensor = stored(name);
-      source.require_shape(tensor, shape);
       source.read(tensor, std::span<T>(values.data, values.rows * values.cols));
       known.insert(tensor);
     });
@@ -250,6 +245,7 @@ void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory
     config.norm_epsilon = m.norm_epsilon;
     config.mixer_norm_epsilon = m.mixer_norm_epsilon;
     config.tie_embeddings = m.tied_head;
+    config.use_bias = m.use_bias;
     config.tokenizer = options.tokenizer;
     config.token_ids = options.token_ids;
     config.unpadded_vocab_size = options.unpadded_vocab_size;

@@ -326,9 +326,9 @@ inline CheckpointConfig read_checkpoint_config(const std::filesystem::path& path
 }
 
 /// Refuses, with the field named, what models of type `built` (the programs' where none is given) do not
-/// take: another d_state or d_conv than theirs (16 and 4 where the type does not say otherwise), another
-/// expand and norms of dt, B and C unless the type leaves them open; and what no model takes: activations but
-/// silu, norms but RMSNorm, biases but the convolution's. Throws FileError.
+/// take: another d_state, d_conv or expand than theirs and norms of dt, B and C, unless the type leaves them
+/// open; convolutions but those of 2 to 4 where it does; and what no model takes: activations but
+/// silu, norms but RMSNorm, a convolution without biases. Throws FileError.
 inline void require_supported(const CheckpointConfig& config,
                               const MambaConfig& built = presets::AnyMamba::config) {
   const bool original = config.key_style == KeyStyle::Original;
@@ -344,8 +344,18 @@ inline void require_supported(const CheckpointConfig& config,
         config.path, std::string("field ") + (original ? original_field : field),
         "expected " + detail::json_text(expected) + ", found " + detail::json_text(found) + "; " + remedy);
   };
-  check(config.d_state, built.d_state, "state_size", "ssm_cfg.d_state", other_type);
-  check(config.d_conv, built.d_conv, "conv_kernel", "ssm_cfg.d_conv", other_type);
+  if (built.d_state != dyn) {
+    check(config.d_state, built.d_state, "state_size", "ssm_cfg.d_state", other_type);
+  }
+  if (built.d_conv != dyn) {
+    check(config.d_conv, built.d_conv, "conv_kernel", "ssm_cfg.d_conv", other_type);
+  } else if (config.d_conv < 2 || config.d_conv > 4) {
+    throw FileError(
+        config.path, std::string("field ") + (original ? "ssm_cfg.d_conv" : "conv_kernel"),
+        "expected 2, 3 or 4, found " + detail::json_text(config.d_conv) +
+            "; give another checkpoint, or build the program for a type with a MambaConfig of this "
+            "d_conv");
+  }
   if (built.expand != dyn && config.intermediate_size == 0) {
     check(config.expand, built.expand, "expand", "ssm_cfg.expand", other_type);
   } else if (built.expand != dyn) {
@@ -358,7 +368,6 @@ inline void require_supported(const CheckpointConfig& config,
           other_type);
   }
   check(config.hidden_act, std::string("silu"), "hidden_act", "hidden_act", no_other);
-  check(config.use_bias, false, "use_bias", "ssm_cfg.bias", no_other);
   check(config.use_conv_bias, true, "use_conv_bias", "ssm_cfg.conv_bias", no_other);
   check(config.rms_norm, true, "rms_norm", "rms_norm", no_other);
 }

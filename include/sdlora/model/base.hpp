@@ -2,7 +2,10 @@
 
 #include "../error.hpp"
 #include "../layers/mamba/config.hpp"
+#include "../layers/mamba/tensors.hpp"
 #include "../layers/mamba/weights.hpp"
+#include "../layers/model_tensors.hpp"
+#include "../layers/tensor_table.hpp"
 #include "../tensor/device.hpp"
 #include "../tensor/evaluate.hpp"
 #include "../tensor/extents.hpp"
@@ -14,6 +17,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
 namespace sdlora {
@@ -39,21 +44,22 @@ class Base {
     require("d_state", C::config.d_state, m.d_state);
     require("d_conv", C::config.d_conv, m.d_conv);
     if (C::config.expand != dyn) require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
+    require_kernel_sizes(m);
     require_mixer_norms(m.mixer_norm_epsilon);
     detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T, D>), "Base");
     layers_.resize(m.n_layer);
     A_.resize(m.n_layer);
     std::size_t count = 0;
-    lay_out([&](Matrix&, std::size_t rows, std::size_t cols) {
-      count += padded(detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "Base"));
+    lay_out([&](Matrix&, SiteShape shape) {
+      count += padded(detail::checked_size(Extents<dyn, dyn>(shape.rows, shape.cols), sizeof(T), "Base"));
       detail::checked_bytes(count, sizeof(T), "Base");
     });
     memory_ = Storage<T, D>(count);
     T* next = memory_.data();
     Storage<T, D>::zero(next, count);
-    lay_out([&](Matrix& view, std::size_t rows, std::size_t cols) {
-      view = {next, rows, cols};
-      next += padded(rows * cols);
+    lay_out([&](Matrix& view, SiteShape shape) {
+      view = {next, shape.rows, shape.cols};
+      next += padded(shape.size());
     });
   }
 
@@ -80,19 +86,18 @@ class Base {
   static Base random(const MambaDimensions& m, std::uint64_t seed);
 
   const MambaDimensions& dimensions() const { return m_; }
-  View embedding() const { return embedding_; }                    // (V, d)
-  View norm_f() const { return norm_f_; }                          // (1, d)
-  View head() const { return m_.tied_head ? embedding_ : head_; }  // (V, d)
-  MambaWeights<const T, D> layer(std::size_t l) const {
-    const MambaWeights<T, D>& w = layers_[l];
-    return {w.norm, w.in_proj, w.conv, w.conv_bias, w.x_proj, w.dt_proj, w.dt_bias, w.A_log, w.D, w.out_proj};
-  }
+  View embedding() const { return model_.embedding; }                          // (V, d)
+  View norm_f() const { return model_.norm_f; }                                // (1, d)
+  View head() const { return m_.tied_head ? model_.embedding : model_.head; }  // (V, d)
+  ModelWeights<const T, D> model() const { return {model_.embedding, model_.norm_f, model_.head}; }
+  MambaWeights<const T, D> layer(std::size_t l) const { return read_only(layers_[l]); }
   /// −exp(A_log), (E, N): what the scan reads.
   View A(std::size_t l) const { return A_[l]; }
 
-  Matrix embedding() { return embedding_; }
-  Matrix norm_f() { return norm_f_; }
-  Matrix head() { return m_.tied_head ? embedding_ : head_; }
+  Matrix embedding() { return model_.embedding; }
+  Matrix norm_f() { return model_.norm_f; }
+  Matrix head() { return m_.tied_head ? model_.embedding : model_.head; }
+  const ModelWeights<T, D>& model() { return model_; }
   const MambaWeights<T, D>& layer(std::size_t l) { return layers_[l]; }
 
   /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names.
@@ -125,7 +130,18 @@ class Base {
           std::string("Base: ") + name + " is " + std::to_string(expected) +
           " in the configuration's type but " + std::to_string(found) +
           " in the dimensions given; use the preset of this checkpoint, or presets::AnyMamba, "
-          "which leaves all but d_state and d_conv open");
+          "which leaves all open");
+    }
+  }
+
+  /// What the type asserts of sizes that it knows, of those that it leaves open.
+  static void require_kernel_sizes(const MambaDimensions& m) {
+    if (m.d_state == 0) {
+      throw ArgumentError("Base: expected a d_state of at least 1, found 0; correct the dimensions");
+    }
+    if (C::config.d_conv == dyn && (m.d_conv < 2 || m.d_conv > 4)) {
+      throw ArgumentError("Base: expected a d_conv of 2 to 4, as types take that leave it open, found " +
+                          std::to_string(m.d_conv) + "; give d_conv in the configuration's type");
     }
   }
 
@@ -142,59 +158,43 @@ class Base {
         "; use the preset of this checkpoint, or presets::AnyMamba, which takes both");
   }
 
+  /// Calls f(view, shape) for all values in their order in memory.
   template <class Function>
   void lay_out(const Function& f) {
-    const std::size_t E = m_.d_inner;
-    f(embedding_, m_.vocab_size, m_.d_model);
+    const auto add = [&](const auto& table, auto& weights) {
+      for_each_line(table, [&](const auto& line) {
+        if (line.facts.exists(m_)) f(weights.*line.member, line.facts.shape(m_));
+      });
+    };
+    // The embedding, the blocks, each with its A, and what comes behind them.
+    const auto& [embedding, norm_f, head] = model_tensors<MambaDimensions, ModelWeights<T, D>>;
+    add(std::tuple{embedding}, model_);
     for (std::size_t l = 0; l < m_.n_layer; ++l) {
-      MambaWeights<T, D>& w = layers_[l];
-      f(w.norm, 1, m_.d_model);
-      f(w.in_proj, 2 * E, m_.d_model);
-      f(w.conv, E, m_.d_conv);
-      f(w.conv_bias, 1, E);
-      f(w.x_proj, m_.dt_rank + 2 * m_.d_state, E);
-      f(w.dt_proj, E, m_.dt_rank);
-      f(w.dt_bias, 1, E);
-      f(w.A_log, E, m_.d_state);
-      f(w.D, 1, E);
-      f(w.out_proj, m_.d_model, E);
-      f(A_[l], E, m_.d_state);
+      add(mamba_tensors<MambaWeights<T, D>>, layers_[l]);
+      f(A_[l], SiteShape{m_.d_inner, m_.d_state});
     }
-    f(norm_f_, 1, m_.d_model);
-    if (!m_.tied_head) f(head_, m_.vocab_size, m_.d_model);
+    add(std::tuple{norm_f, head}, model_);
   }
 
   template <class Self, class Function>
   static void visit_as(Self& self, const Function& f) {
-    using Shape = std::vector<std::size_t>;
+    using Element = std::conditional_t<std::is_const_v<Self>, const T, T>;
     const MambaDimensions& m = self.m_;
-    const std::size_t E = m.d_inner;
-    f(std::string("backbone.embeddings.weight"), self.embedding(), Shape{m.vocab_size, m.d_model});
-    for (std::size_t l = 0; l < m.n_layer; ++l) {
-      const std::string layer = "backbone.layers." + std::to_string(l) + ".";
-      const auto w = self.layer(l);
-      f(layer + "norm.weight", w.norm, Shape{m.d_model});
-      f(layer + "mixer.A_log", w.A_log, Shape{E, m.d_state});
-      f(layer + "mixer.D", w.D, Shape{E});
-      f(layer + "mixer.conv1d.weight", w.conv, Shape{E, 1, m.d_conv});
-      f(layer + "mixer.conv1d.bias", w.conv_bias, Shape{E});
-      f(layer + "mixer.in_proj.weight", w.in_proj, Shape{2 * E, m.d_model});
-      f(layer + "mixer.x_proj.weight", w.x_proj, Shape{m.dt_rank + 2 * m.d_state, E});
-      f(layer + "mixer.dt_proj.weight", w.dt_proj, Shape{E, m.dt_rank});
-      f(layer + "mixer.dt_proj.bias", w.dt_bias, Shape{E});
-      f(layer + "mixer.out_proj.weight", w.out_proj, Shape{m.d_model, E});
-    }
-    f(std::string("backbone.norm_f.weight"), self.norm_f(), Shape{m.d_model});
-    if (!m.tied_head) f(std::string("lm_head.weight"), self.head(), Shape{m.vocab_size, m.d_model});
+    for_each_tensor<Element, D>(
+        m,
+        [&](const auto& line) {
+          f(std::string(line.facts.key), self.model().*line.member, line.facts.stored_shape(m));
+        },
+        [&](const auto& line, std::size_t l) {
+          f(layer_key(l, line.facts.key), self.layer(l).*line.member, line.facts.stored_shape(m));
+        });
   }
 
   MambaDimensions m_;
   Storage<T, D> memory_;
-  Matrix embedding_;
+  ModelWeights<T, D> model_;
   std::vector<MambaWeights<T, D>> layers_;
   std::vector<Matrix> A_;
-  Matrix norm_f_;
-  Matrix head_;  // empty where it is the embedding
 };
 
 template <Config C, class T, class D>
@@ -217,7 +217,7 @@ Base<C, T, D> Base<C, T, D>::random(const MambaDimensions& m, std::uint64_t seed
         values.data[i] = static_cast<T>(0.02 * random.normal(i));
       }
     };
-    normal(base.embedding_);
+    normal(base.model_.embedding);
     for (const MambaWeights<T>& w : base.layers_) {
       std::fill_n(w.norm.data, m.d_model, T(1));
       uniform(w.in_proj, inverse_root(m.d_model));
@@ -237,8 +237,8 @@ Base<C, T, D> Base<C, T, D>::random(const MambaDimensions& m, std::uint64_t seed
           w.A_log(e, n) = static_cast<T>(std::log(static_cast<double>(n + 1)));
       }
     }
-    std::fill_n(base.norm_f_.data, m.d_model, T(1));
-    if (!m.tied_head) normal(base.head_);
+    std::fill_n(base.model_.norm_f.data, m.d_model, T(1));
+    if (!m.tied_head) normal(base.model_.head);
     base.finish();
     return base;
   }

@@ -6,6 +6,7 @@
 #include "../tensor/random.hpp"
 #include "../tensor/tensor.hpp"
 #include "../text.hpp"
+#include "language_model.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -132,7 +133,7 @@ class TokenSampler {
 /// Continues one sequence from `state`, which has read everything before, given the logits (1, V) of
 /// the first token to choose, which are overwritten. The state moves on past all returned tokens but the
 /// last, and past that one too where a stop token followed it.
-template <class Model, class T, class D>
+template <LanguageModel Model, class T, class D>
 std::vector<std::int32_t> generate(const Model& model, typename Model::state_type& state,
                                    MatrixView<T, D> logits, const GenerateOptions& options) {
   if (state.sequences() != 1) {
@@ -158,7 +159,7 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
 }
 
 /// The same from logits in host memory, which stay.
-template <class Model>
+template <LanguageModel Model>
   requires is_host<typename Model::device_type>
 std::vector<std::int32_t> generate(const Model& model, typename Model::state_type& state,
                                    std::vector<typename Model::value_type> logits,
@@ -169,7 +170,7 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
 
 /// Continues a prompt of at least one token; returns the new tokens. Work per token does not depend
 /// on what came before. Throws ArgumentError on an empty prompt.
-template <class Model>
+template <LanguageModel Model>
 std::vector<std::int32_t> generate(const Model& model, std::span<const std::int32_t> prompt,
                                    const GenerateOptions& options = {}) {
   using T = typename Model::value_type;

@@ -20,9 +20,6 @@ namespace sdlora {
 /// What it keeps for backward, and which gradients exist, follow from the placement's type.
 template <Config C, Placement P, class T, class D = Cpu, class Scan = Fused>
 class MambaBlock {
-  static constexpr std::size_t N = C::config.d_state;
-  static constexpr std::size_t K = C::config.d_conv;
-
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
   template <class S>
@@ -52,17 +49,24 @@ class MambaBlock {
                                      bool input_gradient, WorkspaceOn<D>& workspace) {
     const std::size_t M = sequences.rows();
     const std::size_t E = m.d_inner;
+    const std::size_t N = m.d_state;
     const Needs needs(input_gradient);
     const auto take = [&](bool needed, std::size_t cols) {
       return needed ? workspace.template matrix<T>(M, cols) : Matrix{};
     };
     BlockActivations<T, D> kept;
     kept.x = take(needs.in_proj_input(), m.d_model);
-    kept.xz = take(needs.scan, 2 * E);
-    kept.u = take(needs.scan, E);
-    kept.x_dbl = take(needs.scan, m.dt_rank + 2 * N);
-    kept.dt = take(needs.scan, E);
-    kept.y = take(learns<site::OutProj>, E);
+    constexpr ScanReads offset = Needs::scan_reads;
+    kept.xz = take(needs.gated_output(), 2 * E);
+    kept.u = take(needs.scan || offset.u, E);
+    kept.x_dbl = take(needs.scan || offset.B || offset.C, m.dt_rank + 2 * N);
+    kept.dt = take(needs.scan || offset.dt, E);
+    kept.y = take(Needs::template reads<site::OutProj>, E);
+    const auto outputs = [&](std::size_t cols) { return take(cols != 0, cols); };
+    kept.in_proj = outputs(kept_outputs<P, site::InProjX, site::InProjZ>(m));
+    kept.x_proj = outputs(kept_outputs<P, site::XProjDt, site::XProjB, site::XProjC>(m));
+    kept.dt_proj = outputs(kept_outputs<P, site::DtProj>(m));
+    kept.out_proj = outputs(kept_outputs<P, site::OutProj>(m));
     if (needs.scan) {
       const std::size_t count = Scan::template checkpoint_size<D>(sequences, E, N);
       kept.checkpoints = workspace.template matrix<T>(1, count).data;
@@ -84,14 +88,15 @@ class MambaBlock {
     if (kept.x) assign(kept.x, x);
     room(kept.xz, 2 * E);
     room(kept.u, E);
-    room(kept.x_dbl, m_.dt_rank + 2 * N);
+    room(kept.x_dbl, m_.dt_rank + 2 * m_.d_state);
     room(kept.dt, E);
     room(kept.y, E);
     {
       const WorkspaceScope normed(workspace);
       const Matrix n = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
       rms_norm_forward(x, norm_.values(), epsilon(), n);
-      in_proj_.forward(n, kept.xz, pass, workspace);
+      in_proj_.forward(n, kept.xz, kept.in_proj, pass, workspace);
+      if (in_proj_bias_) assign<AssignMode::Add>(kept.xz, in_proj_bias_);
     }
     if (state.h) {
       // Not in place: the scan may not overwrite where it began.
@@ -105,7 +110,8 @@ class MambaBlock {
                    workspace);
     }
     const Matrix out = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
-    out_proj_.forward(kept.y, out, pass, workspace);
+    out_proj_.forward(kept.y, out, kept.out_proj, pass, workspace);
+    if (out_proj_bias_) assign<AssignMode::Add>(out, out_proj_bias_);
     assign<AssignMode::Add>(x, out);
   }
 
@@ -120,25 +126,28 @@ class MambaBlock {
     const std::size_t M = d_x.rows;
     const std::size_t E = m_.d_inner;
     Matrix d_y{};
-    if constexpr (needs.scan) d_y = workspace.template matrix<T>(M, E);
-    out_proj_.backward(kept.y, d_x, d_y, Write::Overwrite, pass, workspace);
-    if constexpr (needs.scan) {
+    if constexpr (needs.gated_output()) d_y = workspace.template matrix<T>(M, E);
+    out_proj_.backward(kept.y, d_x, kept.out_proj, d_y, Write::Overwrite, pass, workspace);
+    if constexpr (needs.gated_output()) {
       const Matrix d_xz = workspace.template matrix<T>(M, 2 * E);
       const typename Ssm::Start start = ssm_.learned_start(sequences, pass, workspace);
       typename Ssm::StartGradient d_start{};
       if constexpr (Needs::initial_state) {
-        d_start.h = Ssm::zeros(1, E * N, workspace);
-        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (K - 1) * E, workspace);
+        d_start.h = Ssm::zeros(1, E * m_.d_state, workspace);
+        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (m_.d_conv - 1) * E, workspace);
       }
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
           sequences, kept, start, d_y, {}, d_xz, d_start, pass, workspace);
       if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
-      if constexpr (needs.in_proj_input()) {
-        const Matrix n = workspace.template matrix<T>(M, m_.d_model);
-        rms_norm_forward(kept.x, norm_.values(), epsilon(), n);
+      if constexpr (needs.in_proj()) {
+        Matrix n{};
+        if constexpr (needs.in_proj_input()) {
+          n = workspace.template matrix<T>(M, m_.d_model);
+          rms_norm_forward(kept.x, norm_.values(), epsilon(), n);
+        }
         Matrix d_n{};
         if constexpr (needs.norm_input) d_n = workspace.template matrix<T>(M, m_.d_model);
-        in_proj_.backward(n, d_xz, d_n, Write::Overwrite, pass, workspace);
+        in_proj_.backward(n, d_xz, kept.in_proj, d_n, Write::Overwrite, pass, workspace);
         if constexpr (needs.norm_input) {
           const MatrixView<const T, D> x = kept.x;
           rms_norm_backward(x, norm_.values(), epsilon(), d_n, InputGradient ? d_x : Matrix{},
@@ -165,18 +174,19 @@ class MambaBlock {
  private:
   MambaBlock(const MambaPlaces<T, D>& p, MatrixView<const T, D> A, ParameterStore<T, D>& store)
       : m_(p.dimensions),
-        norm_(store, p.template at<site::Norm>(p.weights.norm, false)),
-        in_proj_(store,
-                 {p.template at<site::InProjX>(p.weights.in_proj.rows_from(0, m_.d_inner), true),
-                  p.template at<site::InProjZ>(p.weights.in_proj.rows_from(m_.d_inner, m_.d_inner), true)}),
+        in_proj_bias_(p.weights.in_proj_bias),
+        out_proj_bias_(p.weights.out_proj_bias),
+        norm_(store, p.template at<site::Norm>()),
+        in_proj_(store, {p.template at<site::InProjX>(), p.template at<site::InProjZ>()}),
         ssm_(p, A, store),
-        out_proj_(store, {p.template at<site::OutProj>(p.weights.out_proj, true)}) {
+        out_proj_(store, {p.template at<site::OutProj>()}) {
     p.template require_shape<site::Norm>(norm_);
   }
 
   T epsilon() const { return static_cast<T>(m_.norm_epsilon); }
 
   MambaDimensions m_;
+  MatrixView<const T, D> in_proj_bias_, out_proj_bias_;  // absent where the model has none
   Element<site::Norm> norm_;
   FusedLinear<T, D, Linear<site::InProjX>, Linear<site::InProjZ>> in_proj_;
   Ssm ssm_;

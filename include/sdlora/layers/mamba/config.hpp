@@ -4,6 +4,8 @@
 #include "../../adapters/policy.hpp"
 #include "../../error.hpp"
 #include "../../tensor/extents.hpp"
+#include "dimensions.hpp"
+#include "tensors.hpp"
 
 #include <concepts>
 #include <cstddef>
@@ -17,14 +19,15 @@ namespace sdlora {
 inline constexpr double open_mixer_norm = -1.0;
 
 /// The sizes of a Mamba language model. A structural aggregate; sizes that are `dyn` come from the
-/// checkpoint at run time. d_state and d_conv are always static: kernels unroll them.
+/// checkpoint at run time. Kernels unroll d_state and d_conv. Where these are `dyn`, the scan chooses its
+/// kernel in the call (8, 16 and 64 states have one each, others share one), and so does the convolution.
 struct MambaConfig {
   std::size_t d_model = dyn;
   std::size_t n_layer = dyn;
   std::size_t vocab_size = dyn;
   std::size_t dt_rank = 0;  ///< 0: ceil(d_model / 16)
   std::size_t d_state = 16;
-  std::size_t d_conv = 4;
+  std::size_t d_conv = 4;  ///< dyn: 2 to 4, as the checkpoint says
   std::size_t expand = 2;  ///< dyn: the checkpoint says d_inner, which then need not be a multiple
   double norm_epsilon = 1e-5;
   /// Of the weightless RMSNorms on x_proj's dt, B and C, as in Falcon-Mamba (arXiv 2410.05355). 0: none, as
@@ -32,22 +35,7 @@ struct MambaConfig {
   /// checkpoint's.
   double mixer_norm_epsilon = 0.0;
   bool tied_head = true;  ///< whether the head is the embedding; the checkpoint decides
-};
-
-/// The same sizes, all known.
-struct MambaDimensions {
-  std::size_t d_model = 0;  ///< d
-  std::size_t n_layer = 0;
-  std::size_t vocab_size = 0;  ///< V
-  std::size_t dt_rank = 0;     ///< R
-  std::size_t d_inner = 0;     ///< E
-  std::size_t d_state = 0;     ///< N
-  std::size_t d_conv = 0;      ///< K
-  double norm_epsilon = 1e-5;
-  double mixer_norm_epsilon = 0.0;  ///< 0: no norms of dt, B and C
-  bool tied_head = true;            ///< false: the head (V, d) has values of its own
-
-  friend bool operator==(const MambaDimensions&, const MambaDimensions&) = default;
+  bool use_bias = false;  ///< whether in_proj and out_proj have biases; the checkpoint decides
 };
 
 /// A type that carries a MambaConfig, as presets::Mamba130m.
@@ -58,7 +46,8 @@ concept Config = requires {
 
 /// Whether every size is known at compile time.
 constexpr bool is_static(const MambaConfig& c) {
-  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn && c.expand != dyn;
+  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn &&
+         c.d_state != dyn && c.d_conv != dyn && c.expand != dyn;
 }
 
 /// All dimensions of a fully static configuration.
@@ -72,7 +61,8 @@ constexpr MambaDimensions dimensions(const MambaConfig& c) {
           c.d_conv,
           c.norm_epsilon,
           c.mixer_norm_epsilon,
-          c.tied_head};
+          c.tied_head,
+          c.use_bias};
 }
 
 namespace detail {
@@ -80,10 +70,7 @@ namespace detail {
 /// Asserts what the kernels need of a configuration's type.
 template <Config C>
 struct KernelSizes {
-  static constexpr bool known = C::config.d_state != dyn && C::config.d_conv != dyn;
-  static_assert(known,
-                "sdlora: d_state and d_conv of a MambaConfig cannot be left to run time, for kernels unroll "
-                "them; give numbers");
+  static constexpr bool known = true;
   static_assert(
       C::config.d_state > 0 && C::config.d_conv > 0 && C::config.expand > 0,
       "sdlora: d_state, d_conv and expand of a MambaConfig must be at least 1; with a d_conv of 1 the "
@@ -92,47 +79,26 @@ struct KernelSizes {
 
 }  // namespace detail
 
-/// The shape of a site's values; for the prompt and the prefix, the width of one row.
+/// A site as policies are told of it.
 template <Site S>
-constexpr SiteShape site_shape(const MambaDimensions& m) {
-  using std::is_same_v;
-  if constexpr (is_same_v<S, site::InProjX> || is_same_v<S, site::InProjZ>) return {m.d_inner, m.d_model};
-  if constexpr (is_same_v<S, site::XProjDt>) return {m.dt_rank, m.d_inner};
-  if constexpr (is_same_v<S, site::XProjB> || is_same_v<S, site::XProjC>) return {m.d_state, m.d_inner};
-  if constexpr (is_same_v<S, site::DtProj>) return {m.d_inner, m.dt_rank};
-  if constexpr (is_same_v<S, site::DtBias> || is_same_v<S, site::ConvBias> || is_same_v<S, site::D>) {
-    return {1, m.d_inner};
-  }
-  if constexpr (is_same_v<S, site::Conv1d>) return {m.d_inner, m.d_conv};
-  if constexpr (is_same_v<S, site::ALog> || is_same_v<S, site::H0>) return {m.d_inner, m.d_state};
-  if constexpr (is_same_v<S, site::OutProj>) return {m.d_model, m.d_inner};
-  if constexpr (is_same_v<S, site::Norm> || is_same_v<S, site::NormF>) return {1, m.d_model};
-  if constexpr (is_same_v<S, site::Embedding>) return {m.vocab_size, m.d_model};
-  if constexpr (is_same_v<S, site::Prompt>) return {1, m.d_model};
-  if constexpr (is_same_v<S, site::Prefix>) return {1, m.d_inner};
+constexpr SiteInfo site_info(const MambaDimensions& m) {
+  return {S::name, S::kind, site_shape<S>(m)};
 }
-
-/// The sites of one block, and those that a model has once.
-using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
-                                 site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
-                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix>;
-using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
 
 namespace detail {
 
-/// How many values the policy P learns at site S in one layer (or model).
+/// How many values the policy P learns at site S in one layer (or model); without options as its types say.
 template <Site S, class P>
-constexpr std::size_t count_at(const MambaDimensions& m, AdapterSizes sizes) {
-  if constexpr (std::is_same_v<S, site::ALog> && selected_channels<P> != 0) {
-    return P::count_selected(sizes);
-  } else {
-    return P::count(site_shape<S>(m), sizes);
-  }
+constexpr std::size_t count_at(const MambaDimensions& m, const AdapterOptions* options) {
+  const SiteInfo site = site_info<S>(m);
+  if (options == nullptr) return P::count(site, resolved<P>(typename P::options{}, site));
+  return P::count(site, resolved<P>(options->of<typename P::options>(S::name), site));
 }
 
 template <class P, class... Sites>
-constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes) {
-  return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, sizes));
+constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m,
+                                  const AdapterOptions* options) {
+  return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, options));
 }
 
 /// In how many of a model's layers a site may learn.
@@ -144,45 +110,31 @@ inline std::size_t active_layers(const AdapterOptions& options, std::string_view
 
 /// Sum over sites of the count per layer times the number of layers where the site is active.
 template <class P, class... Sites>
-std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes,
-                         const AdapterOptions& options) {
+std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, const AdapterOptions& options) {
   return (std::size_t{0} + ... +
           (active_layers(options, Sites::name, m.n_layer) *
-           count_at<Sites, typename P::template policy_at<Sites>>(m, sizes)));
+           count_at<Sites, typename P::template policy_at<Sites>>(m, &options)));
 }
 
 }  // namespace detail
 
-/// All values of a model's checkpoint; a head that is tied to the embedding counts once.
-constexpr std::size_t total_parameters(const MambaDimensions& m) {
-  const std::size_t E = m.d_inner;
-  const std::size_t layer = m.d_model + 2 * E * m.d_model + E * m.d_conv + E +
-                            (m.dt_rank + 2 * m.d_state) * E + E * m.dt_rank + E + E * m.d_state + E +
-                            m.d_model * E;
-  return (m.tied_head ? 1 : 2) * m.vocab_size * m.d_model + m.n_layer * layer + m.d_model;
-}
-
-/// How many values learn under a placement, in every layer; `sizes` where its types leave some open.
-template <Placement P>
-constexpr std::size_t trainable_parameters(const MambaDimensions& m, AdapterSizes sizes) {
-  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, sizes) +
-         detail::count_sites<P>(MambaModelSites{}, m, sizes);
-}
-
-/// The same for a placement whose types know all sizes.
+/// How many values learn under a placement whose types know all sizes, in every layer.
 template <Placement P>
 constexpr std::size_t trainable_parameters(const MambaDimensions& m) {
-  static_assert(P::is_static,
-                "sdlora::trainable_parameters: this placement leaves sizes to run time; pass them, "
-                "as adapter_sizes(options, dimensions) makes them");
-  return trainable_parameters<P>(m, AdapterSizes{});
+  static_assert(
+      P::is_static,
+      "sdlora::trainable_parameters: this placement leaves sizes to run time; pass the AdapterOptions "
+      "that say them");
+  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, nullptr) +
+         detail::count_sites<P>(MambaModelSites{}, m, nullptr);
 }
 
-/// The sizes that a placement's `dyn` parameters take.
-inline AdapterSizes adapter_sizes(const AdapterOptions& options, const MambaDimensions& m) {
-  const std::size_t one_percent = m.d_inner - (m.d_inner * 99 + 50) / 100;
-  return {options.rank, options.channels != 0 ? options.channels : (one_percent == 0 ? 1 : one_percent),
-          options.states, options.prompt_length};
+/// The same where `options` say the sizes that its types leave open. Throws ArgumentError where one of them
+/// makes no sense.
+template <Placement P>
+std::size_t trainable_parameters(const MambaDimensions& m, const AdapterOptions& options) {
+  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, &options) +
+         detail::count_sites<P>(MambaModelSites{}, m, &options);
 }
 
 namespace presets {
@@ -208,9 +160,10 @@ struct FalconMamba7b {
   static constexpr MambaConfig config{
       .d_model = 4096, .n_layer = 64, .vocab_size = 65024, .mixer_norm_epsilon = 1e-6, .tied_head = false};
 };
-/// Mamba or Falcon-Mamba of any size, read from the checkpoint.
+/// Mamba or Falcon-Mamba of any size, read from the checkpoint: any number of states, convolutions of 2 to 4.
 struct AnyMamba {
-  static constexpr MambaConfig config{.dt_rank = dyn, .expand = dyn, .mixer_norm_epsilon = open_mixer_norm};
+  static constexpr MambaConfig config{
+      .dt_rank = dyn, .d_state = dyn, .d_conv = dyn, .expand = dyn, .mixer_norm_epsilon = open_mixer_norm};
 };
 
 }  // namespace presets

@@ -5,6 +5,7 @@
 #include "../../tensor/extents.hpp"
 #include "../../tensor/matrix_view.hpp"
 #include "config.hpp"
+#include "tensors.hpp"
 #include "weights.hpp"
 
 #include <cstddef>
@@ -63,18 +64,16 @@ struct MambaPlaces {
     detail::require_element_shape<S>(state, dimensions, layer);
   }
 
-  /// What the state at site S is told; `base` are the site's own pre-trained values.
+  /// What the state at site S is told.
   template <Site S>
-  SitePlace<T, D> at(MatrixView<const T, D> base, bool decay) const {
+  SitePlace<T, D> at() const {
     return {.name = "layers." + std::to_string(layer) + "." + std::string(S::name),
-            .site = S::name,
+            .site = site_info<S>(dimensions),
             .layer = layer,
             .active = options.active(S::name, layer),
-            .base = base,
-            .shape = site_shape<S>(dimensions),
-            .decay = decay,
+            .base = site_values<S>(weights, dimensions),
+            .decay = site_decays<S>,
             .options = &options,
-            .sizes = adapter_sizes(options, dimensions),
             .selection = selection};
   }
 };

@@ -18,6 +18,9 @@ struct MambaWeights {
   MatrixView<Element, Device> A_log;      // (E, N)
   MatrixView<Element, Device> D;          // (1, E)
   MatrixView<Element, Device> out_proj;   // (d, E)
+  // Absent unless the model has them; they never learn.
+  MatrixView<Element, Device> in_proj_bias = {};   // (1, 2E)
+  MatrixView<Element, Device> out_proj_bias = {};  // (1, d)
 };
 
 }  // namespace sdlora
