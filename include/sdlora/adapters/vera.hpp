@@ -3,20 +3,19 @@
 #include "../tensor/column_sums.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
-#include "../tensor/tensor.hpp"
 #include "policy.hpp"
 
 #include <cmath>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
+#include <string>
 
 namespace sdlora {
 
 /// What VeRA leaves open.
 struct VeRAOptions {
+  static constexpr std::string_view name = "vera";
+
   std::size_t rank = 256;             ///< of the random matrices, where the type says dyn
   std::uint64_t projection_seed = 0;  ///< of the random matrices, whatever the seed of the model
 
@@ -30,46 +29,6 @@ struct VeRAOptions {
     visit(Setting{.name = "projection_seed", .help = "of VeRA's random matrices"}, self.projection_seed);
   }
 };
-
-namespace detail {
-
-/// VeRA's frozen random matrices. A model has one for each shape, however many layers and sites it serves:
-/// what a matrix holds follows from the seed, its side of the product and its shape alone.
-template <class T, class D>
-class VeRAProjections {
- public:
-  using Matrix = Tensor<T, Extents<dyn, dyn>, D>;
-  enum class Side : std::uint8_t { A, B };
-
-  /// Uniform in ±√(6 / cols), as peft draws them (Kaiming's bound); the same bits on every platform.
-  static std::shared_ptr<const Matrix> of(const ParameterStore<T, D>& store, std::uint64_t seed, Side side,
-                                          std::size_t rows, std::size_t cols) {
-    // The values of a store know its model: unlike the store, they stay where they are when it moves. Models
-    // share nothing, as they may be on different GPUs or streams. A thread builds all of a model.
-    thread_local std::map<Key, std::weak_ptr<const Matrix>> known;
-    std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
-    std::weak_ptr<const Matrix>& place = known[{store.value_row().data, seed, side, rows, cols}];
-    if (std::shared_ptr<const Matrix> matrix = place.lock()) return matrix;
-    const auto matrix = std::make_shared<Matrix>(Extents<dyn, dyn>(rows, cols), uninitialized);
-    const RandomStream random(seed, stream_of(side == Side::A ? "vera_A" : "vera_B"));
-    const double bound = std::sqrt(6.0 / static_cast<double>(cols));
-    set_each(matrix->matrix(), [&](std::size_t i) { return bound * (2.0 * random.uniform(i) - 1.0); });
-    place = matrix;
-    return matrix;
-  }
-
- private:
-  struct Key {
-    const T* model;
-    std::uint64_t seed;
-    Side side;
-    std::size_t rows, cols;
-
-    friend auto operator<=>(const Key&, const Key&) = default;
-  };
-};
-
-}  // namespace detail
 
 /// Vector-based random matrix adaptation (Kopiczko et al., arXiv 2310.11454): y += b ∘ (B·(d ∘ A·x)). A
 /// (rank, in) and B (out, rank) are random and frozen; d (1, rank), at first 0.1, and b (1, out), at first
@@ -97,19 +56,18 @@ struct VeRA : PolicyDefaults {
    public:
     Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
-      using Projections = detail::VeRAProjections<T, D>;
       const options o = options_of<VeRA>(place);
       scale_d_ = store.add(place, ".vera_d", 1, o.rank, {.decay = false});
       scale_b_ = store.add(place, ".vera_b", 1, place.rows());
       assign(scale_d_.value, T(0.1));
-      a_ = Projections::of(store, o.projection_seed, Projections::Side::A, o.rank, place.cols());
-      b_ = Projections::of(store, o.projection_seed, Projections::Side::B, place.rows(), o.rank);
+      a_ = random(store, o.projection_seed, "vera_A", o.rank, place.cols());
+      b_ = random(store, o.projection_seed, "vera_B", place.rows(), o.rank);
     }
     bool active() const { return static_cast<bool>(scale_d_); }
     View weight() const { return base_; }
     /// A (rank, in) and B (out, rank); only where the site learns.
-    View a() const { return a_->matrix(); }
-    View b() const { return b_->matrix(); }
+    View a() const { return a_; }
+    View b() const { return b_; }
 
     /// y (M, out) += b ∘ B·(d ∘ A·x), x (M, in).
     void forward(View x, Matrix y, const Pass&, WorkspaceOn<D>& workspace) const {
@@ -156,8 +114,16 @@ struct VeRA : PolicyDefaults {
    private:
     std::size_t rank() const { return scale_d_.value.cols; }
 
-    View base_;
-    std::shared_ptr<const Tensor<T, Extents<dyn, dyn>, D>> a_, b_;
+    /// Uniform in ±√(6 / cols), as peft draws them (Kaiming's bound); the same bits on every platform.
+    static View random(ParameterStore<T, D>& store, std::uint64_t seed, const std::string& key,
+                       std::size_t rows, std::size_t cols) {
+      const RandomStream stream(seed, detail::stream_of(key));
+      const double bound = std::sqrt(6.0 / static_cast<double>(cols));
+      return store.constant(key + " " + std::to_string(seed), rows, cols,
+                            [&](std::size_t i) { return bound * (2.0 * stream.uniform(i) - 1.0); });
+    }
+
+    View base_, a_, b_;
     Learned<T, D> scale_d_, scale_b_;  // d and b
   };
 };
