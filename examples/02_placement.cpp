@@ -16,8 +16,8 @@ int main() try {
   auto base = load_base<presets::AnyMamba>(SDLORA_SOURCE_DIR "/examples/base");
 
   // A range restricts one site to layers [first, last). The others learn in every layer.
-  Model everywhere{base, {.rank = 16}};
-  Model upper_half{base, {.rank = 16, .layers = {{"out_proj", 4, 8}}}};
+  Model everywhere{base, {LoRAOptions{.rank = 16}}};
+  Model upper_half{base, {LoRAOptions{.rank = 16}, Layers<site::OutProj>{4, 8}}};
   std::cout << upper_half.placement() << "\n\n";
   print_coverage(std::cout, upper_half);  // a site or a layer left out by mistake shows here
 

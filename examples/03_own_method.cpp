@@ -1,47 +1,40 @@
-// examples/03_own_method.cpp: a method of your own, (IA)³ on outputs: y = (1 + s) ∘ W·x, where s learns.
+// examples/03_own_method.cpp: a method of your own, a learned scale of outputs: y = (1 + s) ∘ W·x.
 #include <iostream>
 #include <sdlora/sdlora.hpp>
 using namespace sdlora;
 
-struct OutputScale {
+struct OutputScale : PolicyDefaults {
   static constexpr std::string_view name = "output_scale";  // in adapter files
-  static constexpr bool learns = true, mergeable = true, is_static = true;
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.rows; }
+  static constexpr bool reads_input = false;                // backward has no use for x
+  static constexpr std::size_t count(SiteInfo site, NoOptions) { return site.shape.rows; }
   template <class T, class D = Cpu>  // what learns at one linear site of one layer, on any device
   struct Linear {
-    Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
-      if (place.active) scale_ = store.add(place, ".scale", 1, place.shape.rows);  // zeros
+    using View = MatrixView<const T, D>;
+    using Matrix = MatrixView<T, D>;
+    Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base(place.base) {
+      if (place.active) s = store.add(place, ".scale", 1, place.rows());  // zeros
     }
-    bool active() const { return static_cast<bool>(scale_); }
-    MatrixView<const T, D> weight() const { return base_; }  // the layer multiplies by it
-    // y (M, rows) += s ∘ W·x: what comes beside that product.
-    void forward(MatrixView<const T, D> x, MatrixView<T, D> y, const Pass&, WorkspaceOn<D>& memory) const {
-      const WorkspaceScope scope(memory);
-      if (active()) assign<AssignMode::Add>(y, scale_.value * product_of(x, memory));
-    }
-    // Adds to the gradient of s, and to d_x (unless it is empty) what does not come from `weight()`.
-    void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D> d_x, const Pass&,
-                  WorkspaceOn<D>& memory) const {
+    bool active() const { return static_cast<bool>(s); }
+    View weight() const { return base; }  // the layer multiplies by it
+    // y (M, rows) holds W·x; `kept`, where backward follows, keeps it.
+    void forward(View, Matrix y, Matrix kept, const Pass&, WorkspaceOn<D>&) const {
       if (!active()) return;
-      const WorkspaceScope scope(memory);
-      const MatrixView<T, D> product = product_of(x, memory);
-      assign_column_sums<AssignMode::Add>(scale_.gradient, d_y * product);
-      if (!d_x) return;
-      assign(product, d_y * scale_.value);
-      matmul(d_x, product, base_, Write::Add);
+      if (kept) assign(kept, y);
+      assign<AssignMode::Multiply>(y, s.value + T(1));
+    }
+    // Adds to the gradient of s; d_y becomes the gradient of W·x, from which the layer goes on.
+    void output_backward(View kept, Matrix d_y, const Pass&, WorkspaceOn<D>&) const {
+      if (!active()) return;
+      assign_column_sums<AssignMode::Add>(s.gradient, d_y * kept);
+      assign<AssignMode::Multiply>(d_y, s.value + T(1));
     }
     // target (rows, cols) += sign · what was learned, as weights.
-    void add_change(MatrixView<T, D> target, T sign) const {
-      const MatrixView<const T, D> column(scale_.value.data, base_.rows, 1);
-      if (active()) assign<AssignMode::Add>(target, sign * column * base_);
+    void add_change(Matrix target, T sign) const {
+      const View column(s.value.data, base.rows, 1);
+      if (active()) assign<AssignMode::Add>(target, sign * column * base);
     }
-    MatrixView<const T, D> base_;
-    Learned<T, D> scale_;  // and its gradient
-    MatrixView<T, D> product_of(MatrixView<const T, D> x, WorkspaceOn<D>& memory) const {
-      const MatrixView<T, D> product = memory.template matrix<T>(x.rows, base_.rows);
-      matmul(product, x, transposed(base_));
-      return product;
-    }
+    View base;
+    Learned<T, D> s;  // and its gradient
   };
 };
 static_assert(AdapterPolicy<OutputScale>);

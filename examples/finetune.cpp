@@ -1,5 +1,4 @@
 // Fine-tunes any Mamba checkpoint on JSONL data and writes the adapter.
-#include <sdlora/adapters/place.hpp>
 #include <sdlora/io/adapter.hpp>
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
@@ -10,16 +9,15 @@
 #include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer.hpp>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "support/command_line.hpp"
+#include "support/method_flags.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
@@ -48,31 +46,11 @@ void require_own_folder(const std::filesystem::path& out, bool resume) {
   }
 }
 
-/// An option that only placements with some policy have a use for.
-struct PolicyOption {
-  examples::CommandLine::Option option;
-  std::vector<std::string_view> policies;
-};
-
-/// Says which of the given options change nothing.
-void report_unused(const std::vector<PolicyOption>& options,
-                   const examples::Placements::choice_type& choice) {
-  std::vector<examples::CommandLine::Option> unused;
-  for (const PolicyOption& each : options) {
-    const bool used = std::any_of(each.policies.begin(), each.policies.end(), [&](std::string_view policy) {
-      return choice.placement.find("=" + std::string(policy)) != std::string::npos;
-    });
-    if (!used) unused.push_back(each.option);
-  }
-  examples::report_without_effect("under placement " + choice.name + " (" + choice.placement + ")", unused);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   std::filesystem::path model_directory, data_path, evaluation_path, out;
   std::string placement = "sdlora";
-  AdapterOptions adapter;
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
   DatasetOptions data_options;
@@ -82,10 +60,11 @@ int main(int argc, char** argv) {
                                 "Fine-tunes a Mamba checkpoint on data of yours and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
   command
-      .option("--data", data_path,
-              "JSONL of {prompt, completion}, {text} or {input_ids, labels}; .csv and .tsv of such columns; "
-              ".txt, a "
-              "line an example; each also as .gz; -: the standard input")
+      .option(
+          "--data", data_path,
+          "JSONL of {prompt, completion}, {text}, {messages} (by the checkpoint's chat template) or "
+          "{input_ids, labels}; .csv and .tsv of such columns; .txt, a line an example; each also as .gz; "
+          "-: the standard input")
       .required();
   command.option("--eval", evaluation_path, "data to report the loss on");
   command.option("--format", format, "of the data, where names do not say it: jsonl, csv, tsv or text");
@@ -100,23 +79,9 @@ int main(int argc, char** argv) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
   command.option("--placement", placement, "what learns:" + placements);
-  std::vector<PolicyOption> policy_options;
-  const auto of = [&](const char* flag, auto& value, const char* help,
-                      std::vector<std::string_view> policies) {
-    const auto option = command.option(flag, value, help);
-    policy_options.push_back({option, std::move(policies)});
-    return option;
-  };
-  of("--rank", adapter.rank, "of LoRA", {LoRA<dyn>::name}).at_least_one();
-  of("--alpha", adapter.alpha, "LoRA's scale is alpha / rank; 0: alpha = rank", {LoRA<dyn>::name});
-  of("--dropout", adapter.dropout, "on LoRA's input", {LoRA<dyn>::name});
-  of("--channels", adapter.channels, "selected channels of SDLoRA; 0: 1 % of them",
-     {SelectedDimensions<dyn, dyn>::name});
-  of("--states", adapter.states, "selected states per channel", {SelectedDimensions<dyn, dyn>::name});
-  of("--prompt-length", adapter.prompt_length, "rows of a prompt or prefix",
-     {PromptTuning<dyn>::name, PrefixTuning<dyn>::name});
-  of("--selection-steps", selection_steps, "of SDLoRA's first phase", {SelectedDimensions<dyn, dyn>::name})
-      .at_least_one();
+  const examples::MethodFlags method_flags(command);
+  const auto selection_steps_option =
+      command.option("--selection-steps", selection_steps, "of SDLoRA's first phase").at_least_one();
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
                                  .without_default();
@@ -130,7 +95,9 @@ int main(int argc, char** argv) {
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
   return command.run(argc, argv, [&] {
+    examples::require_training_flags(options);
     options.epochs = epochs == 0 ? 1 : epochs;
+    AdapterOptions adapter = method_flags.options();
     adapter.seed = options.seed;
     const auto& choice = examples::Placements::find(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
@@ -144,7 +111,10 @@ int main(int argc, char** argv) {
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
-    report_unused(policy_options, choice);
+    auto without_use = method_flags.without_use(choice.placement);
+    if (!choice.selects) without_use.push_back(selection_steps_option);
+    examples::report_without_effect("under placement " + choice.name + " (" + choice.placement + ")",
+                                    without_use);
     const examples::NewFolder folder(out / "checkpoint");
     const FolderLock lock(out);
     // What a killed run left half-written beside the names that it writes.
@@ -177,12 +147,14 @@ int main(int argc, char** argv) {
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
     require_writable(out);
-    if (evaluation) {
-      trainer.fit(data, *evaluation);
-    } else {
-      trainer.fit(data);
-    }
-    save_adapter(*model, out);
+    examples::train_in(out, options.resume, [&] {
+      if (evaluation) {
+        trainer.fit(data, *evaluation);
+      } else {
+        trainer.fit(data);
+      }
+      save_adapter(*model, out);
+    });
     std::fprintf(stderr, "adapter written to %s\n", out.c_str());
   });
 }

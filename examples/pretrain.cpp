@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   command.threads();
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
   return command.run(argc, argv, [&] {
+    examples::require_training_flags(options);
     if (length < 2) {
       throw ArgumentError("--length: expected at least 2 bytes, of which the last is learned, found " +
                           std::to_string(length));
@@ -107,8 +108,7 @@ int main(int argc, char** argv) {
     trainer.fit(text);
     const Loss loss = evaluate_loss(*model, rest);
     const auto trained = model->merged();
-    save_base(*trained, out,
-              {.dtype = Dtype::BF16, .tokenizer = "byte", .end_of_text = ByteTokenizer::end_of_text_id});
+    save_base(*trained, out, {.dtype = Dtype::BF16, .tokenizer = "byte", .token_ids = {"256", "256", "256"}});
     std::printf("held out: %.4f bits per byte; written to %s\n", loss.mean() / std::numbers::ln2,
                 out.c_str());
   });

@@ -22,6 +22,7 @@ class CommandLine {
   /// One option; what is asked of it can be chained.
   class Option {
    public:
+    Option() = default;  ///< none yet
     Option& required();
     Option& at_least_one();
     /// --help does not show the default, where it depends on other options.
@@ -35,7 +36,7 @@ class CommandLine {
    private:
     friend class CommandLine;
     explicit Option(CLI::Option* option) : option_(option) {}
-    CLI::Option* option_;
+    CLI::Option* option_ = nullptr;
   };
 
   CommandLine(const std::string& name, const std::string& description);

@@ -19,10 +19,10 @@
   KIND void rms_norm_forward<T, Cpu>(MatrixView<const T>, MatrixView<const T>, T, MatrixView<T>);         \
   KIND void rms_norm_backward<T, Cpu>(MatrixView<const T>, MatrixView<const T>, T, MatrixView<const T>,   \
                                       MatrixView<T>, MatrixView<T>, Workspace&);                          \
-  KIND Loss head_cross_entropy<T, Cpu>(MatrixView<const T>, MatrixView<const T>,                          \
-                                       std::span<const std::int32_t>, T, MatrixView<T>, MatrixView<T>,    \
-                                       Workspace&);                                                       \
-  KIND class LoRA<>::Linear<T>;
+  KIND Loss head_cross_entropy<T, Cpu, PlainHead>(MatrixView<const T>, MatrixView<const T>,               \
+                                                  std::span<const std::int32_t>, T, MatrixView<T>,        \
+                                                  MatrixView<T>, Workspace&, const PlainHead&);           \
+  KIND class LowRank<T>;
 
 // The same for what depends on the number of states and of taps, or `dyn` where a model leaves them open.
 #define SDLORA_SIZED_INSTANCES(KIND, T, STATES, TAPS)                                                       \

@@ -12,8 +12,9 @@ using namespace sdlora_test;
 namespace {
 
 static_assert(LoRA<8>::is_static && !LoRA<>::is_static && LoRA<>::learns && LoRA<>::mergeable);
-static_assert(LoRA<8>::count({10, 20}, {}) == 8 * (10 + 20));
-static_assert(LoRA<>::count({10, 20}, {.rank = 3}) == 3 * (10 + 20));
+constexpr SiteInfo some_site{"out_proj", SiteKind::Linear, {10, 20}};
+static_assert(LoRA<8>::count(some_site, LoRA<8>::resolved({}, some_site)) == 8 * (10 + 20));
+static_assert(LoRA<>::count(some_site, {.rank = 3}) == 3 * (10 + 20));
 
 constexpr std::size_t in = 13, out = 7;
 
@@ -27,11 +28,9 @@ struct Placed {
   explicit Placed(const AdapterOptions& o, const std::string& name = "layers.0.out_proj")
       : options(o),
         linear(store, SitePlace<T>{.name = name,
-                                   .site = "out_proj",
+                                   .site = {"out_proj", SiteKind::Linear, {out, in}},
                                    .base = MatrixView<const T>(base.data(), out, in),
-                                   .shape = {out, in},
-                                   .options = &options,
-                                   .sizes = {.rank = o.rank}}) {}
+                                   .options = &options}) {}
 };
 
 /// y += what the adapter adds to zeros, for x of ones: shows dropout's mask through A and B of ones.
@@ -46,7 +45,7 @@ std::vector<double> adds(const Placed<LoRA<>>& s, const Pass& pass, std::size_t 
 }  // namespace
 
 TEST_CASE("lora: begins as the base, A within its bound and different at every place") {
-  Placed<LoRA<>> s({.rank = 3, .seed = 5});
+  Placed<LoRA<>> s(AdapterOptions{LoRAOptions{.rank = 3}, Seed{5}});
   REQUIRE(s.store.entries().size() == 2);
   CHECK(s.store.entries()[0].name == "layers.0.out_proj.lora_A");
   CHECK(s.store.entries()[0].rows == 3);
@@ -69,13 +68,14 @@ TEST_CASE("lora: begins as the base, A within its bound and different at every p
   for (const double y : adds(s, {})) CHECK(y == 0.0);
 
   const auto first = [](const Placed<LoRA<>>& x) { return x.linear.a().value(0, 0); };
-  CHECK(first(Placed<LoRA<>>({.rank = 3, .seed = 5})) == first(s));
-  CHECK(first(Placed<LoRA<>>({.rank = 3, .seed = 6})) != first(s));
-  CHECK(first(Placed<LoRA<>>({.rank = 3, .seed = 5}, "layers.1.out_proj")) != first(s));
+  CHECK(first(Placed<LoRA<>>(AdapterOptions{LoRAOptions{.rank = 3}, Seed{5}})) == first(s));
+  CHECK(first(Placed<LoRA<>>(AdapterOptions{LoRAOptions{.rank = 3}, Seed{6}})) != first(s));
+  CHECK(first(Placed<LoRA<>>(AdapterOptions{LoRAOptions{.rank = 3}, Seed{5}}, "layers.1.out_proj")) !=
+        first(s));
 }
 
 TEST_CASE("lora: alpha over rank is its scale, in forward, backward and merge") {
-  Placed<LoRA<>> s({.rank = 4, .alpha = 10.0});
+  Placed<LoRA<>> s(AdapterOptions{LoRAOptions{.rank = 4, .alpha = 10.0}});
   CHECK(s.linear.scale() == 2.5);
   Normals normals(2);
   normals.fill(s.store.values(), 1.0);
@@ -101,7 +101,7 @@ TEST_CASE("lora: alpha over rank is its scale, in forward, backward and merge") 
 }
 
 TEST_CASE("lora: dropout belongs to a training pass, is that pass's own, and keeps the mean") {
-  Placed<LoRA<>> s({.rank = 1, .dropout = 0.25, .seed = 3});
+  Placed<LoRA<>> s(AdapterOptions{LoRAOptions{.rank = 1, .dropout = 0.25}, Seed{3}});
   std::fill(s.store.values().begin(), s.store.values().end(), 1.0);
   const std::size_t rows = 500;
   const auto evaluated = adds(s, {.training = false, .step = 1}, rows);
@@ -110,7 +110,7 @@ TEST_CASE("lora: dropout belongs to a training pass, is that pass's own, and kee
   CHECK(one == adds(s, {.training = true, .step = 1}, rows));
   CHECK(one != adds(s, {.training = true, .step = 2}, rows));
   // Nor that of another seed, sooner or later.
-  Placed<LoRA<>> next({.rank = 1, .dropout = 0.25, .seed = 4});
+  Placed<LoRA<>> next(AdapterOptions{LoRAOptions{.rank = 1, .dropout = 0.25}, Seed{4}});
   std::fill(next.store.values().begin(), next.store.values().end(), 1.0);
   for (const std::uint64_t step : {0U, 1U, 2U})
     CHECK(one != adds(next, {.training = true, .step = step}, rows));
@@ -126,7 +126,7 @@ TEST_CASE("lora: dropout belongs to a training pass, is that pass's own, and kee
 }
 
 TEST_CASE("lora: gradients with dropout, with and without that of the input") {
-  Placed<LoRA<>> s({.rank = 2, .alpha = 3.0, .dropout = 0.3, .seed = 8});
+  Placed<LoRA<>> s(AdapterOptions{LoRAOptions{.rank = 2, .alpha = 3.0, .dropout = 0.3}, Seed{8}});
   Normals normals(4);
   normals.fill(s.store.values(), 1.0);
   const std::size_t rows = 5;

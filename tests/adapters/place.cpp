@@ -37,13 +37,18 @@ static_assert(
 
 // Which policy can sit where.
 static_assert(detail::can_sit_at<site::InProjX, LoRA<1>>() && detail::can_sit_at<site::DtProj, Full>());
-static_assert(!detail::can_sit_at<site::ALog, LoRA<1>>() && !detail::can_sit_at<site::Embedding, LoRA<1>>());
+static_assert(detail::can_sit_at<site::ALog, LoRA<1>>() && detail::can_sit_at<site::Embedding, LoRA<1>>());
 static_assert(!detail::can_sit_at<site::XProjDt, SelectedDimensions<1, 1>>());
 static_assert(!detail::can_sit_at<site::Prompt, Full>() &&
               !detail::can_sit_at<site::Prompt, PrefixTuning<2>>());
 static_assert(!detail::can_sit_at<site::Prefix, PromptTuning<2>>() &&
-              !detail::can_sit_at<site::H0, LoRA<1>>());
+              !detail::can_sit_at<site::Norm, LoRA<1>>());
 static_assert(detail::can_sit_at<site::Prefix, Frozen>() && detail::can_sit_at<site::Prompt, Frozen>());
+
+static_assert(detail::can_sit_at<site::Scan, StateOffset>() &&
+              !detail::can_sit_at<site::ALog, StateOffset>());
+static_assert(detail::can_sit_at<site::DtProj, DoRA<2>>() && !detail::can_sit_at<site::ALog, DoRA<2>>());
+static_assert(detail::can_sit_at<site::XProjB, IA3>() && !detail::can_sit_at<site::Scan, Full>());
 
 // A named type stands for the placement that it derives from.
 struct Named : Two {};

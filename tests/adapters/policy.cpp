@@ -12,7 +12,8 @@ using namespace sdlora_test;
 namespace {
 
 static_assert(AdapterPolicy<Frozen> && AdapterPolicy<Full> && !AdapterPolicy<int>);
-static_assert(Frozen::count({3, 4}, {}) == 0 && Full::count({3, 4}, {}) == 12);
+static_assert(Frozen::count({"D", SiteKind::ElementWise, {3, 4}}, {}) == 0 &&
+              Full::count({"D", SiteKind::ElementWise, {3, 4}}, {}) == 12);
 
 struct NotEmpty : Full {
   int state = 0;
@@ -25,10 +26,9 @@ struct Fixture {
   ParameterStore<double> store{12};
   SitePlace<double> place(bool active = true) const {
     return {.name = "layers.0.D",
-            .site = "D",
+            .site = {"D", SiteKind::ElementWise, {3, 4}},
             .active = active,
             .base = MatrixView<const double>(base.data(), 3, 4),
-            .shape = {3, 4},
             .decay = false,
             .options = &options};
   }
@@ -42,8 +42,10 @@ Results whole_values() {
   auto target = normals.matrix(3, 4), lacking = normals.matrix(3, 4);
   const AdapterOptions options;
   ParameterStore<float, Device> store(36);
-  SitePlace<float, Device> place{
-      .name = "a", .site = "D", .base = base.matrix().cols_from(1, 4), .shape = {3, 4}, .options = &options};
+  SitePlace<float, Device> place{.name = "a",
+                                 .site = {"D", SiteKind::ElementWise, {3, 4}},
+                                 .base = base.matrix().cols_from(1, 4),
+                                 .options = &options};
   const Full::Element<float, Device> element(store, place);
   const Full::Linear<float, Device> linear(store, place);
   CHECK(Frozen::Element<float, Device>(store, place).values().data == place.base.data);

@@ -8,23 +8,21 @@
 using namespace sdlora;
 
 static_assert(PromptTuning<5>::is_static && !PromptTuning<>::is_static && !PromptTuning<5>::mergeable);
-static_assert(PromptTuning<5>::count({1, 24}, {}) == 120 &&
-              PromptTuning<>::count({1, 24}, {.prompt_length = 3}) == 72);
-static_assert(PrefixTuning<5>::count({1, 48}, {}) == 240 && !PrefixTuning<>::mergeable &&
-              PrefixTuning<2>::learns);
+constexpr SiteInfo prompt_site{"prompt", SiteKind::Prompt, {1, 24}};
+static_assert(PromptTuning<5>::count(prompt_site, PromptTuning<5>::resolved({}, prompt_site)) == 120 &&
+              PromptTuning<>::count(prompt_site, {.prompt_length = 3}) == 72);
+static_assert(!PrefixTuning<>::mergeable && PrefixTuning<2>::learns);
 
 TEST_CASE_TEMPLATE("prompt: rows begin small, random, the same for the same seed", Policy, PromptTuning<>,
                    PrefixTuning<>) {
   const auto rows_of = [](std::uint64_t seed, const char* name, bool active = true) {
-    const AdapterOptions options{.seed = seed};
+    const AdapterOptions options{RowsOptions{.prompt_length = 25}, Seed{seed}};
     ParameterStore<double> store(1000);
-    const typename Policy::template Rows<double> rows(store,
-                                                      SitePlace<double>{.name = name,
-                                                                        .site = "prompt",
-                                                                        .active = active,
-                                                                        .shape = {1, 40},
-                                                                        .options = &options,
-                                                                        .sizes = {.prompt_length = 25}});
+    const typename Policy::template Rows<double> rows(
+        store, SitePlace<double>{.name = name,
+                                 .site = {"prompt", SiteKind::Prompt, {1, 40}},
+                                 .active = active,
+                                 .options = &options});
     CHECK(rows.active() == active);
     CHECK(rows.length() == (active ? 25U : 0U));
     CHECK(rows.values().data == (active ? store.values().data() : nullptr));
@@ -43,14 +41,11 @@ TEST_CASE_TEMPLATE("prompt: rows begin small, random, the same for the same seed
 
 TEST_CASE("prompt: the same rows on every device") {
   const auto rows_on = []<class Device>(Device) {
-    const AdapterOptions options{.seed = 3};
+    const AdapterOptions options{RowsOptions{.prompt_length = 3}, Seed{3}};
     ParameterStore<float, Device> store(15);
-    const PromptTuning<>::Rows<float, Device> rows(store,
-                                                   SitePlace<float, Device>{.name = "here",
-                                                                            .site = "prompt",
-                                                                            .shape = {1, 5},
-                                                                            .options = &options,
-                                                                            .sizes = {.prompt_length = 3}});
+    const PromptTuning<>::Rows<float, Device> rows(
+        store, SitePlace<float, Device>{
+                   .name = "here", .site = {"prompt", SiteKind::Prompt, {1, 5}}, .options = &options});
     CHECK(rows.length() == 3);
     CHECK(rows.values().data == store.value_row().data);
     CHECK(rows.gradient().data == store.gradient_row().data);

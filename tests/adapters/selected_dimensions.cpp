@@ -16,26 +16,31 @@ namespace {
 
 using Policy = SelectedDimensions<3, 2>;
 static_assert(Policy::is_static && !SelectedDimensions<>::is_static && Policy::mergeable);
-static_assert(Policy::is_static_selected && !SelectedDimensions<3>::is_static_selected);
-static_assert(Policy::count({16, 100}, {}) == 16 * 3);  // whole columns of a projection
-static_assert(Policy::count_selected({}) == 3 * 2);     // chosen states of A_log
-static_assert(SelectedDimensions<>::count_selected({.channels = 5, .states = 4}) == 20);
+static_assert(Policy::is_static_at<site::ALog> && !SelectedDimensions<3>::is_static_at<site::ALog>);
+static_assert(SelectedDimensions<3>::is_static_at<site::XProjB>);
+constexpr SiteInfo on_projection{"x_proj_B", SiteKind::Linear, {16, 100}};
+constexpr SiteInfo on_a_log{"A_log", SiteKind::ElementWise, {100, 16}};
+constexpr SelectedOptions three_of_two{.channels = 3, .states = 2};
+static_assert(Policy::count(on_projection, three_of_two) == 16 * 3);  // whole columns of a projection
+static_assert(Policy::count(on_a_log, three_of_two) == 3 * 2);        // chosen states of A_log
+static_assert(SelectedDimensions<>::count(on_a_log, {.channels = 5, .states = 4}) == 20);
+static_assert(Policy::resolved({.channels = 9, .states = 9}, on_a_log).states == 2);
+static_assert(SelectedDimensions<>::resolved({}, on_projection).channels == 1);
 
 constexpr std::size_t E = 8, N = 4;
 
 struct Fixture {
   std::vector<double> base = Normals(1).vector<double>(N * E);
-  AdapterOptions options;
+  AdapterOptions options{SelectedOptions{.channels = 3, .states = 2}};
   LayerSelection selection{{1, 4, 7}, {0, 3, 1, 2, 0, 1}};
   ParameterStore<double> store{200};
   SitePlace<double> place(const LayerSelection* chosen, bool projection) const {
     return {.name = "layers.2.here",
-            .site = "here",
+            .site = {"here", projection ? SiteKind::Linear : SiteKind::ElementWise,
+                     projection ? SiteShape{N, E} : SiteShape{E, N}},
             .base = projection ? MatrixView<const double>(base.data(), N, E)
                                : MatrixView<const double>(base.data(), E, N),
-            .shape = projection ? SiteShape{N, E} : SiteShape{E, N},
             .options = &options,
-            .sizes = {.channels = 3, .states = 2},
             .selection = chosen};
   }
 };
@@ -46,15 +51,13 @@ Results selected_states() {
   DeviceNormals<Device> normals(5);
   const auto A_log = normals.matrix(E, N), base_A = normals.matrix(E, N), d_A = normals.matrix(3, N + 1);
   auto A = normals.matrix(E, N), frozen_A = normals.matrix(E, N), target = normals.matrix(E, N + 2);
-  const AdapterOptions options;
+  const AdapterOptions options{SelectedOptions{.channels = 3, .states = 2}};
   const LayerSelection selection{{1, 4, 7}, {0, 3, 1, 2, 0, 1}};
   ParameterStore<float, Device> store(6);
   SitePlace<float, Device> place{.name = "here",
-                                 .site = "here",
+                                 .site = {"here", SiteKind::ElementWise, {E, N}},
                                  .base = A_log.matrix(),
-                                 .shape = {E, N},
                                  .options = &options,
-                                 .sizes = {.channels = 3, .states = 2},
                                  .selection = &selection};
   const Policy::Selected<float, Device> selected(store, place);
   place.active = false;

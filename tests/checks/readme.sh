@@ -8,11 +8,11 @@ if [[ ${1:-} == --one ]]; then
   exit
 fi
 rm -f "$scratch"/block*.cpp
-for page in README.md docs/library.md; do
+for page in README.md docs/library.md docs/adding-a-method.md; do
   awk -v folder="$scratch" -v page="$(basename "$page" .md)" '
     /^```cpp$/ { file = folder "/block_" page "_" ++count ".cpp"; next }
     /^```/ { file = "" }
-    file { print > file }' "$page"
+    file && !/^#pragma once$/ { print > file }' "$page"
   blocks=("$scratch/block_$(basename "$page" .md)"_*.cpp)
   [[ -f ${blocks[0]} ]] || problem "$page: no program between \`\`\`cpp and \`\`\`; show one"
 done
@@ -35,7 +35,7 @@ while IFS= read -r example; do
 done < <(files examples | grep '^examples/[0-9][0-9]_.*\.cpp$')
 spread < <(printf '%s\n' "$scratch"/block_*.cpp)
 # A test measures the gradients of the policy that is shown.
-shown() { sed -n '/^struct OutputScale {$/,/^};$/p' "$1"; }
+shown() { sed -n '/^struct OutputScale : PolicyDefaults {$/,/^};$/p' "$1"; }
 [[ -n $(shown examples/03_own_method.cpp) ]] || problem "examples/03_own_method.cpp: no OutputScale"
 diff <(shown examples/03_own_method.cpp) <(shown tests/model/own_policy.cpp) ||
   problem "examples/03_own_method.cpp has another OutputScale than tests/model/own_policy.cpp tests"

@@ -1,5 +1,5 @@
 // expect: sdlora::LoRA: the rank must be at least 1; to train nothing use Frozen
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

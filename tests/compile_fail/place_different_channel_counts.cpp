@@ -1,5 +1,5 @@
 // expect: sdlora::Place: all SelectedDimensions of a placement share one set of channels
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

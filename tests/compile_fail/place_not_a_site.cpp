@@ -1,5 +1,5 @@
 // expect: sdlora::On: the first type must be a site
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

@@ -1,5 +1,5 @@
 // expect: sdlora::Place: every entry must be an On<site, policy>
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

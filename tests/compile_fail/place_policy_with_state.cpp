@@ -1,5 +1,5 @@
 // expect: sdlora::On: the second type must be an adapter policy, an empty type
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

@@ -1,5 +1,5 @@
 // expect: sdlora::On: this policy cannot sit at this site. .*PromptTuning takes prompt
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

@@ -1,5 +1,5 @@
 // expect: SelectedDimensions takes A_log, x_proj_B and x_proj_C
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

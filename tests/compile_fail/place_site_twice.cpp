@@ -1,5 +1,5 @@
 // expect: sdlora::Place: a site is named twice; keep one On<site, policy> for each site
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

@@ -1,5 +1,5 @@
 // expect: sdlora::PromptTuning and PrefixTuning: at least one row; to train nothing leave the site out
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;
 

@@ -45,8 +45,7 @@ void check_same(const A& a, const B& b) {
       REQUIRE(a.parameters().values(x)[j] == b.parameters().values(y)[j]);
   }
   CHECK(a.selection() == b.selection());
-  CHECK(a.options().alpha == b.options().alpha);
-  CHECK(a.options().dropout == b.options().dropout);
+  CHECK(a.options().values() == b.options().values());
 }
 
 }  // namespace sdlora_test

@@ -25,14 +25,15 @@ template <class... Policies>
 struct Layer {
   using Fused = FusedLinear<double, Cpu, typename Policies::template Linear<double>...>;
 
-  AdapterOptions options{.rank = 2, .alpha = 3.0};
+  AdapterOptions options{LoRAOptions{.rank = 2, .alpha = 3.0}, SelectedOptions{.channels = 3}};
   LayerSelection selection{{1, 4, 9}, {}};
   std::vector<double> weight;  // (15, 11)
   ParameterStore<double> store{2000};
   Fused layer;
 
   explicit Layer(double dropout = 0.0, bool second_active = true)
-      : options{.rank = 2, .alpha = 3.0, .dropout = dropout, .seed = 4},
+      : options{LoRAOptions{.rank = 2, .alpha = 3.0, .dropout = dropout}, SelectedOptions{.channels = 3},
+                Seed{4}},
         weight(Normals(1).vector<double>(all_outputs * inputs)),
         layer(store, places(second_active)) {
     Normals normals(2);
@@ -45,12 +46,10 @@ struct Layer {
     for (std::size_t i = 0; i < 3; ++i) {
       result[i] = {
           .name = "part" + std::to_string(i),
-          .site = "part",
+          .site = {"part", SiteKind::Linear, {outputs[i], inputs}},
           .active = i != 1 || second_active,
           .base = MatrixView<const double>(weight.data(), all_outputs, inputs).rows_from(first, outputs[i]),
-          .shape = {outputs[i], inputs},
           .options = &options,
-          .sizes = {2, 3, 0, 0},
           .selection = &selection};
       first += outputs[i];
     }
@@ -85,32 +84,32 @@ void check(std::uint64_t products, double dropout = 0.0, bool second_active = tr
   std::vector<double> x = Normals(3).vector<double>(M * inputs);
   const auto d_y = Normals(4).vector<double>(M * all_outputs);
   const MatrixView<const double> x_view(x.data(), M, inputs), d_y_view(d_y.data(), M, all_outputs);
-  Padded<double> y(M, all_outputs, 2);
+  Padded<double> y(M, all_outputs, 2), kept(M, l.layer.kept_columns(), 1);
   Workspace workspace;
 
   const std::uint64_t before = matmul_statistics().products;
-  l.layer.forward(x_view, y.view, pass, workspace);
+  l.layer.forward(x_view, y.view, kept.view, pass, workspace);
   CHECK(matmul_statistics().products - before == products);
   if (dropout == 0.0) CHECK(relative_error(y.values(), product(x, l.effective())) <= 1e-14);
-  l.layer.forward(x_view, y.view, Pass{}, workspace);  // never dropout in evaluation
+  l.layer.forward(x_view, y.view, {}, Pass{}, workspace);  // never dropout in evaluation
   CHECK(relative_error(y.values(), product(x, l.effective())) <= 1e-14);
 
   std::vector<double> d_x(M * inputs, 5.0), added(M * inputs, 5.0);
-  l.layer.backward(x_view, d_y_view, MatrixView<double>(d_x.data(), M, inputs), Write::Overwrite, pass,
-                   workspace);
+  l.layer.backward(x_view, d_y_view, kept.view, MatrixView<double>(d_x.data(), M, inputs), Write::Overwrite,
+                   pass, workspace);
   const std::vector<double> gradients(l.store.gradients().begin(), l.store.gradients().end());
-  l.layer.backward(x_view, d_y_view, MatrixView<double>(added.data(), M, inputs), Write::Add, pass,
+  l.layer.backward(x_view, d_y_view, kept.view, MatrixView<double>(added.data(), M, inputs), Write::Add, pass,
                    workspace);
   for (double& v : added) v -= 5.0;
   CHECK(relative_error(added, d_x) <= 1e-13);
-  l.layer.backward(x_view, d_y_view, MatrixView<double>(), Write::Overwrite, pass, workspace);
+  l.layer.backward(x_view, d_y_view, kept.view, MatrixView<double>(), Write::Overwrite, pass, workspace);
   for (std::size_t i = 0; i < gradients.size(); ++i) {  // three passes added up
     REQUIRE(l.store.gradients()[i] == doctest::Approx(3.0 * gradients[i]).epsilon(1e-12));
   }
   CHECK(workspace.bytes_in_use() == 0);
 
   const auto loss = [&] {
-    l.layer.forward(x_view, y.view, pass, workspace);
+    l.layer.forward(x_view, y.view, kept.view, pass, workspace);
     double sum = 0.0;
     for (std::size_t i = 0; i < M; ++i) {
       for (std::size_t o = 0; o < all_outputs; ++o) sum += y.view(i, o) * d_y[i * all_outputs + o];
@@ -134,21 +133,21 @@ Results both_directions(double dropout, bool second_active) {
   auto y = normals.matrix(M, all_outputs + 2), evaluated = normals.matrix(M, all_outputs),
        d_x = normals.matrix(M, inputs), added = normals.matrix(M, inputs + 1),
        changed = normals.matrix(all_outputs, inputs);
-  const AdapterOptions options{.rank = 2, .alpha = 3.0, .dropout = dropout, .seed = 4};
+  const AdapterOptions options{LoRAOptions{.rank = 2, .alpha = 3.0, .dropout = dropout},
+                               SelectedOptions{.channels = 3}, Seed{4}};
   const LayerSelection selection{{1, 4, 9}, {}};
   ParameterStore<float, Device> store(2000);
   std::array<SitePlace<float, Device>, 3> places;
   for (std::size_t i = 0, first = 0; i < 3; first += outputs[i++]) {
     places[i] = {.name = "part" + std::to_string(i),
-                 .site = "part",
+                 .site = {"part", SiteKind::Linear, {outputs[i], inputs}},
                  .active = i != 1 || second_active,
                  .base = weight.matrix().rows_from(first, outputs[i]),
-                 .shape = {outputs[i], inputs},
                  .options = &options,
-                 .sizes = {2, 3, 0, 0},
                  .selection = &selection};
   }
   const Fused layer(store, places);
+  auto kept = normals.matrix(M, std::max<std::size_t>(1, layer.kept_columns()));
   const std::vector<float> initial = store.host_values();
   std::vector<float> stirred = initial;
   Normals stir(2);
@@ -157,11 +156,12 @@ Results both_directions(double dropout, bool second_active) {
 
   WorkspaceOn<Device> workspace;
   const Pass pass{.training = true, .step = 5};
-  layer.forward(x.matrix(), y.matrix().cols_from(1, all_outputs), pass, workspace);
-  layer.forward(x.matrix(), evaluated.matrix(), Pass{}, workspace);
-  layer.backward(x.matrix(), d_y.matrix(), d_x.matrix(), Write::Overwrite, pass, workspace);
-  layer.backward(x.matrix(), d_y.matrix(), added.matrix().cols_from(0, inputs), Write::Add, pass, workspace);
-  layer.backward(x.matrix(), d_y.matrix(), {}, Write::Overwrite, pass, workspace);
+  layer.forward(x.matrix(), y.matrix().cols_from(1, all_outputs), kept.matrix(), pass, workspace);
+  layer.forward(x.matrix(), evaluated.matrix(), {}, Pass{}, workspace);
+  layer.backward(x.matrix(), d_y.matrix(), kept.matrix(), d_x.matrix(), Write::Overwrite, pass, workspace);
+  layer.backward(x.matrix(), d_y.matrix(), kept.matrix(), added.matrix().cols_from(0, inputs), Write::Add,
+                 pass, workspace);
+  layer.backward(x.matrix(), d_y.matrix(), kept.matrix(), {}, Write::Overwrite, pass, workspace);
   layer.add_change(changed.matrix(), -1.0F);
   CHECK(workspace.bytes_in_use() == 0);
   return {initial,
@@ -222,6 +222,6 @@ TEST_CASE("fused linear: input of another width") {
   std::vector<double> x(M * inputs), y(M * all_outputs);
   Workspace workspace;
   CHECK_THROWS_WITH_AS(l.layer.forward(MatrixView<const double>(x.data(), M, inputs - 1),
-                                       MatrixView<double>(y.data(), M, all_outputs), Pass{}, workspace),
+                                       MatrixView<double>(y.data(), M, all_outputs), {}, Pass{}, workspace),
                        doctest::Contains("matmul: expected"), ShapeError);
 }

@@ -88,7 +88,7 @@ template <class P>
 void check_steps(const char* name, double dropout = 0.0) {
   CAPTURE(name);
   AdapterOptions options = some_options();
-  options.dropout = dropout;
+  options.set(LoRAOptions{.dropout = dropout});
   auto model = stirred_model<P, Tiny, float>(tiny_dimensions, options);
   const Batch large = some_batch({40, 33, 1, 20}), smaller = some_batch({7, 50}), one = some_batch({1});
   const Pass pass{.training = true, .step = 2};

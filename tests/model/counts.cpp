@@ -16,7 +16,7 @@ namespace {
 /// Says that five values more learn than do.
 struct CountsFiveMore : Full {
   static constexpr std::string_view name = "counts_five_more";
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes) { return shape.size() + 5; }
+  static constexpr std::size_t count(SiteInfo site, NoOptions) { return site.shape.size() + 5; }
 };
 
 /// Learns as Full does, but shows a gradient, or values, of one row of four.

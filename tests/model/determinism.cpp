@@ -25,7 +25,7 @@ Result run(std::size_t threads, double dropout) {
   set_thread_count(threads);
   REQUIRE(thread_count() == threads);
   AdapterOptions options = some_options();
-  options.dropout = dropout;
+  options.set(LoRAOptions{.dropout = dropout});
   auto model = stirred_model<P, TinyAny, float>(wide, options);
   const Batch batch = some_batch({300, 17, 1, 90, 130}, wide.vocab_size);
   Result result;

@@ -19,7 +19,7 @@ TEST_CASE("gradients: every kind of policy at once") { check_placement_gradients
 
 TEST_CASE("gradients: a prefix shorter than the convolution's window, on a learned initial state") {
   AdapterOptions options = some_options();
-  options.prompt_length = 2;
+  options.set(RowsOptions{.prompt_length = 2});
   check_placement_gradients<PrefixAndState>(options);
 }
 
@@ -47,7 +47,7 @@ TEST_CASE("gradients: nothing learns below the first layer of the ranges") {
 
 TEST_CASE("gradients: LoRA with the dropout of one pass") {
   AdapterOptions options = some_options();
-  options.dropout = 0.4;
+  options.set(LoRAOptions{.dropout = 0.4});
   options.seed = 9;
   auto model = stirred_model<presets::LoRAAll<2>>(tiny_dimensions, options);
   check_model_gradients(model, {.training = true, .step = 7});

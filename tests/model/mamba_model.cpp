@@ -176,25 +176,26 @@ TEST_CASE("mamba_model: options out of range") {
     CHECK_THROWS_WITH_AS(sdlora_model(options), doctest::Contains(text), ArgumentError);
   };
   AdapterOptions options = some_options();
-  options.dropout = 1.0;
+  options.set(LoRAOptions{.dropout = 1.0});
   refuses(options, "adapter options: expected a dropout of at least 0 and below 1, found 1; ");
-  options.dropout = std::numeric_limits<double>::quiet_NaN();
+  options.set(LoRAOptions{.dropout = std::numeric_limits<double>::quiet_NaN()});
   refuses(options, "expected a dropout of at least 0 and below 1, found nan; ");
   options = some_options();
-  options.rank = 0;
+  options.set(LoRAOptions{.rank = 0});
   refuses(options, "adapter options: expected a rank of at least 1, found 0; ");
   options = some_options();
-  options.prompt_length = 0;
+  options.set(RowsOptions{.prompt_length = 0});
   refuses(options, "adapter options: expected a prompt length of at least 1, found 0; ");
   options = some_options();
-  options.states = 0;
+  options.set(SelectedOptions{.states = 0});
   refuses(options, "adapter options: expected at least 1 state of each selected channel, found 0; ");
-  // Where x_proj alone selects, states mean nothing.
-  CHECK(sdlora_model<Place<On<site::XProjB, SelectedDimensions<>>>>(options).parameters().size() > 0);
   options = some_options();
-  options.alpha = -0.25;
+  options.set(options_at<site::OutProj>(SelectedOptions{.states = 2}));
+  refuses(options, "the options say channels for site 'out_proj', where this placement has no policy with");
+  options = some_options();
+  options.set(LoRAOptions{.alpha = -0.25});
   refuses(options, "expected an alpha above 0, or 0 for alpha = rank, found -0.25; ");
-  options.alpha = std::numeric_limits<double>::infinity();
+  options.set(LoRAOptions{.alpha = std::numeric_limits<double>::infinity()});
   refuses(options, "expected an alpha above 0");
 
   options = some_options();

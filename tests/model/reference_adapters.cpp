@@ -19,8 +19,10 @@ TEST_CASE("selected dimensions and LoRA on out_proj") {
     };
     selection.layers.push_back({read(".channels"), read(".states")});
   }
-  auto model = model_of<presets::SDLoRA<>, double>(
-      {.rank = 2, .alpha = 2.0 * reference.number("scale"), .channels = 5, .states = 3}, selection);
+  auto model =
+      model_of<presets::SDLoRA<>, double>({LoRAOptions{.rank = 2, .alpha = 2.0 * reference.number("scale")},
+                                           SelectedOptions{.channels = 5, .states = 3}},
+                                          selection);
   struct Pair {
     std::string ours, theirs;
   };

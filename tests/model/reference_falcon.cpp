@@ -27,7 +27,7 @@ void compare_all(double outputs_within, double gradients_within) {
   const double scale = reference.number("scale");
   MambaModel<presets::AnyMamba, presets::LoRAAll<>, T> model(
       load_base<presets::AnyMamba, T>(Reference::path_of("falcon_mamba")),
-      AdapterOptions{.rank = 2, .alpha = 2 * scale});
+      AdapterOptions{LoRAOptions{.rank = 2, .alpha = 2 * scale}});
   for (const ParameterInfo& entry : model.parameters().entries()) {
     set(model, entry.name, reference.read(entry.name));
   }

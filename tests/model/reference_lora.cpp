@@ -11,7 +11,7 @@ namespace {
 /// All linear sites, of which a dump names some: the others have B = 0 and so change nothing.
 template <class T>
 auto lora_model(std::size_t rank, double alpha) {
-  auto model = model_of<presets::LoRAAll<>, T>({.rank = rank, .alpha = alpha});
+  auto model = model_of<presets::LoRAAll<>, T>({LoRAOptions{.rank = rank, .alpha = alpha}});
   for (const ParameterInfo& entry : model.parameters().entries()) {
     for (T& value : model.parameters().values(entry)) value = T(0);
   }

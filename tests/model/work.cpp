@@ -160,6 +160,6 @@ TEST_CASE("work below the first layer that learns is that of an evaluation") {
 
 TEST_CASE("dropout makes no further products") {
   AdapterOptions options = some_options();
-  options.dropout = 0.3;
+  options.set(LoRAOptions{.dropout = 0.3});
   CHECK(training_step<presets::LoRALinear<2>>(options) == training_step<presets::LoRALinear<2>>());
 }

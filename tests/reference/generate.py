@@ -8,6 +8,7 @@ Made with torch 2.13.0 (CPU), transformers 5.23.0, peft 0.21.2, safetensors 0.8.
     venv/bin/python tests/reference/generate.py            # rewrites tests/reference/data/
     venv/bin/python tests/reference/generate.py falcon     # its falcon_mamba* alone
     venv/bin/python tests/reference/generate.py biases     # its biases alone
+    venv/bin/python tests/reference/generate.py peft       # its peft_* alone
 
 README.md here lists every file and tensor name. Weights are float32 on disk; all outputs are computed and stored in
 float64. Hugging Face's Mamba casts to float32 inside even in a float64 model: `in_double` lifts that, and every result
@@ -304,12 +305,13 @@ def dump_original_keys(model, batch):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def random_peft_model(model, seed):
-    """LoRA of rank 3, alpha 6, on in_proj and x_proj, with A and B random."""
+def random_peft_model(model, seed, **config):
+    """LoRA of rank 3, alpha 6, on in_proj and x_proj unless `config` says otherwise, with A and B random."""
     copy = type(model)(model.config).eval()
     copy.load_state_dict(model.state_dict())
+    config = {"target_modules": ["in_proj", "x_proj"], **config}
     wrapped = peft.get_peft_model(copy, peft.LoraConfig(r=3, lora_alpha=6, lora_dropout=0.0, task_type="CAUSAL_LM",
-                                                        target_modules=["in_proj", "x_proj"])).eval()
+                                                        **config)).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
@@ -324,7 +326,9 @@ def save_peft(wrapped, folder):
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"  # peft writes a set, in any order
     config = json.loads(path.read_text())
-    config["target_modules"].sort()
+    for key in ("target_modules", "target_parameters"):
+        if isinstance(config.get(key), list):
+            config[key].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
@@ -334,10 +338,10 @@ def lora_parameters(wrapped):
             if "lora_" in name}
 
 
-def dump_peft(model, batch):
+def dump_peft(model, batch, name="lora_peft", seed=101, **config):
     """LoRA through peft: the adapter as saved, and what the adapted model computes."""
-    wrapped = random_peft_model(model, seed=101)
-    folder = DATA / "lora_peft"
+    wrapped = random_peft_model(model, seed, **config)
+    folder = DATA / name
     save_peft(wrapped, folder)
     with torch.no_grad():
         float_logits, _ = forward(wrapped, batch)
@@ -345,8 +349,16 @@ def dump_peft(model, batch):
     adapter = lora_parameters(wrapped)
     with in_double():
         logits, loss = forward(wrapped, batch)
-    check_close("lora_peft: float32 logits", float_logits, logits, 1e-5)
+    check_close(f"{name}: float32 logits", float_logits, logits, 1e-5)
     write(folder, "outputs", {**batch, "logits": logits, "loss": loss[None], **gradients(loss, adapter)})
+
+
+def dump_peft_methods(model, batch):
+    """peft's other kinds: rsLoRA, DoRA, LoRA of the embedding, and of A_log as a parameter."""
+    dump_peft(model, batch, "peft_rslora", 111, use_rslora=True)
+    dump_peft(model, batch, "peft_dora", 112, use_dora=True)
+    dump_peft(model, batch, "peft_embedding", 113, target_modules=["embeddings", "in_proj"])
+    dump_peft(model, batch, "peft_a_log", 114, target_modules=["in_proj"], target_parameters=["mixer.A_log"])
 
 
 def dump_lora(name, double, parameters, batch, sites, rank, scale, seed):
@@ -518,6 +530,9 @@ def main():
     if sys.argv[1:] == ["biases"]:
         dump_biases()
         return
+    if sys.argv[1:] == ["peft"]:
+        dump_peft_methods(random_model(2, 13, 2, 37, 3), random_batch(12, 37, [13, 7, 1, 10]))
+        return
     shutil.rmtree(DATA, ignore_errors=True)
 
     dump_model("one_layer", random_model(1, 8, 1, 17, "auto"), random_batch(11, 17, [7, 1, 13]), "auto")
@@ -529,6 +544,7 @@ def main():
 
     R, E, N = 3, 26, 16
     dump_peft(model, batch)
+    dump_peft_methods(model, batch)
     dump_lora("lora_dt_out", double, parameters, batch,
               {"dt_proj": ("dt_proj", 0, None), "out_proj": ("out_proj", 0, None)}, rank=3, scale=2.0, seed=102)
     dump_lora("lora_sites", double, parameters, batch,

@@ -22,7 +22,7 @@ void check_model_gradients(Model& model, const sdlora::Pass& pass = {.training =
   const sdlora::Loss first = model.accumulate_gradients(batch, scale, pass);
   const std::span<const double> all = model.parameters().gradients();
   const std::vector<double> gradients(all.begin(), all.end());
-  const bool drops = pass.training && model.options().dropout > 0.0;
+  const bool drops = pass.training && model.options().template of<sdlora::LoRAOptions>().dropout > 0.0;
   if (!drops) CHECK(first.sum == doctest::Approx(model.loss(batch).sum).epsilon(1e-13));
   const auto loss = [&] {  // with dropout only the training pass has the same function
     return scale * (drops ? model.accumulate_gradients(batch, scale, pass) : model.loss(batch)).sum;

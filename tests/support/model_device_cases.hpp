@@ -65,7 +65,7 @@ struct BothModels {
   template <class Model, class B>
   static Model make(std::shared_ptr<const B> base, const sdlora::AdapterOptions& options) {
     if constexpr (P::selects) {
-      sdlora::Selection chosen = some_selection(base->dimensions(), options.channels, options.states);
+      sdlora::Selection chosen = selection_for(base->dimensions(), options);
       return Model(std::move(base), std::move(chosen), options);
     } else {
       return Model(std::move(base), options);
@@ -84,7 +84,7 @@ void check_model_on(const std::string& name,
                     const sdlora::MambaDimensions& m = sdlora::dimensions(C::config)) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
-  options.dropout = 0.3;
+  options.set(sdlora::LoRAOptions{.dropout = 0.3});
   BothModels<Running, P, C> models(options, m);
   const sdlora::Batch batch = some_batch({5, 1, 13}, models.dimensions.vocab_size);
   const auto expected = models.host.logits(batch);
@@ -113,7 +113,7 @@ template <class Device>
 void check_training_on() {
   using P = sdlora::presets::SDLoRA<2, 3, 2>;
   sdlora::AdapterOptions options = some_options();
-  options.dropout = 0.2;
+  options.set(sdlora::LoRAOptions{.dropout = 0.2});
   BothModels<sdlora::Run<Device>, P> models(options);
   const std::vector<sdlora::Example> data = some_examples({4, 7, 1, 5, 3, 9, 2, 6}, 19, 11);
   const sdlora::TrainerOptions settings{.steps = 20,

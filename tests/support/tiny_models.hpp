@@ -3,6 +3,7 @@
 #include "instances.hpp"
 #include "numbers.hpp"
 
+#include <sdlora/adapters/methods.hpp>
 #include <sdlora/model/mamba_model.hpp>
 
 #include <algorithm>
@@ -88,6 +89,12 @@ inline sdlora::Selection some_selection(const sdlora::MambaDimensions& m, std::s
   return selection;
 }
 
+inline sdlora::Selection selection_for(const sdlora::MambaDimensions& m,
+                                       const sdlora::AdapterOptions& options) {
+  const auto sizes = options.of<sdlora::SelectedOptions>();
+  return some_selection(m, sizes.channels, sizes.states);
+}
+
 /// Sequences of the given lengths; about a fifth of the labels are ignored.
 inline std::vector<sdlora::Example> some_examples(const std::vector<std::size_t>& lengths,
                                                   std::size_t vocab_size, std::uint64_t seed = 5) {
@@ -114,7 +121,8 @@ inline sdlora::Batch some_batch(const std::vector<std::size_t>& lengths, std::si
 
 /// The sizes that the tests give to placements of dynamic ones.
 inline sdlora::AdapterOptions some_options() {
-  return {.rank = 2, .alpha = 3.0, .channels = 3, .states = 2, .prompt_length = 3};
+  return {sdlora::LoRAOptions{.rank = 2, .alpha = 3.0}, sdlora::SelectedOptions{.channels = 3, .states = 2},
+          sdlora::RowsOptions{.prompt_length = 3}};
 }
 
 /// A model with a selection where its placement wants one.
@@ -122,7 +130,7 @@ template <class P, class C, class T>
 sdlora::MambaModel<C, P, T> make_model(std::shared_ptr<const sdlora::Base<C, T>> base,
                                        sdlora::AdapterOptions options = some_options()) {
   if constexpr (P::selects) {
-    sdlora::Selection selection = some_selection(base->dimensions(), options.channels, options.states);
+    sdlora::Selection selection = selection_for(base->dimensions(), options);
     return sdlora::MambaModel<C, P, T>(std::move(base), std::move(selection), std::move(options));
   } else {
     return sdlora::MambaModel<C, P, T>(std::move(base), std::move(options));

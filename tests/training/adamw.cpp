@@ -103,7 +103,7 @@ void lora_training(double tolerance) {
   using C = presets::AnyMamba;
   const TensorFile file = TensorFile::open(reference("training_lora") / "outputs.safetensors");
   const auto base = load_base<C, T>(reference("two_layers"));
-  MambaModel<C, FusedLoRA, T> model(base, AdapterOptions{.rank = 3, .alpha = 6.0});
+  MambaModel<C, FusedLoRA, T> model(base, AdapterOptions{LoRAOptions{.rank = 3, .alpha = 6.0}});
 
   struct Part {
     ParameterInfo fused;  // A or B of peft

@@ -23,7 +23,8 @@ using Model = MambaModel<Tiny, P, float>;
 
 Model new_model(double dropout = 0.3) {
   const auto base = rough_base<Tiny, float>(tiny_dimensions);
-  return {base, some_selection(tiny_dimensions, 3, 2), AdapterOptions{.dropout = dropout, .seed = 5}};
+  return {base, some_selection(tiny_dimensions, 3, 2),
+          AdapterOptions{LoRAOptions{.dropout = dropout}, Seed{5}}};
 }
 
 /// 11 examples at 2 × 2 a step: 3 steps an epoch, the last one short; 9 steps in all.
@@ -164,15 +165,15 @@ TEST_CASE("a checkpoint of another run is refused, and says why") {
   Model dropless = new_model(0.0);
   refuse(dropless, options, data, "dropout");
   Model elsewhere(rough_base<Tiny, float>(tiny_dimensions, 2), some_selection(tiny_dimensions, 3, 2),
-                  AdapterOptions{.dropout = 0.3, .seed = 5});
+                  AdapterOptions{LoRAOptions{.dropout = 0.3}, Seed{5}});
   refuse(elsewhere, options, data, "base");
   Selection selection = some_selection(tiny_dimensions, 3, 2);
   std::swap(selection.layers[0], selection.layers[1]);
   Model unselected(rough_base<Tiny, float>(tiny_dimensions), selection,
-                   AdapterOptions{.dropout = 0.3, .seed = 5});
+                   AdapterOptions{LoRAOptions{.dropout = 0.3}, Seed{5}});
   refuse(unselected, options, data, "selection");
-  MambaModel<Tiny, presets::LoRALinear<2>, float> placed(rough_base<Tiny, float>(tiny_dimensions),
-                                                         AdapterOptions{.dropout = 0.3, .seed = 5});
+  MambaModel<Tiny, presets::LoRALinear<2>, float> placed(
+      rough_base<Tiny, float>(tiny_dimensions), AdapterOptions{LoRAOptions{.dropout = 0.3}, Seed{5}});
   refuse(placed, options, data, "placement");
 
   // What does not decide a number may change.

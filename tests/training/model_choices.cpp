@@ -70,8 +70,11 @@ TEST_CASE("model_choices: an adapter is loaded by the placement that its file na
   const std::vector<Example> data = some_examples({4, 7, 5}, 19, 11);
   const Selection selection =
       Choices::select("selected", base, data,
-                      {.steps = 2, .adapters = {.rank = 2, .channels = 3, .states = 2}, .progress = false});
-  const auto model = Choices::make("selected", base, selection, {.rank = 2, .channels = 3, .states = 2});
+                      {.steps = 2,
+                       .adapters = {LoRAOptions{.rank = 2}, SelectedOptions{.channels = 3, .states = 2}},
+                       .progress = false});
+  const auto model = Choices::make("selected", base, selection,
+                                   {LoRAOptions{.rank = 2}, SelectedOptions{.channels = 3, .states = 2}});
   stir(*model);
   const test::Folder folder;
   save_adapter(*model, folder.path());

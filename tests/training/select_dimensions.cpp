@@ -101,10 +101,8 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   SelectionOptions options = quiet();
   options.progress = true;
   options.output = &shown;
-  options.adapters = {.rank = 2,
-                      .channels = 5,
-                      .states = 3,
-                      .layers = {{"A_log", 1, 2}, {"x_proj_B", 1, 2}, {"x_proj_C", 1, 2}}};
+  options.adapters = {LoRAOptions{.rank = 2}, SelectedOptions{.channels = 5, .states = 3},
+                      Layers<site::ALog>{1, 2}, Layers<site::XProjB>{1, 2}, Layers<site::XProjC>{1, 2}};
   const Selection selection = select_dimensions<presets::SDLoRA<>>(base, doubling_task(9), options);
   CHECK(shown.str().find("selection 6/6") != std::string::npos);
   REQUIRE(selection.layers.size() == 2);
@@ -118,7 +116,7 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   // More than there is: refused before the training, not after it.
   shown.str("");
   const auto refuse = [&](std::size_t channels, std::size_t states, const std::string& part) {
-    options.adapters = {.rank = 2, .channels = channels, .states = states};
+    options.adapters = {LoRAOptions{.rank = 2}, SelectedOptions{.channels = channels, .states = states}};
     test::check_error<ArgumentError>(
         [&] { select_dimensions<presets::SDLoRA<>>(base, doubling_task(9), options); }, {part});
     CHECK(shown.str().empty());
@@ -135,7 +133,8 @@ TEST_CASE("what nothing was measured by is not selected") {
     test::check_error<E>([&] { select_dimensions<presets::SDLoRA<>>(base, data, options); }, {part});
   };
   SelectionOptions options = quiet();
-  options.adapters = {.channels = 5, .states = 3, .layers = {{"A_log", 1, 2}, {"x_proj_B", 1, 2}}};
+  options.adapters = {SelectedOptions{.channels = 5, .states = 3}, Layers<site::ALog>{1, 2},
+                      Layers<site::XProjB>{1, 2}};
   refuse(static_cast<ArgumentError*>(nullptr), options,
          "x_proj_C learns selected channels in layer 0, where the layer range of A_log");
   options.adapters.layers = {{"A_log", 0, 1}};

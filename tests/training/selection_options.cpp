@@ -32,7 +32,7 @@ TEST_CASE("a selection's options become those of the Trainer that makes it") {
                                    .clip = 2.0,
                                    .warm_up_steps = 4,
                                    .seed = 9,
-                                   .adapters = {.rank = 2, .seed = 77},
+                                   .adapters = {LoRAOptions{.rank = 2}, Seed{77}},
                                    .progress = false,
                                    .output = &shown};
   const TrainerOptions trainer = selection.trainer_options();

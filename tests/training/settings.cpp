@@ -54,7 +54,7 @@ TEST_CASE("settings: each reaches the other struct, whatever its value, and noth
     if constexpr (is_number<decltype(value)>)
       value = static_cast<std::remove_cvref_t<decltype(value)>>(next++);
   });
-  SelectionOptions to{.adapters = {.rank = 3}, .progress = false};
+  SelectionOptions to{.adapters = {LoRAOptions{.rank = 3}}, .progress = false};
   copy_settings(from, to);
   CHECK(to.steps == from.steps);
   CHECK(to.learning_rate == from.learning_rate);

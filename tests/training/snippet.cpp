@@ -58,7 +58,7 @@ TEST_CASE("a named preset and run-time sizes go the same way") {
   save_base(Base<Small>::random(dimensions(Small::config), 1), folder / "base", {.tokenizer = "byte"});
   const auto base = load_base<presets::AnyMamba>(folder / "base");
   const auto data = JsonlDataset::from_examples({{{1, 2, 3, 4}, {1, 2, 3, 4}}, {{5, 6, 7}, {5, 6, 7}}});
-  const AdapterOptions adapters{.rank = 3, .channels = 5, .states = 2};
+  const AdapterOptions adapters{LoRAOptions{.rank = 3}, SelectedOptions{.channels = 5, .states = 2}};
   const Selection selection =
       select_dimensions<presets::SDLoRA<>>(base, data, {.steps = 3, .adapters = adapters, .progress = false});
   CHECK(selection.layers[1].channels.size() == 5);

@@ -21,7 +21,8 @@ using LoraModel = MambaModel<Tiny, Lora, T>;
 
 template <class T>
 LoraModel<T> new_model(double dropout = 0.0) {
-  return LoraModel<T>(rough_base<Tiny, T>(tiny_dimensions), AdapterOptions{.dropout = dropout, .seed = 5});
+  return LoraModel<T>(rough_base<Tiny, T>(tiny_dimensions),
+                      AdapterOptions{LoRAOptions{.dropout = dropout}, Seed{5}});
 }
 
 TrainerOptions quiet() { return {.learning_rate = 1e-2, .progress = false}; }

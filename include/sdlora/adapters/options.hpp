@@ -1,9 +1,18 @@
 #pragma once
 
+#include "../error.hpp"
+#include "../setting.hpp"
+#include "../text.hpp"
+#include "site.hpp"
+
+#include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace sdlora {
@@ -19,16 +28,152 @@ struct LayerRange {
   static constexpr std::size_t to_the_end = static_cast<std::size_t>(-1);
 };
 
-/// What a placement leaves open until run time. The sizes matter only where the type says `dyn`.
-struct AdapterOptions {
-  std::size_t rank = 8;                 ///< of LoRA<dyn>
-  double alpha = 0.0;                   ///< LoRA's scale is alpha / rank; 0 means alpha = rank
-  double dropout = 0.0;                 ///< probability, on the input of LoRA's A, while training
-  std::size_t channels = 0;             ///< of SelectedDimensions<dyn, …>; 0 means 1 % of d_inner
-  std::size_t states = 4;               ///< of SelectedDimensions<…, dyn>
-  std::size_t prompt_length = 16;       ///< of PromptTuning<dyn> and PrefixTuning<dyn>, in rows
+/// The same for a site that is given as a type, among the parts of AdapterOptions.
+template <Site S>
+struct Layers {
+  std::size_t first = 0;
+  std::size_t last = LayerRange::to_the_end;
+};
+
+/// Of initialisation and dropout, among the parts of AdapterOptions.
+struct Seed {
+  std::uint64_t value = 0;
+};
+
+/// The options of a policy, as LoRAOptions: an aggregate with a static `visit(self, visit)` that calls
+/// visit(Setting, member) for each member, a number or a bool.
+template <class O>
+concept PolicyOptions =
+    std::default_initializable<O> && std::copyable<O> &&
+    requires(O& options, void (*visit)(...)) { O::visit(options, [](const Setting&, auto&) {}); };
+
+/// Options at one site, among the parts of AdapterOptions; made by `options_at`.
+template <Site S, PolicyOptions O>
+struct OptionsAt {
+  O options;
+};
+
+/// The options of a policy at the site S alone, whatever is said for all: options_at<site::OutProj>(
+/// LoRAOptions{.rank = 4}).
+template <Site S, PolicyOptions O>
+OptionsAt<S, O> options_at(O options) {
+  return {std::move(options)};
+}
+
+namespace detail {
+template <class P>
+struct IsPart : std::bool_constant<PolicyOptions<P>> {};
+template <Site S, class O>
+struct IsPart<OptionsAt<S, O>> : std::true_type {};
+template <Site S>
+struct IsPart<Layers<S>> : std::true_type {};
+template <>
+struct IsPart<Seed> : std::true_type {};
+}  // namespace detail
+
+/// What a placement leaves open until run time: the options of its policies, at all sites or at single ones;
+/// the layers in which a site learns; the seed. It is made of parts, in any order:
+///
+///     AdapterOptions{LoRAOptions{.rank = 16, .alpha = 32}, Layers<site::OutProj>{12, 24},
+///                    options_at<site::InProjX>(LoRAOptions{.rank = 4}), Seed{7}}
+///
+/// Options are kept by the names that their visitors give, so that command lines and files can set them too.
+/// Policies with an option of the same name share what is said for all sites. A part for all sites says what
+/// differs from the default; a part for one site says everything.
+class AdapterOptions {
+  template <class P>
+  static constexpr bool is_part = detail::IsPart<P>::value;
+
+ public:
+  /// One option as it was set: at a site, or, with an empty site, wherever a policy has one of this name.
+  struct Value {
+    std::string site;
+    std::string name;
+    double number = 0.0;
+
+    friend bool operator==(const Value&, const Value&) = default;
+  };
+
   std::vector<LayerRange> layers = {};  ///< sites not named here learn in every layer
   std::uint64_t seed = 0;               ///< of initialisation and dropout
+  /// A model of more learned values than this is refused: for sizes that come from a file.
+  std::size_t most_values = static_cast<std::size_t>(-1);
+
+  AdapterOptions() = default;
+  template <class First, class... Rest>
+    requires(!std::same_as<First, AdapterOptions>) && (is_part<First> && ... && is_part<Rest>)
+  AdapterOptions(const First& first, const Rest&... rest) {
+    set(first);
+    (set(rest), ...);
+  }
+
+  /// Sets, for all sites, the options that differ from their defaults.
+  template <PolicyOptions O>
+  AdapterOptions& set(O options) {
+    O defaults;
+    O::visit(options, [&](const Setting& setting, const auto& value) {
+      O::visit(defaults, [&](const Setting& other, const auto& usual) {
+        if (setting.name != other.name) return;
+        if (static_cast<double>(value) != static_cast<double>(usual)) {
+          set(setting.name, static_cast<double>(value));
+        }
+      });
+    });
+    return *this;
+  }
+  template <Site S, PolicyOptions O>
+  AdapterOptions& set(OptionsAt<S, O> at) {
+    O::visit(at.options, [&](const Setting& setting, const auto& value) {
+      set(setting.name, static_cast<double>(value), S::name);
+    });
+    return *this;
+  }
+  template <Site S>
+  AdapterOptions& set(Layers<S> range) {
+    layers.push_back({std::string(S::name), range.first, range.last});
+    return *this;
+  }
+  AdapterOptions& set(Seed s) {
+    seed = s.value;
+    return *this;
+  }
+  /// By name: at a site, or with an empty one everywhere.
+  AdapterOptions& set(std::string_view name, double value, std::string_view site = {}) {
+    for (Value& known : values_) {
+      if (known.name == name && known.site == site) {
+        known.number = value;
+        return *this;
+      }
+    }
+    values_.push_back({std::string(site), std::string(name), value});
+    return *this;
+  }
+
+  /// Forgets what is said for one site, its layers included.
+  void forget(std::string_view site) {
+    std::erase_if(values_, [&](const Value& value) { return value.site == site; });
+    std::erase_if(layers, [&](const LayerRange& range) { return range.site == site; });
+  }
+
+  /// The options of a policy at a site: what is said for it, else what is said for all, else the defaults.
+  /// Throws ArgumentError where a number is none that the option takes.
+  template <PolicyOptions O>
+  O of(std::string_view site = {}) const {
+    O options;
+    O::visit(options, [&](const Setting& setting, auto& value) {
+      const Value* const found = find(setting.name, site);
+      if (found == nullptr) return;
+      require(setting, *found, std::is_floating_point_v<std::remove_cvref_t<decltype(value)>>);
+      value = static_cast<std::remove_cvref_t<decltype(value)>>(found->number);
+    });
+    return options;
+  }
+  /// The number that was set under this name, for the site or for all; else `otherwise`.
+  double number(std::string_view name, double otherwise, std::string_view site = {}) const {
+    const Value* const found = find(name, site);
+    return found == nullptr ? otherwise : found->number;
+  }
+  const std::vector<Value>& values() const { return values_; }
 
   /// Whether the site may learn in this layer.
   bool active(std::string_view site, std::size_t layer) const {
@@ -37,6 +182,38 @@ struct AdapterOptions {
     }
     return true;
   }
+
+ private:
+  const Value* find(std::string_view name, std::string_view site) const {
+    const Value* everywhere = nullptr;
+    for (const Value& value : values_) {
+      if (value.name != name) continue;
+      if (value.site == site) return &value;
+      if (value.site.empty()) everywhere = &value;
+    }
+    return everywhere;
+  }
+
+  static void require(const Setting& setting, const Value& found, bool real) {
+    const double number = found.number;
+    const bool whole = real || (number >= 0.0 && number <= 9007199254740992.0 &&
+                                number == static_cast<double>(static_cast<std::uint64_t>(number)));
+    if (whole && (setting.good == nullptr || setting.good(number))) return;
+    throw ArgumentError(
+        "adapter options: expected " +
+        (setting.expected.empty() ? "a whole number of at least 0" : std::string(setting.expected)) +
+        ", found " + detail::short_number(number) + "; correct " +
+        (found.site.empty() ? "" : found.site + "'s ") + std::string(setting.name) +
+        (setting.help.empty() ? "" : " (" + std::string(setting.help) + ")"));
+  }
+
+  std::vector<Value> values_;
+};
+
+/// For policies that leave nothing open.
+struct NoOptions {
+  template <class Self, class Visitor>
+  static constexpr void visit(Self&, Visitor&&) {}
 };
 
 }  // namespace sdlora

@@ -25,8 +25,15 @@ struct ParameterInfo {
   std::size_t offset = 0;                 ///< of the first value in the store
   bool decay = false;                     ///< whether weight decay applies to it
   std::optional<std::size_t> layer = {};  ///< none: it is the model's own, as the embedding
+  double rate_factor = 1.0;               ///< times the learning rate
 
   std::size_t size() const { return rows * cols; }
+};
+
+/// How a learned tensor is trained, where not as its place says.
+struct HowLearned {
+  double rate_factor = 1.0;        ///< times the learning rate, as for LoRA+'s B
+  std::optional<bool> decay = {};  ///< whether weight decay applies
 };
 
 /// A learned matrix and its gradient, of equal shape. Empty where nothing learns.
@@ -56,7 +63,7 @@ class ParameterStore {
   /// Appends a parameter (rows, cols). Parameters added one after another lie one after another. Throws
   /// ShapeError where there is no room.
   Learned<T, Device> add(std::string name, std::string_view site, std::size_t rows, std::size_t cols,
-                         bool decay, std::optional<std::size_t> layer = {}) {
+                         bool decay, std::optional<std::size_t> layer = {}, double rate_factor = 1.0) {
     const std::size_t count =
         detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "ParameterStore");
     if (count > capacity_ - used_) {
@@ -64,7 +71,7 @@ class ParameterStore {
                        " values, " + std::to_string(used_ + count) +
                        " needed; the placement's count and its state disagree");
     }
-    entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay, layer});
+    entries_.push_back({std::move(name), std::string(site), rows, cols, used_, decay, layer, rate_factor});
     const Learned<T, Device> learned{{values_.data() + used_, rows, cols},
                                      {gradients_.data() + used_, rows, cols}};
     used_ += count;
@@ -74,8 +81,10 @@ class ParameterStore {
   /// Appends what a policy's state learns at its place (a SitePlace): the place says the site, the layer and
   /// whether it decays; the parameter's name is the place's and then `suffix`, as ".lora_A".
   template <class Place>
-  Learned<T, Device> add(const Place& place, std::string_view suffix, std::size_t rows, std::size_t cols) {
-    return add(place.name + std::string(suffix), place.site, rows, cols, place.decay, place.layer);
+  Learned<T, Device> add(const Place& place, std::string_view suffix, std::size_t rows, std::size_t cols,
+                         HowLearned how = {}) {
+    return add(place.name + std::string(suffix), place.site.name, rows, cols, how.decay.value_or(place.decay),
+               place.layer, how.rate_factor);
   }
 
   std::size_t size() const { return used_; }

@@ -1,9 +1,7 @@
 #pragma once
 
-#include "lora.hpp"
+#include "../tensor/extents.hpp"
 #include "policy.hpp"
-#include "prompt.hpp"
-#include "selected_dimensions.hpp"
 #include "site.hpp"
 
 #include <cstddef>
@@ -13,46 +11,50 @@ namespace sdlora {
 
 namespace detail {
 
-template <class P>
-inline constexpr bool is_prompt_policy = false;
-template <std::size_t M>
-inline constexpr bool is_prompt_policy<PromptTuning<M>> = true;
-template <class P>
-inline constexpr bool is_prefix_policy = false;
-template <std::size_t M>
-inline constexpr bool is_prefix_policy<PrefixTuning<M>> = true;
-
 /// 0 where the policy selects nothing, else 1 + its number of channels, so that dyn is no special case.
 template <class P>
-inline constexpr std::size_t selected_channels = 0;
-template <std::size_t C, std::size_t S>
-inline constexpr std::size_t selected_channels<SelectedDimensions<C, S>> = C + (C == dyn ? 0 : 1);
+inline constexpr std::size_t selected_channels =
+    P::selected_channels == 0 ? 0 : P::selected_channels + (P::selected_channels == dyn ? 0 : 1);
 
 /// Whether the types know how many values the policy learns at the site.
 template <class S, class P>
-inline constexpr bool is_static_at = P::is_static;
-template <std::size_t C, std::size_t States>
-inline constexpr bool is_static_at<site::ALog, SelectedDimensions<C, States>> =
-    SelectedDimensions<C, States>::is_static_selected;
+constexpr bool is_static_at() {
+  if constexpr (requires { P::template is_static_at<S>; }) {
+    return P::template is_static_at<S>;
+  } else {
+    return P::is_static;
+  }
+}
 
-template <class S>
-inline constexpr bool selectable =
-    std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> || std::is_same_v<S, site::XProjC>;
+/// Whether the policy has a state for sites of this kind.
+template <class P>
+constexpr bool has_state_of(SiteKind kind) {
+  switch (kind) {
+    case SiteKind::Linear:
+      return has_linear_state<P>;
+    case SiteKind::ElementWise:
+      return has_element_state<P> || has_selected_state<P>;
+    case SiteKind::State:
+      return has_element_state<P>;
+    case SiteKind::Embedding:
+      return has_element_state<P> || has_embedding_state<P>;
+    case SiteKind::Prompt:
+    case SiteKind::Prefix:
+      return has_rows_state<P>;
+    case SiteKind::Scan:
+      return has_scan_state<P>;
+  }
+  return false;
+}
 
 template <class S, class P>
 constexpr bool can_sit_at() {
   if constexpr (!Site<S> || !AdapterPolicy<P> || std::is_same_v<P, Frozen>) {
     return true;
-  } else if constexpr (selected_channels<P> != 0) {
-    return selectable<S>;
-  } else if constexpr (S::kind == SiteKind::Linear) {
-    return has_linear_state<P>;
-  } else if constexpr (S::kind == SiteKind::ElementWise || S::kind == SiteKind::State) {
-    return has_element_state<P>;
-  } else if constexpr (S::kind == SiteKind::Prompt) {
-    return is_prompt_policy<P>;
+  } else if constexpr (requires { P::template sits_at<S>; }) {
+    return P::template sits_at<S> && has_state_of<P>(S::kind);
   } else {
-    return is_prefix_policy<P>;
+    return has_state_of<P>(S::kind);
   }
 }
 
@@ -63,15 +65,19 @@ template <class S, class P>
 struct On {
   static_assert(Site<S>,
                 "sdlora::On: the first type must be a site, as site::OutProj (see namespace sdlora::site)");
-  static_assert(AdapterPolicy<P>,
-                "sdlora::On: the second type must be an adapter policy, an empty type with name, learns, "
-                "mergeable, is_static and count(shape, sizes), as LoRA<8>; what a policy keeps at a site "
-                "belongs in its nested templates");
+  static_assert(
+      AdapterPolicy<P>,
+      "sdlora::On: the second type must be an adapter policy, an empty type derived from "
+      "PolicyDefaults with a name and count(site, options), as LoRA<8>; what a policy keeps at a site "
+      "belongs in its nested templates");
   static_assert(
       detail::can_sit_at<S, P>(),
-      "sdlora::On: this policy cannot sit at this site. LoRA takes linear sites (in_proj_x, in_proj_z, "
-      "x_proj_*, dt_proj, out_proj); SelectedDimensions takes A_log, x_proj_B and x_proj_C; PromptTuning "
-      "takes prompt; PrefixTuning takes prefix; Full takes any site with values of its own");
+      "sdlora::On: this policy cannot sit at this site. LoRA and RsLoRA take linear sites (in_proj_x, "
+      "in_proj_z, "
+      "x_proj_*, dt_proj, out_proj), conv1d, A_log, h0 and embedding; DoRA and IA3 take linear sites; "
+      "SelectedDimensions takes A_log, x_proj_B and x_proj_C; StateOffset takes scan; PromptTuning takes "
+      "prompt; "
+      "PrefixTuning takes prefix; Full takes any site with values of its own");
   using site_type = S;
   using policy_type = P;
 };
@@ -144,14 +150,15 @@ struct Place<On<Sites, Policies>...> {
 
   /// Whether anything learns at all.
   static constexpr bool learns = (false || ... || Policies::learns);
-  /// Whether all that learns has a place among a checkpoint's weights: prompts, prefixes and initial
-  /// states have none.
+  /// Whether all that learns has a place among a checkpoint's weights: prompts, prefixes, initial states and
+  /// what joins the scan have none.
   static constexpr bool mergeable =
       (true && ... &&
        (!Policies::learns ||
-        (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise))));
+        (Policies::mergeable && (Sites::kind == SiteKind::Linear || Sites::kind == SiteKind::ElementWise ||
+                                 Sites::kind == SiteKind::Embedding))));
   /// Whether the policies' types know all sizes that matter at their sites.
-  static constexpr bool is_static = (true && ... && detail::is_static_at<Sites, Policies>);
+  static constexpr bool is_static = (true && ... && detail::is_static_at<Sites, Policies>());
   /// Whether a model needs a Selection.
   static constexpr bool selects = (false || ... || (detail::selected_channels<Policies> != 0));
 };

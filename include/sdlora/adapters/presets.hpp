@@ -1,5 +1,6 @@
 #pragma once
 
+#include "methods.hpp"
 #include "place.hpp"
 
 namespace sdlora::presets {

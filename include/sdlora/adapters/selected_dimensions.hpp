@@ -31,32 +31,65 @@ class IndexList {
 };
 }  // namespace detail
 
+/// What SelectedDimensions leaves open.
+struct SelectedOptions {
+  std::size_t channels = 0;  ///< of each layer, where the type says dyn; 0 means 1 % of them
+  std::size_t states = 4;    ///< of each chosen channel, where the type says dyn
+
+  template <class Self, class Visitor>
+  static constexpr void visit(Self& self, Visitor&& visit) {
+    visit(Setting{.name = "channels",
+                  .help = "selected channels of each layer; 0: 1 % of them",
+                  .expected = "a number of channels",
+                  .good = detail::is_count_or_zero},
+          self.channels);
+    visit(Setting{.name = "states",
+                  .help = "selected states of each channel",
+                  .expected = "at least 1 state of each selected channel",
+                  .good = detail::is_count},
+          self.states);
+  }
+};
+
+namespace detail {
+/// 1 % of the channels as the published code rounds it, at least 1.
+constexpr std::size_t one_percent(std::size_t channels) {
+  const std::size_t found = channels - (channels * 99 + 50) / 100;
+  return found == 0 ? 1 : found;
+}
+}  // namespace detail
+
 /// Selective dimension tuning (Galim et al., arXiv 2410.09016, section 5): only chosen channels of
 /// the SSM learn. On A_log, only chosen states of each; on x_proj_B and x_proj_C, only the chosen
 /// channels' columns, all states. Work, gradients and optimizer state are in proportion to the
 /// selection: deltas are stored compactly, begin at zero and act on gathered columns.
 /// Which dimensions they are comes from a Selection; one channel set serves the three sites.
 template <std::size_t Channels = dyn, std::size_t States = dyn>
-struct SelectedDimensions {
+struct SelectedDimensions : PolicyDefaults {
   static_assert(
       Channels > 0 && States > 0,
       "sdlora::SelectedDimensions: choose at least 1 channel and 1 state; to train nothing use Frozen");
 
   static constexpr std::string_view name = "selected_dimensions";
-  static constexpr bool learns = true;
-  static constexpr bool mergeable = true;
-  static constexpr bool is_static = Channels != dyn;                            ///< on a projection
-  static constexpr bool is_static_selected = Channels != dyn && States != dyn;  ///< on A_log
-  static constexpr std::size_t channels(AdapterSizes sizes) {
-    return Channels == dyn ? sizes.channels : Channels;
+  static constexpr std::size_t selected_channels = Channels;
+  static constexpr bool is_static = Channels != dyn;  ///< on a projection, where all states learn
+  template <class S>
+  static constexpr bool is_static_at = is_static && (States != dyn || S::kind == SiteKind::Linear);
+  template <class S>
+  static constexpr bool sits_at =
+      std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> || std::is_same_v<S, site::XProjC>;
+  using options = SelectedOptions;
+  static constexpr options resolved(options o, SiteInfo site) {
+    if (Channels != dyn) o.channels = Channels;
+    if (States != dyn) o.states = States;
+    const bool projection = site.kind == SiteKind::Linear;  // (N, E), where A_log is (E, N)
+    if (o.channels == 0) o.channels = detail::one_percent(projection ? site.shape.cols : site.shape.rows);
+    return o;
   }
-  static constexpr std::size_t states(AdapterSizes sizes) { return States == dyn ? sizes.states : States; }
-
-  /// On a projection to the states, (N, E): whole columns. A_log counts by `count_selected`.
-  static constexpr std::size_t count(SiteShape shape, AdapterSizes sizes) {
-    return shape.rows * channels(sizes);
+  /// On a projection to the states, (N, E), whole columns; on A_log, (E, N), the chosen states.
+  static constexpr std::size_t count(SiteInfo site, options o) {
+    return o.channels * (site.kind == SiteKind::Linear ? site.shape.rows : o.states);
   }
-  static constexpr std::size_t count_selected(AdapterSizes sizes) { return channels(sizes) * states(sizes); }
 
   /// A projection (N, E) whose chosen columns learn.
   template <class T, class D = Cpu>
@@ -66,10 +99,10 @@ struct SelectedDimensions {
    public:
     Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
-      const std::size_t count = channels(place.sizes);
+      const std::size_t count = options_of<SelectedDimensions>(place).channels;
       require_channels(place, count);
       channels_ = detail::IndexList<D>(place.selection->channels);
-      delta_ = store.add(place, ".delta", place.shape.rows, count);
+      delta_ = store.add(place, ".delta", place.rows(), count);
     }
 
     bool active() const { return static_cast<bool>(delta_); }
@@ -119,8 +152,9 @@ struct SelectedDimensions {
    public:
     Selected(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
-      require_channels(place, channels(place.sizes));
-      const std::size_t per = states(place.sizes);
+      const options o = options_of<SelectedDimensions>(place);
+      require_channels(place, o.channels);
+      const std::size_t per = o.states;
       if (place.selection->states_per_channel() != per) {
         throw ArgumentError(place.name + ": expected a selection of " + std::to_string(per) +
                             " states per channel as the placement says, found " +
@@ -131,7 +165,7 @@ struct SelectedDimensions {
       channels_.assign(chosen.channels.begin(), chosen.channels.end());
       std::vector<std::uint32_t> in_all, in_chosen;
       for (std::size_t i = 0; i < chosen.states.size(); ++i) {
-        const auto N = static_cast<std::uint32_t>(place.shape.cols);
+        const auto N = static_cast<std::uint32_t>(place.cols());
         in_all.push_back(chosen.channels[i / per] * N + chosen.states[i]);
         in_chosen.push_back(static_cast<std::uint32_t>(i / per) * N + chosen.states[i]);
       }

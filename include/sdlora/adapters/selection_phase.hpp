@@ -1,6 +1,7 @@
 #pragma once
 
 #include "place.hpp"
+#include "policy.hpp"
 
 #include <type_traits>
 #include <utility>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <string_view>
 
 namespace sdlora {
@@ -8,10 +9,26 @@ namespace sdlora {
 /// What a site's values do in the model, which decides the policies that can sit there.
 enum class SiteKind {
   Linear,       ///< the weight of y = x·Wᵀ
-  ElementWise,  ///< values used one by one: A_log, D, the convolution, biases, norms, the embedding
+  ElementWise,  ///< values used one by one: A_log, D, the convolution, biases, norms
+  Embedding,    ///< rows that tokens look up, and with a tied head its weight
   State,        ///< a state that a base checkpoint does not have: the initial SSM state
   Prompt,       ///< learned rows before the sequence, once per model
   Prefix,       ///< learned rows before the convolution, in every block
+  Scan,         ///< what is added to the scan's output before its gate
+};
+
+/// Rows and columns of a site's values. For a linear site (outputs, inputs).
+struct SiteShape {
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  constexpr std::size_t size() const { return rows * cols; }
+};
+
+/// What a policy is told of a site before there is a model: enough to count what it learns there.
+struct SiteInfo {
+  std::string_view name;  ///< as "out_proj"
+  SiteKind kind = SiteKind::Linear;
+  SiteShape shape = {};
 };
 
 /// The logical sites of a Mamba block and model, where a policy can be placed. Checkpoints store
@@ -92,7 +109,7 @@ struct NormF {
 /// The token embedding, (V, d), and with it a head that is tied to it; once per model.
 struct Embedding {
   static constexpr std::string_view name = "embedding";
-  static constexpr SiteKind kind = SiteKind::ElementWise;
+  static constexpr SiteKind kind = SiteKind::Embedding;
 };
 /// The SSM's state before the first token, (E, N); zero in a checkpoint.
 struct H0 {
@@ -108,6 +125,13 @@ struct Prompt {
 struct Prefix {
   static constexpr std::string_view name = "prefix";
   static constexpr SiteKind kind = SiteKind::Prefix;
+};
+
+/// What joins the scan's output before its gate, (E, N): y += silu(z) ∘ what a policy makes of the scan's
+/// inputs.
+struct Scan {
+  static constexpr std::string_view name = "scan";
+  static constexpr SiteKind kind = SiteKind::Scan;
 };
 
 }  // namespace site

@@ -6,6 +6,7 @@
 #include "../model/mamba_model.hpp"
 #include "../tensor/host_copy.hpp"
 #include "atomic_file.hpp"
+#include "detail/open_adapter.hpp"
 #include "json.hpp"
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
@@ -38,10 +39,24 @@ namespace detail {
 
 /// Values and description are one file, so that one rename replaces both: killed at any moment, a
 /// program leaves the old adapter or the new one.
-inline constexpr const char* adapter_file = "adapter.safetensors";
 /// The metadata that holds the description, as JSON.
 inline constexpr const char* adapter_key = "sdlora_adapter";
 inline constexpr std::size_t adapter_format = 2;
+
+/// The options that every adapter file names, with the defaults that stand for those that a placement has
+/// not.
+struct UsualOption {
+  const char* name;
+  double usual;
+  bool whole;
+};
+inline constexpr UsualOption usual_options[] = {{"rank", 8.0, true},     {"alpha", 0.0, false},
+                                                {"dropout", 0.0, false}, {"channels", 0.0, true},
+                                                {"states", 4.0, true},   {"prompt_length", 16.0, true}};
+inline bool is_usual(std::string_view name) {
+  return std::any_of(std::begin(usual_options), std::end(usual_options),
+                     [&](const UsualOption& option) { return option.name == name; });
+}
 
 inline std::string adapter_text(const AdapterDescription& a) {
   std::string text = "{\"format\": " + std::to_string(adapter_format);
@@ -56,12 +71,16 @@ inline std::string adapter_text(const AdapterDescription& a) {
   set("vocab_size", std::to_string(m.vocab_size));
   set("dt_rank", std::to_string(m.dt_rank));
   set("norm_epsilon", short_number(m.norm_epsilon));
-  set("rank", std::to_string(a.options.rank));
-  set("alpha", short_number(a.options.alpha));
-  set("dropout", short_number(a.options.dropout));
-  set("channels", std::to_string(a.options.channels));
-  set("states", std::to_string(a.options.states));
-  set("prompt_length", std::to_string(a.options.prompt_length));
+  for (const UsualOption& option : usual_options) {
+    set(option.name, short_number(a.options.number(option.name, option.usual)));
+  }
+  std::string others;
+  for (const AdapterOptions::Value& value : a.options.values()) {
+    if (value.site.empty() && is_usual(value.name)) continue;
+    others += (others.empty() ? "" : ", ") + std::string("{\"site\": ") + json_string(value.site) +
+              ", \"name\": " + json_string(value.name) + ", \"value\": " + short_number(value.number) + "}";
+  }
+  if (!others.empty()) set("options", "[" + others + "]");
   std::string ranges;
   for (const LayerRange& range : a.options.layers) {
     ranges += (ranges.empty() ? "" : ", ") + std::string("{\"site\": ") + json_string(range.site) +
@@ -93,12 +112,32 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
   a.dimensions.vocab_size = json.required<std::size_t>("vocab_size");
   a.dimensions.dt_rank = json.required<std::size_t>("dt_rank");
   a.dimensions.norm_epsilon = json.required<double>("norm_epsilon");
-  a.options.rank = json.required<std::size_t>("rank");
-  a.options.alpha = json.required<double>("alpha");
-  a.options.dropout = json.required<double>("dropout");
-  a.options.channels = json.required<std::size_t>("channels");
-  a.options.states = json.required<std::size_t>("states");
-  a.options.prompt_length = json.required<std::size_t>("prompt_length");
+  for (const UsualOption& option : usual_options) {
+    double number = 0.0;
+    if (option.whole) {
+      const auto size = json.required<std::size_t>(option.name);
+      if (constexpr std::size_t most = 1 << 24; size > most) {
+        json.fail(option.name, "expected at most " + std::to_string(most) + ", found " +
+                                   std::to_string(size) + "; the file is damaged: save the adapter again");
+      }
+      number = static_cast<double>(size);
+    } else {
+      number = json.required<double>(option.name);
+    }
+    if (number != option.usual) a.options.set(option.name, number);
+  }
+  constexpr std::size_t most_options = 1024;  // sites times options of a policy
+  if (const nlohmann::json* options = json.find("options"); options != nullptr) {
+    if (!options->is_array() || options->size() > most_options) {
+      json.fail("options", "expected a list of at most " + std::to_string(most_options) +
+                               " objects; save the adapter again");
+    }
+    for (std::size_t i = 0; i < options->size(); ++i) {
+      const JsonObject option((*options)[i], path, json.path_of("options") + "[" + std::to_string(i) + "]");
+      a.options.set(option.required<std::string>("name"), option.required<double>("value"),
+                    option.required<std::string>("site"));
+    }
+  }
   constexpr std::size_t most_ranges = 64;  // a placement has fewer sites
   const nlohmann::json* list = json.find("layers");
   if (list == nullptr || !list->is_array() || list->size() > most_ranges) {
@@ -127,20 +166,6 @@ inline AdapterDescription describe_adapter(const TensorFile& file) {
   return parse_adapter(document, file.path());
 }
 
-/// The number of rows of the parameters that `belongs` accepts. Where they have several: `size` if it
-/// is one of them (a type may mix static and dynamic sizes), else the largest; without any, `none`.
-template <class T, class Belongs>
-std::size_t learned_rows(const ParameterStore<T>& store, std::size_t size, std::size_t none,
-                         const Belongs& belongs) {
-  std::size_t largest = 0;
-  for (const ParameterInfo& entry : store.entries()) {
-    if (!belongs(entry)) continue;
-    if (entry.rows == size) return size;
-    largest = std::max(largest, entry.rows);
-  }
-  return largest == 0 ? none : largest;
-}
-
 }  // namespace detail
 
 /// Writes what a model has learned into `directory`, which is made where missing, as one file:
@@ -162,19 +187,6 @@ void save_adapter(const Model& model, const std::filesystem::path& directory) {
   a.selection = model.selection();
   a.base = fingerprint(*model.base());
   a.dimensions = model.dimensions();
-  // The sizes as they are, not as the options left them open; those of nothing are the defaults.
-  const AdapterOptions none;
-  const bool selects = !a.selection.layers.empty();
-  a.options.channels = selects ? a.selection.layers[0].channels.size() : none.channels;
-  a.options.states = selects ? a.selection.layers[0].states_per_channel() : none.states;
-  a.options.rank = detail::learned_rows(store, a.options.rank, none.rank, [](const ParameterInfo& entry) {
-    return entry.name.ends_with(".lora_A");
-  });
-  a.options.prompt_length = detail::learned_rows(
-      store, a.options.prompt_length, none.prompt_length, [](const ParameterInfo& entry) {
-        return entry.site == site::Prompt::name || entry.site == site::Prefix::name;
-      });
-
   const HostCopy all(store.value_row());
   SafetensorsWriter writer;
   writer.set_metadata("format", "pt");
@@ -194,38 +206,10 @@ void save_adapter(const Model& model, const std::filesystem::path& directory) {
 
 /// Reads what the file of an adapter directory says besides its values. Throws FileError.
 inline AdapterDescription read_adapter_description(const std::filesystem::path& directory) {
-  return detail::describe_adapter(TensorFile::open(directory / detail::adapter_file));
+  return detail::describe_adapter(detail::open_adapter(directory));
 }
 
 namespace detail {
-
-/// About how many values the sizes of a description ask for, beside those that are bounded by the
-/// base: at most that, and exactly for a placement without static sizes.
-inline double requested_values(const AdapterDescription& a, const MambaDimensions& m) {
-  const std::string entries = " " + a.placement + " ";
-  double sum = 0.0;
-  const auto add = [&]<class S>(S, std::size_t layers) {
-    const SiteShape shape = site_shape<S>(m);
-    const auto placed = [&](std::string_view policy) {
-      return entries.find(" " + std::string(S::name) + "=" + std::string(policy) + " ") != std::string::npos;
-    };
-    double count = 0.0;
-    if (placed("lora")) {
-      count = static_cast<double>(a.options.rank) * static_cast<double>(shape.rows + shape.cols);
-    } else if (placed("prompt_tuning") || placed("prefix_tuning")) {
-      count = static_cast<double>(a.options.prompt_length) * static_cast<double>(shape.cols);
-    }
-    sum += count * static_cast<double>(layers);
-  };
-  const auto active = [&](std::string_view site) {
-    std::size_t layers = 0;
-    for (std::size_t l = 0; l < m.n_layer; ++l) layers += a.options.active(site, l) ? 1U : 0U;
-    return layers;
-  };
-  [&]<class... S>(SiteList<S...>) { (add(S{}, active(S::name)), ...); }(MambaLayerSites{});
-  [&]<class... S>(SiteList<S...>) { (add(S{}, 1), ...); }(MambaModelSites{});
-  return sum;
-}
 
 /// Refuses an adapter of another base or placement, or with sizes that its values do not have: a
 /// hostile description must not make a model large. Completes the selection.
@@ -261,43 +245,12 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
                                    ", the one given is " + fingerprint_text(found) +
                                    ": its weights differ; give the base that the adapter was trained on");
   }
-  const auto bound = [&](const char* field, std::size_t size, std::size_t most, const char* what) {
-    if (size > most) {
-      refuse(field, "expected at most " + std::to_string(most) + ", the " + what + " of the base, found " +
-                        std::to_string(size) + "; the file is damaged: save the adapter again");
-    }
-  };
-  bound("channels", a.options.channels, m.d_inner, "channels");
-  bound("states", a.options.states, m.d_state, "states");
-  std::size_t stored = 0;
-  for (const std::string& name : file.names()) stored += file.info(name).elements();
-  // The factor is for placements that mix ranks.
-  const double most = 8.0 * static_cast<double>(stored) + static_cast<double>(total_parameters(m));
-  if (!(requested_values(a, m) <= most)) {
-    refuse(a.options.rank > a.options.prompt_length ? "rank" : "prompt_length",
-           "rank " + std::to_string(a.options.rank) + " and prompt length " +
-               std::to_string(a.options.prompt_length) + " need far more values than the " +
-               std::to_string(stored) + " of the file; it is damaged: save the adapter again");
-  }
+  // The factor leaves room for a message of the tensor that is not as large as it should be.
+  a.options.most_values = total_parameters(m);
+  for (const std::string& name : file.names()) a.options.most_values += 8 * file.info(name).elements();
   if (!a.selection.layers.empty()) {
-    if (placement.find("=selected_dimensions") == std::string::npos) {
-      refuse("selection", "expected none, as the placement selects no dimensions, found " +
-                              std::to_string(a.selection.layers.size()) + " layers; save the adapter again");
-    }
     a.selection.d_inner = m.d_inner;
     a.selection.d_state = m.d_state;
-    for (std::size_t l = 0; l < a.selection.layers.size(); ++l) {
-      const LayerSelection& layer = a.selection.layers[l];
-      if (layer.channels.size() == a.options.channels &&
-          layer.states.size() == a.options.channels * a.options.states) {
-        continue;
-      }
-      refuse("selection[" + std::to_string(l) + "]",
-             "expected " + std::to_string(a.options.channels) + " channels with " +
-                 std::to_string(a.options.states) + " states each, found " +
-                 std::to_string(layer.channels.size()) + " channels and " +
-                 std::to_string(layer.states.size()) + " states; save the adapter again");
-    }
   }
 }
 
@@ -326,7 +279,7 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T, D>& store) {
 template <class BaseType, class Make>
 auto load_adapter_with(const BaseType& base, const std::string& placement,
                        const std::filesystem::path& directory, const Make& make) {
-  const TensorFile file = TensorFile::open(directory / detail::adapter_file);
+  const TensorFile file = detail::open_adapter(directory);
   AdapterDescription a = detail::describe_adapter(file);
   detail::check_adapter(a, placement, base, file);
   try {
@@ -352,7 +305,7 @@ Model load_adapter(std::shared_ptr<const typename Model::base_type> base,
   using P = typename Model::placement_type;
   return load_adapter_with(*base, describe<P>(), directory,
                            [&](const Selection& selection, const AdapterOptions& options) {
-                             return Model(base, P::selects ? selection : Selection{}, options);
+                             return Model(base, selection, options);
                            });
 }
 

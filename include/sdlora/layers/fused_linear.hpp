@@ -1,7 +1,9 @@
 #pragma once
 
 #include "../adapters/policy.hpp"
+#include "../tensor/evaluate.hpp"
 #include "../tensor/matmul.hpp"
+#include "../tensor/workspace.hpp"
 
 #include <array>
 #include <cstddef>
@@ -16,6 +18,9 @@ namespace sdlora {
 /// base's, still in one product where they lie together.
 template <class T, class D, class... States>
 class FusedLinear {
+  using View = MatrixView<const T, D>;
+  using Matrix = MatrixView<T, D>;
+
  public:
   static constexpr std::size_t parts = sizeof...(States);
 
@@ -36,31 +41,69 @@ class FusedLinear {
     return std::get<I>(parts_);
   }
 
-  /// y (M, out) = x (M, in)·Wᵀ, adapters included.
-  void forward(MatrixView<const T, D> x, MatrixView<T, D> y, const Pass& pass,
-               WorkspaceOn<D>& workspace) const {
-    const Weights weights = gather();
-    for (std::size_t i = 0; i < weights.count; ++i) {
-      matmul(y.cols_from(weights.first[i], weights.views[i].rows), x, transposed(weights.views[i]));
+  /// Columns of what `forward` keeps for those parts that change the output.
+  std::size_t kept_columns() const {
+    std::size_t columns = 0;
+    each([&]<class State>(const State&, std::size_t, std::size_t count) {
+      if constexpr (changes_output<State>) columns += count;
+    });
+    return columns;
+  }
+
+  /// y (M, out) = x (M, in)·Wᵀ, adapters included. `kept` (M, kept_columns()) is filled for backward unless
+  /// it is empty.
+  void forward(View x, Matrix y, Matrix kept, const Pass& pass, WorkspaceOn<D>& workspace) const {
+    const WorkspaceScope scope(workspace);
+    const Products products = gather(x, pass, workspace);
+    for (std::size_t i = 0; i < products.count; ++i) {
+      matmul(y.cols_from(products.first[i], products.weights[i].rows), products.inputs[i],
+             transposed(products.weights[i]));
     }
-    each([&](const auto& part, std::size_t first, std::size_t count) {
-      part.forward(x, y.cols_from(first, count), pass, workspace);
+    std::size_t next = 0, column = 0;
+    each([&]<class State>(const State& part, std::size_t first, std::size_t count) {
+      const View input = products.of_part[next++];
+      const Matrix output = y.cols_from(first, count);
+      if constexpr (changes_output<State>) {
+        part.forward(input, output, kept ? kept.cols_from(column, count) : Matrix{}, pass, workspace);
+        column += count;
+      } else if constexpr (requires { &State::forward; }) {
+        part.forward(input, output, pass, workspace);
+      }
     });
   }
 
-  /// From x (M, in) and d_y (M, out): adds to the gradients of what learns. d_x (M, in) is written, or
-  /// added to, as `write` says, unless it is empty.
-  void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D> d_x, Write write,
-                const Pass& pass, WorkspaceOn<D>& workspace) const {
+  /// From x (M, in), d_y (M, out) and what `forward` kept: adds to the gradients of what learns. d_x (M, in)
+  /// is written, or added to, as `write` says, unless it is empty.
+  void backward(View x, View d_y, View kept, Matrix d_x, Write write, const Pass& pass,
+                WorkspaceOn<D>& workspace) const {
+    const WorkspaceScope scope(workspace);
+    const View d = of_products(d_y, kept, pass, workspace);
+    const Products products = gather(x, pass, workspace);
     if (d_x) {
-      const Weights weights = gather();
-      for (std::size_t i = 0; i < weights.count; ++i) {
-        matmul(d_x, d_y.cols_from(weights.first[i], weights.views[i].rows), weights.views[i],
-               i == 0 ? write : Write::Add);
+      bool written = write == Write::Add;
+      for (std::size_t i = 0; i < products.count; ++i) {
+        if (products.changed[i]) continue;
+        matmul(d_x, d.cols_from(products.first[i], products.weights[i].rows), products.weights[i],
+               written ? Write::Add : Write::Overwrite);
+        written = true;
       }
+      if (!written) assign(d_x, 0);
     }
-    each([&](const auto& part, std::size_t first, std::size_t count) {
-      part.backward(x, d_y.cols_from(first, count), d_x, pass, workspace);
+    std::size_t next = 0;
+    each([&]<class State>(const State& part, std::size_t first, std::size_t count) {
+      const View input = products.of_part[next++];
+      const View d_part = d.cols_from(first, count);
+      Matrix d_input = d_x;
+      if constexpr (changes_input<State>) {
+        if (part.active()) {
+          d_input = workspace.template matrix<T>(x.rows, x.cols);
+          matmul(d_input, d_part, part.weight());
+        }
+      }
+      if constexpr (requires { &State::backward; }) part.backward(input, d_part, d_input, pass, workspace);
+      if constexpr (changes_input<State>) {
+        if (part.active()) part.input_backward(x, d_input, d_x, pass, workspace);
+      }
     });
   }
 
@@ -72,10 +115,13 @@ class FusedLinear {
   }
 
  private:
-  /// Weights that lie together in memory, joined.
-  struct Weights {
-    std::array<MatrixView<const T, D>, parts> views{};
+  /// The products of a pass: weights of neighbours that lie together in memory and read the same input,
+  /// joined.
+  struct Products {
+    std::array<View, parts> weights{}, inputs{};
     std::array<std::size_t, parts> first{};
+    std::array<bool, parts> changed{};  // a part of its own input
+    std::array<View, parts> of_part{};  // the input of each part
     std::size_t count = 0;
   };
 
@@ -84,7 +130,7 @@ class FusedLinear {
               std::index_sequence<I...>)
       : parts_{States(store, places[I])...} {
     rows_[0] = 0;
-    for (std::size_t i = 0; i < parts; ++i) rows_[i + 1] = rows_[i] + places[i].shape.rows;
+    for (std::size_t i = 0; i < parts; ++i) rows_[i + 1] = rows_[i] + places[i].rows();
   }
 
   template <class Function>
@@ -94,22 +140,50 @@ class FusedLinear {
     }(std::make_index_sequence<parts>{});
   }
 
-  Weights gather() const {
-    Weights result;
-    each([&](const auto& part, std::size_t first, std::size_t) {
-      const MatrixView<const T, D> weight = part.weight();
-      if (result.count > 0) {
-        MatrixView<const T, D>& last = result.views[result.count - 1];
+  Products gather(View x, const Pass& pass, WorkspaceOn<D>& workspace) const {
+    Products result;
+    std::size_t next = 0;
+    each([&]<class State>(const State& part, std::size_t first, std::size_t) {
+      View input = x;
+      bool changed = false;
+      if constexpr (changes_input<State>) {
+        changed = part.active();
+        if (changed) input = part.input(x, pass, workspace);
+      }
+      result.of_part[next++] = input;
+      const View weight = part.weight();
+      if (result.count > 0 && !changed && !result.changed[result.count - 1]) {
+        View& last = result.weights[result.count - 1];
         if (last.stride == weight.stride && last.row(last.rows) == weight.data) {
           last.rows += weight.rows;
           return;
         }
       }
-      result.views[result.count] = weight;
+      result.weights[result.count] = weight;
+      result.inputs[result.count] = input;
       result.first[result.count] = first;
+      result.changed[result.count] = changed;
       ++result.count;
     });
     return result;
+  }
+
+  /// The gradient of the products, from that of the outputs: another one where a part changes its output.
+  View of_products(View d_y, View kept, const Pass& pass, WorkspaceOn<D>& workspace) const {
+    if constexpr (!(changes_output<States> || ...)) {
+      return d_y;
+    } else {
+      const Matrix d = workspace.template matrix<T>(d_y.rows, d_y.cols);
+      assign(d, d_y);
+      std::size_t column = 0;
+      each([&]<class State>(const State& part, std::size_t first, std::size_t count) {
+        if constexpr (changes_output<State>) {
+          part.output_backward(kept.cols_from(column, count), d.cols_from(first, count), pass, workspace);
+          column += count;
+        }
+      });
+      return d;
+    }
   }
 
   std::tuple<States...> parts_;

@@ -115,17 +115,28 @@ void cross_entropy_rows(MatrixView<T, D> logits, MatrixView<const std::int32_t, 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace detail
 
+/// A head that is one product.
+struct PlainHead {
+  template <class T, class D>
+  void forward(MatrixView<const T, D>, MatrixView<T, D>, WorkspaceOn<D>&) const {}
+  template <class T, class D>
+  void backward(MatrixView<const T, D>, MatrixView<const T, D>, MatrixView<T, D>, WorkspaceOn<D>&) const {}
+};
+
 inline namespace SDLORA_SIMD_TAG {
 
 /// Cross-entropy of a linear head without bias: logits = h·Wᵀ for the rows that have a target only,
 /// a block of rows at a time. h (n, d), W (V, d), targets (n), in host memory. With a non-empty d_h (n, d) it
 /// is overwritten by the gradient of scale · Σ loss, and that of W (V, d) is added to d_W, unless
-/// empty; that goes only with d_h. Throws ShapeError, and ArgumentError for a target outside of W's rows.
-template <class T, class D>
+/// empty; that goes only with d_h. `beside` adds to the logits of some rows of h, and in backward to their
+/// d_h, as an adapter of the head does. Throws ShapeError, and ArgumentError for a target outside of W's
+/// rows.
+template <class T, class D, class Beside = PlainHead>
 Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixView<const T, D> W,
                         std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
                         std::type_identity_t<MatrixView<T, D>> d_h,
-                        std::type_identity_t<MatrixView<T, D>> d_W, WorkspaceOn<D>& workspace) {
+                        std::type_identity_t<MatrixView<T, D>> d_W, WorkspaceOn<D>& workspace,
+                        const Beside& beside = {}) {
   const std::size_t V = W.rows;
   detail::require_targets(targets, h.rows, V);
   if (d_W && !d_h) {
@@ -140,11 +151,16 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixVi
   for (std::size_t first = 0; first < h.rows; first += block) {
     const std::size_t count = std::min(block, h.rows - first);
     const MatrixView<T, D> logits = room.rows_from(0, count);  // (count, V)
-    matmul(logits, h.rows_from(first, count), transposed(W));
+    const MatrixView<const T, D> rows = h.rows_from(first, count);
+    matmul(logits, rows, transposed(W));
+    beside.forward(rows, logits, workspace);
     detail::cross_entropy_rows<T, D>(logits, targets_there.cols_from(first, count),
                                      losses.cols_from(first, count), static_cast<bool>(d_h), scale);
-    if (d_h) matmul(d_h.rows_from(first, count), logits, W);
-    if (d_W) matmul(d_W, transposed(logits), h.rows_from(first, count), Write::Add);
+    if (d_h) {
+      matmul(d_h.rows_from(first, count), logits, W);
+      beside.backward(rows, MatrixView<const T, D>(logits), d_h.rows_from(first, count), workspace);
+    }
+    if (d_W) matmul(d_W, transposed(logits), rows, Write::Add);
   }
   Loss loss{0.0, h.rows};
   const WorkspaceScope on_host(workspace.host());

@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -29,7 +28,7 @@ struct GenerateOptions {
   std::size_t top_k = 0;     ///< only the k likeliest tokens; 0: all
   double top_p = 1.0;        ///< only the likeliest tokens that reach this probability together
   std::uint64_t seed = 0;
-  std::optional<std::int32_t> stop_token = {};  ///< ends the text and is not part of it
+  std::vector<std::int32_t> stop_tokens = {};  ///< each ends the text and is not part of it
   std::size_t vocabulary =
       0;  ///< only ids below it; 0: all. For a vocabulary padded with ids that mean nothing
   std::function<bool(std::int32_t)> on_token = {};  ///< called with every token at once; false ends the text
@@ -150,7 +149,8 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
   std::vector<std::int32_t> result;
   while (result.size() < options.max_tokens) {
     const std::int32_t token = sampler(HostCopy(logits).values(), result.size());
-    if (options.stop_token && token == *options.stop_token) break;
+    if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end())
+      break;
     result.push_back(token);
     if (options.on_token && !options.on_token(token)) break;
     if (result.size() < options.max_tokens) model.step({&result.back(), 1}, state, logits);

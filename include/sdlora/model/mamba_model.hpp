@@ -13,6 +13,7 @@
 #include "cross_entropy.hpp"
 #include "detail/call_checks.hpp"
 #include "detail/counts.hpp"
+#include "detail/embedding.hpp"
 #include "detail/require_options.hpp"
 #include "execution.hpp"
 #include "mamba_state.hpp"
@@ -49,6 +50,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   using T = typename run_of<X>::value_type;
   using D = typename run_of<X>::device_type;
   using Block = MambaBlock<C, P, T, D, typename run_of<X>::scan_type>;
+  using Embedding = detail::EmbeddingState<typename P::template policy_at<site::Embedding>, T, D>;
   using Matrix = MatrixView<T, D>;
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
@@ -70,9 +72,9 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   /// The same for a placement that selects dimensions.
   MambaModel(std::shared_ptr<const base_type> base, Selection selection, AdapterOptions options = {})
       : detail::TrainableCount<C, P>(
-            detail::count_learned<P>(detail::required_base(base).dimensions(), options)),
+            detail::checked_count<P>(detail::required_base(base).dimensions(), options)),
         base_(std::move(base)),
-        options_(std::move(options)),
+        options_(detail::completed<P>(std::move(options), base_->dimensions())),
         selection_(std::move(selection)),
         store_(detail::count_learned<P>(base_->dimensions(), options_)),
         embedding_(store_, place<site::Embedding>()),
@@ -114,7 +116,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   Loss loss(const Batch& batch, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
     const Step step(*this, batch, workspace);
     for (const Block& block : blocks_) block.forward(step.x, step.sequences, {}, {}, Pass{}, workspace);
-    return head(step, T(0), {}, workspace);
+    return head(step, T(0), {}, Pass{}, workspace);
   }
 
   /// Adds the gradient of scale · Σ loss to the store's gradients, and returns the loss. With
@@ -157,8 +159,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     detail::require_logits(logits.rows, logits.cols, ids.size(), dimensions());
     const StepScope<D> scope(workspace);
     const Matrix x = continue_with(ids, sequences, state, workspace);
-    rms_norm_forward(x, norm_f_.values(), epsilon(), x);
-    matmul(logits, x, transposed(head_values()));
+    write_logits(x, logits, workspace);
   }
 
   /// The same with the logits of some rows only: rows (n) among 0 … M − 1, logits (n, V).
@@ -171,8 +172,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     const Matrix x = continue_with(ids, sequences, state, workspace);
     const Matrix chosen = workspace.template matrix<T>(rows.size(), x.cols);
     assign(chosen, rows_at(x, workspace.placed(rows)));
-    rms_norm_forward(chosen, norm_f_.values(), epsilon(), chosen);
-    matmul(logits, chosen, transposed(head_values()));
+    write_logits(chosen, logits, workspace);
   }
 
   /// The same for one further token of each sequence: ids (S), logits (S, V).
@@ -199,6 +199,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     static_assert(P::mergeable,
                   "sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a "
                   "checkpoint's weights and cannot be merged; save it as an adapter instead");
+    detail::require_mergeable_embedding(embedding_, dimensions().tied_head);
     auto result = std::make_shared<base_type>(*base_);
     add_change(*result, T(1));
     return result;
@@ -260,7 +261,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
       ids = workspace.placed(batch.ids());
       x = workspace.template matrix<T>(all.rows(), model.dimensions().d_model);
       if constexpr (!prompted) {
-        assign(x, rows_at(model.embedding_.values(), ids));
+        model.embedding_.lookup(ids, x, workspace);
       } else {
         const auto tokens = workspace.host().template take<std::size_t>(given.rows());
         const auto prompts = workspace.host().template take<std::size_t>(given.count() * length);
@@ -277,7 +278,10 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
         token_rows = workspace.template placed<std::size_t>(tokens);
         prompt_rows = workspace.template placed<std::size_t>(prompts);
         prompt_from = workspace.template placed<std::int32_t>(from);
-        assign(rows_at(x, token_rows), rows_at(model.embedding_.values(), ids));
+        const WorkspaceScope looking_up(workspace);
+        const Matrix found = workspace.template matrix<T>(given.rows(), x.cols);
+        model.embedding_.lookup(ids, found, workspace);
+        assign(rows_at(x, token_rows), found);
         assign(rows_at(x, prompt_rows), rows_at(model.prompt_.values(), prompt_from));
       }
     }
@@ -304,18 +308,25 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   template <Site S>
   SitePlace<T, D> place() const {
     return {.name = std::string(S::name),
-            .site = S::name,
+            .site = site_info<S>(dimensions()),
             .base = site_values<S>(base_->model()),
-            .shape = site_shape<S>(dimensions()),
             .decay = site_decays<S>,
-            .options = &options_,
-            .sizes = adapter_sizes(options_, dimensions())};
+            .options = &options_};
   }
 
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
   /// What the logits are formed with (V, d).
   MatrixView<const T, D> head_values() const {
-    return dimensions().tied_head ? embedding_.values() : base_->head();
+    return dimensions().tied_head ? embedding_.weight() : base_->head();
+  }
+  auto tied_head(const Pass& pass) const {
+    return detail::tied_head(embedding_, pass, dimensions().tied_head);
+  }
+  /// logits (n, V) of rows x (n, d) of the residual stream, which become their norms.
+  void write_logits(Matrix x, Matrix logits, WorkspaceOn<D>& workspace) const {
+    rms_norm_forward(x, norm_f_.values(), epsilon(), x);
+    matmul(logits, x, transposed(head_values()));
+    tied_head(Pass{}).forward(MatrixView<const T, D>(x), logits, workspace);
   }
 
   static void join(WorkspaceOn<D>& workspace) {
@@ -333,7 +344,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
       blocks_[l].forward(step.x, step.sequences, kept_[l], {}, pass, workspace);
     }
     const Matrix d_x = workspace.template matrix<T>(step.x.rows, step.x.cols);
-    const Loss loss = head(step, static_cast<T>(scale), d_x, workspace);
+    const Loss loss = head(step, static_cast<T>(scale), d_x, pass, workspace);
     for (std::size_t l = n_layer; l-- > first_learning_;) {
       if (below_learns || l > first_learning_) {
         blocks_[l].template backward<true>(step.sequences, kept_[l], d_x, pass, workspace);
@@ -355,15 +366,15 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     if constexpr (prompted) add_rows(prompt_.gradient(), rows(step.prompt_rows), step.prompt_from);
     if constexpr (learns<site::Embedding>) {
       if constexpr (prompted) {
-        add_rows(embedding_.gradient(), rows(step.token_rows), step.ids);
+        embedding_.lookup_backward(step.ids, rows(step.token_rows), workspace);
       } else {
-        add_rows(embedding_.gradient(), d_x, step.ids);
+        embedding_.lookup_backward(step.ids, d_x, workspace);
       }
     }
   }
 
   /// Norm and head over the rows that have targets. A non-empty d_x (M, d) gets the gradient.
-  Loss head(const Step& step, T scale, Matrix d_x, WorkspaceOn<D>& workspace) const {
+  Loss head(const Step& step, T scale, Matrix d_x, const Pass& pass, WorkspaceOn<D>& workspace) const {
     const StepScope<D> scope(workspace);
     const Batch& batch = step.batch;
     const std::size_t n = batch.loss_tokens();
@@ -386,8 +397,9 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     assign(x, rows_at(step.x, chosen));
     rms_norm_forward(x, norm_f_.values(), epsilon(), h);
     const Matrix d_h = d_x ? take() : Matrix{};
-    const Matrix d_head = d_x && dimensions().tied_head ? embedding_.gradient() : Matrix{};
-    const Loss loss = head_cross_entropy(h, head_values(), targets, scale, d_h, d_head, workspace);
+    const Matrix d_head = d_x && dimensions().tied_head ? embedding_.weight_gradient() : Matrix{};
+    const Loss loss =
+        head_cross_entropy(h, head_values(), targets, scale, d_h, d_head, workspace, tied_head(pass));
     if (d_x) {
       const Matrix d_sum = take();
       assign(d_sum, 0);
@@ -404,7 +416,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     detail::require_ids(ids, dimensions());
     detail::require_tokens(ids.size(), sequences, state.sequences(), state.fits(dimensions()));
     const Matrix x = workspace.template matrix<T>(ids.size(), dimensions().d_model);
-    assign(x, rows_at(embedding_.values(), workspace.placed(ids)));
+    embedding_.lookup(workspace.placed(ids), x, workspace);
     run(x, place_sequences<D>(sequences, workspace), state, workspace);
     return x;
   }
@@ -419,7 +431,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   AdapterOptions options_;
   Selection selection_;
   ParameterStore<T, D> store_;
-  typename P::template policy_at<site::Embedding>::template Element<T, D> embedding_;
+  Embedding embedding_;
   typename P::template policy_at<site::NormF>::template Element<T, D> norm_f_;
   typename PromptState<typename P::template policy_at<site::Prompt>>::type prompt_;
   std::vector<Block> blocks_;

@@ -79,10 +79,10 @@ class AdamW {
     Storage<T, D>::zero(second_.data(), store.size());
     for (const ParameterGroup& group : options_.groups) require_group(store, group);
     for (const ParameterInfo& entry : store.entries()) {
-      Range range{entry.offset, entry.size(), 1.0, entry.decay ? options_.weight_decay : 0.0};
+      Range range{entry.offset, entry.size(), entry.rate_factor, entry.decay ? options_.weight_decay : 0.0};
       for (const ParameterGroup& group : options_.groups) {
         if (group.site != entry.site) continue;
-        range.rate_factor = group.rate_factor;
+        range.rate_factor = entry.rate_factor * group.rate_factor;
         if (group.weight_decay >= 0.0) range.decay = group.weight_decay;
       }
       ranges_.push_back(range);

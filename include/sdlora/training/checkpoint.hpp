@@ -75,7 +75,10 @@ std::uint64_t load_checkpoint(const std::filesystem::path& path, ParameterStore<
                         "\", found another; remove the checkpoint to begin anew");
   }
   detail::require_same_run(file.path(), "header.__metadata__.run.", "checkpoint", identity,
-                           [&](const std::string& key) { return text("run." + key); });
+                           [&](const std::string& key) {
+                             const auto found = file.metadata().find("run." + key);
+                             return found == file.metadata().end() ? nullptr : &found->second;
+                           });
   const std::string& digits = text("step");
   std::uint64_t step = 0;
   const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), step);

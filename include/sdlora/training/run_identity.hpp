@@ -2,6 +2,7 @@
 
 #include "../adapters/options.hpp"
 #include "../adapters/parameter_store.hpp"
+#include "../adapters/selected_dimensions.hpp"
 #include "../error.hpp"
 #include "../io/utf8.hpp"
 #include "../layers/mamba/config.hpp"
@@ -20,6 +21,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,12 +42,14 @@ inline std::string data_text(std::span<const Example> examples) {
 }
 
 /// Throws FileError where a file is of another run than `expected`. `found(key)` is the text that the
-/// file holds, `place` what comes before the key where it stands, `what` the thing in the file.
+/// file holds, or null, `place` what comes before the key where it stands, `what` the thing in the file.
+/// A key that the file lacks stands for an empty text.
 template <class Found>
 void require_same_run(const std::string& file, const std::string& place, const std::string& what,
                       const RunIdentity& expected, const Found& found) {
   for (const auto& [key, text] : expected) {
-    const std::string other = found(key);
+    const std::string* const there = found(key);
+    const std::string other = there == nullptr ? std::string() : *there;
     if (other == text) continue;
     throw FileError(file, place + key,
                     "the " + what + " is of a run with " + key + " = " + in_quotes(other) +
@@ -67,6 +71,25 @@ inline std::string setting_text(const std::vector<ParameterGroup>& groups) {
     text += group.site + ":" + short_number(group.rate_factor) + ":" + short_number(group.weight_decay) + " ";
   }
   return text;
+}
+
+/// The policies' options that have no key of their own in an identity, as "out_proj.alpha=4 rate_ratio=16".
+/// The number and shapes of what learns say the sizes.
+inline std::string other_options_text(const AdapterOptions& options) {
+  std::vector<std::string> texts;
+  for (const AdapterOptions::Value& value : options.values()) {
+    const auto is = [&](std::initializer_list<std::string_view> names) {
+      return std::find(names.begin(), names.end(), value.name) != names.end();
+    };
+    if (is({"rank", "channels", "states", "prompt_length"})) continue;
+    if (value.site.empty() && is({"alpha", "dropout"})) continue;
+    texts.push_back((value.site.empty() ? "" : value.site + ".") + value.name + "=" +
+                    short_number(value.number));
+  }
+  std::sort(texts.begin(), texts.end());
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : " ") + text;
+  return all;
 }
 
 /// Appends the settings of `options` as texts.
@@ -110,8 +133,9 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
       {"placement", model.placement()},
       {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
       {"selection", fingerprint_text(selection.value())},
-      {"alpha", number(adapters.alpha)},
-      {"dropout", number(adapters.dropout)},
+      {"alpha", number(adapters.number("alpha", 0.0))},
+      {"dropout", number(adapters.number("dropout", 0.0))},
+      {"options", detail::other_options_text(adapters)},
       {"adapter_seed", std::to_string(adapters.seed)},
       {"data", detail::data_text(examples)}};
   TrainerOptions settings = options;
@@ -127,7 +151,8 @@ RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& pla
                                const SelectionOptions& options) {
   const auto number = [](double value) { return detail::short_number(value); };
   const AdapterOptions& adapters = options.adapters;
-  const AdapterSizes sizes = adapter_sizes(adapters, base.dimensions());
+  const std::size_t channels = adapters.of<SelectedOptions>().channels;
+  const auto size = [&](const char* name, double usual) { return number(adapters.number(name, usual)); };
   std::string layers;
   for (const LayerRange& range : adapters.layers) {
     layers += range.site + ":" + std::to_string(range.first) + ":" +
@@ -137,14 +162,16 @@ RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& pla
                        {"placement", placement},
                        {"data", detail::data_text(examples_of(data))}};
   detail::append_settings(identity, options);
-  const RunIdentity adapter{{"rank", std::to_string(sizes.rank)},
-                            {"alpha", number(adapters.alpha)},
-                            {"dropout", number(adapters.dropout)},
-                            {"channels", std::to_string(sizes.channels)},
-                            {"states", std::to_string(sizes.states)},
-                            {"prompt_length", std::to_string(sizes.prompt_length)},
-                            {"layers", layers},
-                            {"adapter_seed", std::to_string(adapters.seed)}};
+  const RunIdentity adapter{
+      {"rank", size("rank", 8)},
+      {"alpha", size("alpha", 0)},
+      {"dropout", size("dropout", 0)},
+      {"channels", std::to_string(channels != 0 ? channels : detail::one_percent(base.dimensions().d_inner))},
+      {"states", size("states", 4)},
+      {"prompt_length", size("prompt_length", 16)},
+      {"options", detail::other_options_text(adapters)},
+      {"layers", layers},
+      {"adapter_seed", std::to_string(adapters.seed)}};
   identity.insert(identity.end(), adapter.begin(), adapter.end());
   return identity;
 }

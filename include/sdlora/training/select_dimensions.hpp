@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../adapters/selected_dimensions.hpp"
 #include "../adapters/selection.hpp"
 #include "../adapters/selection_phase.hpp"
 #include "../model/mamba_model.hpp"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -49,7 +51,7 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T, D>> base, const Dat
                             SelectionOptions options = {}, const Score& score = {}) {
   using Policy = typename P::template policy_at<site::ALog>;
   static_assert(
-      detail::selected_channels<Policy> != 0,
+      detail::has_selected_state<Policy>,
       "sdlora::select_dimensions: dimensions are scored by A_log; place SelectedDimensions at site::ALog, "
       "as presets::SDLoRA does");
   using Model = MambaModel<C, SelectionPhase<P>, std::conditional_t<is_host<D>, T, Run<D, T>>>;
@@ -57,20 +59,27 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T, D>> base, const Dat
     throw ArgumentError("select_dimensions: expected at least 1 step to score dimensions by, found 0");
   }
   const MambaDimensions& m = detail::required_base(base).dimensions();
-  const AdapterSizes sizes = adapter_sizes(options.adapters, m);
+  const SelectedOptions sizes = detail::resolved<Policy>(
+      options.adapters.of<typename Policy::options>(site::ALog::name), site_info<site::ALog>(m));
   // Here and not after the training.
-  detail::require_choice("select_dimensions", Policy::channels(sizes), m.d_inner, Policy::states(sizes),
-                         m.d_state);
-  if (Policy::states(sizes) == 0) {
-    throw ArgumentError("select_dimensions: expected at least 1 state of each channel to choose, found 0");
-  }
+  detail::require_choice("select_dimensions", sizes.channels, m.d_inner, sizes.states, m.d_state);
   detail::require_scored_layers<P>(options.adapters, m.n_layer);
-  // A range of a site that learns in the second phase alone means nothing in the first.
+  // What is said for a site that learns in the second phase alone, or otherwise, means nothing in the first.
   AdapterOptions adapters = options.adapters;
-  std::erase_if(adapters.layers, [](const LayerRange& range) {
-    return (range.site == site::XProjB::name && !SelectionPhase<P>::template learns_at<site::XProjB>) ||
-           (range.site == site::XProjC::name && !SelectionPhase<P>::template learns_at<site::XProjC>);
-  });
+  const auto forget = [&]<class S>(S) {
+    using First = typename SelectionPhase<P>::template policy_at<S>;
+    if constexpr (!First::learns) adapters.forget(S::name);
+    if constexpr (First::learns && !std::is_same_v<First, typename P::template policy_at<S>>) {
+      std::vector<LayerRange> ranges;
+      std::copy_if(adapters.layers.begin(), adapters.layers.end(), std::back_inserter(ranges),
+                   [](const LayerRange& range) { return range.site == S::name; });
+      adapters.forget(S::name);
+      adapters.layers.insert(adapters.layers.end(), ranges.begin(), ranges.end());
+    }
+  };
+  forget(site::ALog{});
+  forget(site::XProjB{});
+  forget(site::XProjC{});
   Model model(base, std::move(adapters));
   Trainer trainer(model, options.trainer_options());
   trainer.fit(data);
@@ -95,7 +104,7 @@ Selection select_dimensions(std::shared_ptr<const Base<C, T, D>> base, const Dat
       }
     }
     selection.layers.push_back(select_layer(MatrixView<const T>(change.data(), m.d_inner, m.d_state),
-                                            Policy::channels(sizes), Policy::states(sizes), score));
+                                            sizes.channels, sizes.states, score));
   }
   return selection;
 }

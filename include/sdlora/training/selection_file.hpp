@@ -46,8 +46,12 @@ inline Selection read_selection(const std::filesystem::path& path, std::size_t d
                 "missing, so nothing says which run made the selection; remove the file to select anew");
     }
     const JsonObject found = json.object("run");
-    detail::require_same_run(path.string(), "field run.", "selection", run,
-                             [&](const std::string& key) { return found.required<std::string>(key); });
+    std::string text;
+    detail::require_same_run(path.string(), "field run.", "selection", run, [&](const std::string& key) {
+      if (!found.contains(key)) return static_cast<const std::string*>(nullptr);
+      text = found.required<std::string>(key);
+      return static_cast<const std::string*>(&text);
+    });
   }
   Selection selection = parse_selection(json, static_cast<std::size_t>(-1));
   selection.d_inner = d_inner;

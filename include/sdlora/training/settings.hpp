@@ -1,10 +1,10 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../setting.hpp"
 #include "adamw.hpp"
 #include "schedule.hpp"
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <sstream>
@@ -14,28 +14,6 @@
 #include <vector>
 
 namespace sdlora {
-
-/// What there is to say of one setting of training, a member of TrainerOptions or SelectionOptions.
-struct Setting {
-  std::string_view name;  ///< the member's
-  std::string_view help;  ///< what it is, beside its name; may be empty
-  /// As what it stands in a RunIdentity, where not as its name. Neighbours of one key are one text.
-  std::string_view key = {};
-  /// What a value has to be, as "a learning rate above 0", and whether one is; null: any is good.
-  std::string_view expected = {};
-  bool (*good)(double value) = nullptr;
-
-  constexpr std::string_view identity_key() const { return key.empty() ? name : key; }
-};
-
-namespace detail {
-inline constexpr double most_examples = 1 << 24;
-constexpr bool is_count(double value) { return value >= 1.0 && value <= most_examples; }
-constexpr bool is_rate_of_decay(double value) { return value >= 0.0 && value < 1.0; }
-constexpr bool is_part(double value) { return value >= 0.0 && value <= 1.0; }
-inline bool is_positive(double value) { return value > 0.0 && std::isfinite(value); }
-inline bool is_not_negative(double value) { return value >= 0.0 && std::isfinite(value); }
-}  // namespace detail
 
 /// Calls visit(setting, member) for every setting that decides a number of a run: all members of
 /// TrainerOptions and SelectionOptions but what is only shown or written, the epochs (a run is told of its
@@ -84,13 +62,13 @@ void visit_settings(Options& options, Visitor&& visit) {
             .help = "AdamW's, of the mean gradient",
             .key = key,
             .expected = "a beta1 of at least 0 and below 1",
-            .good = detail::is_rate_of_decay},
+            .good = detail::is_below_one},
           options.beta1);
     visit(S{.name = "beta2",
             .help = "AdamW's, of the mean square",
             .key = key,
             .expected = "a beta2 of at least 0 and below 1",
-            .good = detail::is_rate_of_decay},
+            .good = detail::is_below_one},
           options.beta2);
     visit(S{.name = "epsilon",
             .help = "AdamW's",

@@ -97,7 +97,7 @@ sdlora_test::Results both_directions(double dropout) {
   const MatrixView<float, Device> A = workspace.template matrix<float>(inner, N);
   assign(A, -exp(w.A_log));
 
-  const AdapterOptions options{.alpha = 3.0, .dropout = dropout};
+  const AdapterOptions options{LoRAOptions{.alpha = 3.0, .dropout = dropout}};
   const LayerSelection selection{{1, 4, 18}, {0, 3, 1, 2, 5, 15}};
   ParameterStore<float, Device> store(10000);
   const MambaBlock<Odd, P, float, Device> block(weights, A, s, 0, store, options,
@@ -192,7 +192,7 @@ TEST_CASE("mamba_block: sequences begin where the placement says") {
     for (const double v : windows) REQUIRE(v == 0.0);
   }
   {
-    const AdapterOptions options{.layers = {{"h0", 1, 2}}};
+    const AdapterOptions options{Layers<site::H0>{1, 2}};
     ParameterStore<double> store(h);
     const MambaBlock<Even, presets::InitialState, double> outside(base.layer(0), base.A(0), m, 0, store,
                                                                   options, nullptr);

@@ -72,7 +72,8 @@ static_assert(shaped<site::H0>(1536, 16) && shaped<site::Prompt>(1, 768) && shap
 
 TEST_CASE("mamba_config: sizes left to run time give the counts of static ones") {
   const MambaDimensions m = of<presets::Mamba130m>;
-  const AdapterSizes sizes = adapter_sizes({.rank = 8, .channels = 15, .states = 4, .prompt_length = 5}, m);
+  const AdapterOptions sizes{LoRAOptions{.rank = 8}, SelectedOptions{.channels = 15, .states = 4},
+                             RowsOptions{.prompt_length = 5}};
   CHECK(trainable_parameters<presets::SDLoRA<>>(m, sizes) == 455'328);
   CHECK(trainable_parameters<presets::SDLoRA<8, dyn, 2>>(m, sizes) == 454'608);
   CHECK(trainable_parameters<presets::LoRAAll<>>(m, sizes) == trainable_parameters<presets::LoRAAll<8>>(m));
@@ -82,9 +83,11 @@ TEST_CASE("mamba_config: sizes left to run time give the counts of static ones")
 
 TEST_CASE("mamba_config: one per cent of the channels where none are given") {
   const auto channels = [](std::size_t d_inner) {
-    MambaDimensions m = of<presets::Mamba130m>;
-    m.d_inner = d_inner;
-    return adapter_sizes({}, m).channels;
+    using Policy = SelectedDimensions<>;
+    const auto chosen = [](SiteInfo site) { return detail::resolved<Policy>({}, site).channels; };
+    const std::size_t found = chosen({"A_log", SiteKind::ElementWise, {d_inner, 16}});
+    CHECK(chosen({"x_proj_B", SiteKind::Linear, {16, d_inner}}) == found);
+    return found;
   };
   CHECK(channels(1536) == 15);  // as published
   CHECK(channels(2048) == 20);

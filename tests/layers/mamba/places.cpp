@@ -1,3 +1,4 @@
+#include <sdlora/adapters/lora.hpp>
 #include <sdlora/layers/mamba/places.hpp>
 
 #include <doctest/doctest.h>
@@ -19,27 +20,29 @@ TEST_CASE("mamba_places: a site is told its name, layer, shape, range and base")
   weights.in_proj = {values.data(), 32, 8};
   weights.out_proj = {values.data() + 256, 8, 16};
   weights.A_log = {values.data(), 16, 4};
-  const AdapterOptions options{.rank = 5, .layers = {{"out_proj", 0, 3}}};
+  const AdapterOptions options{LoRAOptions{.rank = 5}, Layers<site::OutProj>{0, 3}};
   const LayerSelection selection{{1, 2}, {0, 3}};
   const MambaPlaces<float> places{weights, m, 3, options, &selection};
 
   const SitePlace<float> out = places.at<site::OutProj>();
   CHECK(out.name == "layers.3.out_proj");
-  CHECK(out.site == "out_proj");
+  CHECK(out.site.name == "out_proj");
+  CHECK(out.site.kind == SiteKind::Linear);
   CHECK(out.layer == 3);
   CHECK_FALSE(out.active);
   CHECK(out.base.data == values.data() + 256);
-  CHECK(out.shape.rows == 8);
-  CHECK(out.shape.cols == 16);
+  CHECK(out.rows() == 8);
+  CHECK(out.cols() == 16);
   CHECK(out.decay);
-  CHECK(out.sizes.rank == 5);
+  CHECK(options_of<LoRA<>>(out).rank == 5);
+  CHECK(options_of<LoRA<3>>(out).rank == 3);
   CHECK(out.selection == &selection);
 
   const SitePlace<float> a_log = places.at<site::ALog>();
   CHECK(a_log.active);
   CHECK_FALSE(a_log.decay);
-  CHECK(a_log.shape.rows == 16);
-  CHECK(a_log.shape.cols == 4);
+  CHECK(a_log.rows() == 16);
+  CHECK(a_log.cols() == 4);
 
   const SitePlace<float> gate = places.at<site::InProjZ>();  // the lower half of in_proj
   CHECK(gate.base.data == values.data() + 16 * 8);
@@ -48,5 +51,5 @@ TEST_CASE("mamba_places: a site is told its name, layer, shape, range and base")
   const SitePlace<float> prefix = places.at<site::Prefix>();
   CHECK_FALSE(prefix.base);
   CHECK(prefix.decay);
-  CHECK(prefix.shape.cols == 16);
+  CHECK(prefix.cols() == 16);
 }

@@ -25,8 +25,8 @@ constexpr std::size_t E = m.d_inner, N = 16, R = m.dt_rank, K = 4;
 template <class P>
 struct Subject {
   Base<Tiny, double> base = Base<Tiny, double>::random(m, 3);
-  AdapterOptions options{.prompt_length = 2};
-  ParameterStore<double> store{trainable_parameters<P>(m, adapter_sizes(options, m))};
+  AdapterOptions options{RowsOptions{.prompt_length = 2}};
+  ParameterStore<double> store{trainable_parameters<P>(m, options)};
   MambaWeights<const double> weights = std::as_const(base).layer(1);
   MambaSsm<Tiny, P, double> ssm{MambaPlaces<double>{weights, m, 1, options, nullptr}, base.A(1), store};
   Workspace workspace;

@@ -56,11 +56,17 @@ class MambaBlock {
     };
     BlockActivations<T, D> kept;
     kept.x = take(needs.in_proj_input(), m.d_model);
-    kept.xz = take(needs.scan, 2 * E);
-    kept.u = take(needs.scan, E);
-    kept.x_dbl = take(needs.scan, m.dt_rank + 2 * N);
-    kept.dt = take(needs.scan, E);
-    kept.y = take(learns<site::OutProj>, E);
+    constexpr ScanReads offset = Needs::scan_reads;
+    kept.xz = take(needs.gated_output(), 2 * E);
+    kept.u = take(needs.scan || offset.u, E);
+    kept.x_dbl = take(needs.scan || offset.B || offset.C, m.dt_rank + 2 * N);
+    kept.dt = take(needs.scan || offset.dt, E);
+    kept.y = take(Needs::template reads<site::OutProj>, E);
+    const auto outputs = [&](std::size_t cols) { return take(cols != 0, cols); };
+    kept.in_proj = outputs(kept_outputs<P, site::InProjX, site::InProjZ>(m));
+    kept.x_proj = outputs(kept_outputs<P, site::XProjDt, site::XProjB, site::XProjC>(m));
+    kept.dt_proj = outputs(kept_outputs<P, site::DtProj>(m));
+    kept.out_proj = outputs(kept_outputs<P, site::OutProj>(m));
     if (needs.scan) {
       const std::size_t count = Scan::template checkpoint_size<D>(sequences, E, N);
       kept.checkpoints = workspace.template matrix<T>(1, count).data;
@@ -89,7 +95,7 @@ class MambaBlock {
       const WorkspaceScope normed(workspace);
       const Matrix n = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
       rms_norm_forward(x, norm_.values(), epsilon(), n);
-      in_proj_.forward(n, kept.xz, pass, workspace);
+      in_proj_.forward(n, kept.xz, kept.in_proj, pass, workspace);
       if (in_proj_bias_) assign<AssignMode::Add>(kept.xz, in_proj_bias_);
     }
     if (state.h) {
@@ -104,7 +110,7 @@ class MambaBlock {
                    workspace);
     }
     const Matrix out = workspace.template matrix<T>(M, m_.d_model);  // (M, d)
-    out_proj_.forward(kept.y, out, pass, workspace);
+    out_proj_.forward(kept.y, out, kept.out_proj, pass, workspace);
     if (out_proj_bias_) assign<AssignMode::Add>(out, out_proj_bias_);
     assign<AssignMode::Add>(x, out);
   }
@@ -120,9 +126,9 @@ class MambaBlock {
     const std::size_t M = d_x.rows;
     const std::size_t E = m_.d_inner;
     Matrix d_y{};
-    if constexpr (needs.scan) d_y = workspace.template matrix<T>(M, E);
-    out_proj_.backward(kept.y, d_x, d_y, Write::Overwrite, pass, workspace);
-    if constexpr (needs.scan) {
+    if constexpr (needs.gated_output()) d_y = workspace.template matrix<T>(M, E);
+    out_proj_.backward(kept.y, d_x, kept.out_proj, d_y, Write::Overwrite, pass, workspace);
+    if constexpr (needs.gated_output()) {
       const Matrix d_xz = workspace.template matrix<T>(M, 2 * E);
       const typename Ssm::Start start = ssm_.learned_start(sequences, pass, workspace);
       typename Ssm::StartGradient d_start{};
@@ -133,12 +139,15 @@ class MambaBlock {
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
           sequences, kept, start, d_y, {}, d_xz, d_start, pass, workspace);
       if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
-      if constexpr (needs.in_proj_input()) {
-        const Matrix n = workspace.template matrix<T>(M, m_.d_model);
-        rms_norm_forward(kept.x, norm_.values(), epsilon(), n);
+      if constexpr (needs.in_proj()) {
+        Matrix n{};
+        if constexpr (needs.in_proj_input()) {
+          n = workspace.template matrix<T>(M, m_.d_model);
+          rms_norm_forward(kept.x, norm_.values(), epsilon(), n);
+        }
         Matrix d_n{};
         if constexpr (needs.norm_input) d_n = workspace.template matrix<T>(M, m_.d_model);
-        in_proj_.backward(n, d_xz, d_n, Write::Overwrite, pass, workspace);
+        in_proj_.backward(n, d_xz, kept.in_proj, d_n, Write::Overwrite, pass, workspace);
         if constexpr (needs.norm_input) {
           const MatrixView<const T, D> x = kept.x;
           rms_norm_backward(x, norm_.values(), epsilon(), d_n, InputGradient ? d_x : Matrix{},

@@ -79,21 +79,26 @@ struct KernelSizes {
 
 }  // namespace detail
 
+/// A site as policies are told of it.
+template <Site S>
+constexpr SiteInfo site_info(const MambaDimensions& m) {
+  return {S::name, S::kind, site_shape<S>(m)};
+}
+
 namespace detail {
 
-/// How many values the policy P learns at site S in one layer (or model).
+/// How many values the policy P learns at site S in one layer (or model); without options as its types say.
 template <Site S, class P>
-constexpr std::size_t count_at(const MambaDimensions& m, AdapterSizes sizes) {
-  if constexpr (std::is_same_v<S, site::ALog> && selected_channels<P> != 0) {
-    return P::count_selected(sizes);
-  } else {
-    return P::count(site_shape<S>(m), sizes);
-  }
+constexpr std::size_t count_at(const MambaDimensions& m, const AdapterOptions* options) {
+  const SiteInfo site = site_info<S>(m);
+  if (options == nullptr) return P::count(site, resolved<P>(typename P::options{}, site));
+  return P::count(site, resolved<P>(options->of<typename P::options>(S::name), site));
 }
 
 template <class P, class... Sites>
-constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes) {
-  return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, sizes));
+constexpr std::size_t count_sites(SiteList<Sites...>, const MambaDimensions& m,
+                                  const AdapterOptions* options) {
+  return (std::size_t{0} + ... + count_at<Sites, typename P::template policy_at<Sites>>(m, options));
 }
 
 /// In how many of a model's layers a site may learn.
@@ -105,36 +110,31 @@ inline std::size_t active_layers(const AdapterOptions& options, std::string_view
 
 /// Sum over sites of the count per layer times the number of layers where the site is active.
 template <class P, class... Sites>
-std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, AdapterSizes sizes,
-                         const AdapterOptions& options) {
+std::size_t count_active(SiteList<Sites...>, const MambaDimensions& m, const AdapterOptions& options) {
   return (std::size_t{0} + ... +
           (active_layers(options, Sites::name, m.n_layer) *
-           count_at<Sites, typename P::template policy_at<Sites>>(m, sizes)));
+           count_at<Sites, typename P::template policy_at<Sites>>(m, &options)));
 }
 
 }  // namespace detail
 
-/// How many values learn under a placement, in every layer; `sizes` where its types leave some open.
-template <Placement P>
-constexpr std::size_t trainable_parameters(const MambaDimensions& m, AdapterSizes sizes) {
-  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, sizes) +
-         detail::count_sites<P>(MambaModelSites{}, m, sizes);
-}
-
-/// The same for a placement whose types know all sizes.
+/// How many values learn under a placement whose types know all sizes, in every layer.
 template <Placement P>
 constexpr std::size_t trainable_parameters(const MambaDimensions& m) {
-  static_assert(P::is_static,
-                "sdlora::trainable_parameters: this placement leaves sizes to run time; pass them, "
-                "as adapter_sizes(options, dimensions) makes them");
-  return trainable_parameters<P>(m, AdapterSizes{});
+  static_assert(
+      P::is_static,
+      "sdlora::trainable_parameters: this placement leaves sizes to run time; pass the AdapterOptions "
+      "that say them");
+  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, nullptr) +
+         detail::count_sites<P>(MambaModelSites{}, m, nullptr);
 }
 
-/// The sizes that a placement's `dyn` parameters take.
-inline AdapterSizes adapter_sizes(const AdapterOptions& options, const MambaDimensions& m) {
-  const std::size_t one_percent = m.d_inner - (m.d_inner * 99 + 50) / 100;
-  return {options.rank, options.channels != 0 ? options.channels : (one_percent == 0 ? 1 : one_percent),
-          options.states, options.prompt_length};
+/// The same where `options` say the sizes that its types leave open. Throws ArgumentError where one of them
+/// makes no sense.
+template <Placement P>
+std::size_t trainable_parameters(const MambaDimensions& m, const AdapterOptions& options) {
+  return m.n_layer * detail::count_sites<P>(MambaLayerSites{}, m, &options) +
+         detail::count_sites<P>(MambaModelSites{}, m, &options);
 }
 
 namespace presets {

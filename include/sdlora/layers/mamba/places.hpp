@@ -68,14 +68,12 @@ struct MambaPlaces {
   template <Site S>
   SitePlace<T, D> at() const {
     return {.name = "layers." + std::to_string(layer) + "." + std::string(S::name),
-            .site = S::name,
+            .site = site_info<S>(dimensions),
             .layer = layer,
             .active = options.active(S::name, layer),
             .base = site_values<S>(weights, dimensions),
-            .shape = site_shape<S>(dimensions),
             .decay = site_decays<S>,
             .options = &options,
-            .sizes = adapter_sizes(options, dimensions),
             .selection = selection};
   }
 };

@@ -4,7 +4,9 @@
 #include "../../scan/selective/fused.hpp"
 #include "../../scan/selective/interface.hpp"
 #include "../../tensor/evaluate.hpp"
+#include "../../tensor/functions.hpp"
 #include "../conv1d.hpp"
+#include "../detail/element.hpp"
 #include "../fused_linear.hpp"
 #include "../rms_norm.hpp"
 #include "needs.hpp"
@@ -40,12 +42,18 @@ class MambaSsm {
 
   using View = MatrixView<const T, D>;
   using Matrix = MatrixView<T, D>;
+  using Gradient = detail::ElementGradient<T, D>;
 
-  struct Nothing {
+  template <class State>
+  static View values_of(const State& state, WorkspaceOn<D>& workspace) {
+    return detail::values_of(state, workspace);
+  }
+
+  struct Nothing {  // where a site that checkpoints lack learns nothing
     Nothing(ParameterStore<T, D>&, const SitePlace<T, D>&) {}
     static constexpr bool active() { return false; }
   };
-  template <class Policy, bool Selected = detail::selected_channels<Policy> != 0>
+  template <class Policy, bool Selected = detail::has_selected_state<Policy>>
   struct ALogState {
     using type = typename Policy::template Element<T, D>;
   };
@@ -60,6 +68,15 @@ class MambaSsm {
   template <class Policy>
   struct PrefixState<Policy, true> {
     using type = typename Policy::template Rows<T, D>;
+  };
+
+  template <class Policy, bool Learns = Policy::learns>
+  struct OffsetState {
+    using type = Nothing;
+  };
+  template <class Policy>
+  struct OffsetState<Policy, true> {
+    using type = typename Policy::template Scan<T, D>;
   };
 
  public:
@@ -94,7 +111,8 @@ class MambaSsm {
         a_log_(store, p.template at<site::ALog>()),
         d_(store, p.template at<site::D>()),
         h0_(store, p.template at<site::H0>()),
-        prefix_(store, p.template at<site::Prefix>()) {
+        prefix_(store, p.template at<site::Prefix>()),
+        offset_(store, p.template at<site::Scan>()) {
     p.template require_shape<site::Conv1d>(conv_);
     p.template require_shape<site::ConvBias>(conv_bias_);
     p.template require_shape<site::DtBias>(dt_bias_);
@@ -106,7 +124,8 @@ class MambaSsm {
   /// Whether anything learns in this layer's SSM.
   bool active() const {
     return conv_.active() || conv_bias_.active() || x_proj_.active() || dt_proj_.active() ||
-           dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || prefix_.active();
+           dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || prefix_.active() ||
+           offset_.active();
   }
 
   /// From kept.xz to kept.y: convolution, x_proj, the norms of dt, B and C where the model has them, dt_proj,
@@ -116,12 +135,23 @@ class MambaSsm {
                bool gated, const BlockState<T, D>& final_state, const Pass& pass,
                WorkspaceOn<D>& workspace) const {
     const WorkspaceScope scope(workspace);
-    conv1d_silu_forward<Taps>(conv_inputs(sequences, kept, start), kept.u, final_state.window, workspace);
-    x_proj_.forward(kept.u, kept.x_dbl, pass, workspace);
+    conv1d_silu_forward<Taps>(conv_inputs(sequences, kept, start, workspace), kept.u, final_state.window,
+                              workspace);
+    x_proj_.forward(kept.u, kept.x_dbl, kept.x_proj, pass, workspace);
     const View x_dbl = normed(kept.x_dbl, workspace);
-    dt_proj_.forward(x_dbl.cols_from(0, m_.dt_rank), kept.dt, pass, workspace);
-    Scan::template forward<States>(scan_inputs(sequences, kept, x_dbl, start, gated, effective_A(workspace)),
-                                   kept.y, final_state.h, kept.checkpoints, workspace);
+    dt_proj_.forward(x_dbl.cols_from(0, m_.dt_rank), kept.dt, kept.dt_proj, pass, workspace);
+    Scan::template forward<States>(
+        scan_inputs(sequences, kept, x_dbl, start, gated, effective_A(workspace), workspace), kept.y,
+        final_state.h, kept.checkpoints, workspace);
+    if constexpr (learns<site::Scan>) {
+      // What is not gated is not used: a prefix's outputs are dropped.
+      if (gated && offset_.active()) {
+        const View z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
+        const Matrix offset = zeros(kept.y.rows, m_.d_inner, workspace);
+        offset_.add(policy_inputs(kept, x_dbl), offset, workspace);
+        assign<AssignMode::Add>(kept.y, offset * silu(z));
+      }
+    }
   }
 
   /// Backward of `forward`, from d_y (M, E) and, unless absent, the gradients of what it left. Gradients of
@@ -144,11 +174,13 @@ class MambaSsm {
     if constexpr (Wanted.B) gradients.B = d_x_dbl.cols_from(m_.dt_rank, N);
     if constexpr (Wanted.C) gradients.C = d_x_dbl.cols_from(m_.dt_rank + N, N);
     if constexpr (Wanted.z) gradients.z = d_xz.cols_from(E, E);
-    const auto vector = [&](const auto& slot) {  // where the site does not learn in this layer, nowhere
-      return slot.active() ? slot.gradient() : zeros(1, E, workspace);
-    };
-    if constexpr (Wanted.D) gradients.D = vector(d_);
-    if constexpr (Wanted.dt_bias) gradients.dt_bias = vector(dt_bias_);
+    const Gradient d_skip(d_, 1, E, workspace), d_bias(dt_bias_, 1, E, workspace);
+    const auto vector =
+        [&](const Gradient& gradient) {  // where the site does not learn in this layer, nowhere
+          return gradient.values() ? gradient.values() : zeros(1, E, workspace);
+        };
+    if constexpr (Wanted.D) gradients.D = vector(d_skip);
+    if constexpr (Wanted.dt_bias) gradients.dt_bias = vector(d_bias);
     if constexpr (Wanted.initial_state) gradients.initial_state = shared(d_start.h, sequences);
     if constexpr (Wanted.A == AGradient::All) gradients.A = zeros(E, N, workspace);
     if constexpr (Wanted.A == AGradient::SelectedChannels) {
@@ -157,18 +189,27 @@ class MambaSsm {
     }
     const View A = effective_A(workspace);
     const View x_dbl = normed(kept.x_dbl, workspace);
-    Scan::template backward<States, Wanted>(scan_inputs(sequences, kept, x_dbl, start, Gated, A),
-                                            kept.checkpoints, d_y, d_final.h, gradients, workspace);
+    if constexpr (goes_through_scan(Wanted)) {
+      Scan::template backward<States, Wanted>(scan_inputs(sequences, kept, x_dbl, start, Gated, A, workspace),
+                                              kept.checkpoints, d_y, d_final.h, gradients, workspace);
+    }
+    if constexpr (learns<site::Scan> && Gated) {
+      if (offset_.active()) offset_backward(kept, x_dbl, d_y, gradients, workspace);
+    }
+    if constexpr (Wanted.D) d_skip.finish(d_, workspace);
+    if constexpr (Wanted.dt_bias) d_bias.finish(dt_bias_, workspace);
 
     // A = −exp(A_log), so ∂/∂A_log = A · ∂/∂A.
     if constexpr (Wanted.A == AGradient::All) {
-      if (a_log_.active()) assign<AssignMode::Add>(a_log_.gradient(), A * gradients.A);
+      const Gradient d_a_log(a_log_, E, N, workspace);
+      if (a_log_.active()) assign<AssignMode::Add>(d_a_log.values(), A * gradients.A);
+      d_a_log.finish(a_log_, workspace);
     }
     if constexpr (Wanted.A == AGradient::SelectedChannels) a_log_.add_gradient(gradients.A, A);
 
     constexpr bool low = Wanted.dt && (Wanted.u || learns<site::XProjDt>);
     if constexpr (Wanted.dt) {
-      dt_proj_.backward(x_dbl.cols_from(0, m_.dt_rank), gradients.dt,
+      dt_proj_.backward(x_dbl.cols_from(0, m_.dt_rank), gradients.dt, kept.dt_proj,
                         low ? d_x_dbl.cols_from(0, m_.dt_rank) : Matrix{}, Write::Overwrite, pass, workspace);
     }
     if constexpr (may_norm) {
@@ -179,16 +220,19 @@ class MambaSsm {
       }
     }
     if constexpr (Wanted.dt || Wanted.B || Wanted.C) {
-      x_proj_.backward(kept.u, d_x_dbl, gradients.u, Write::Add, pass, workspace);
+      x_proj_.backward(kept.u, d_x_dbl, kept.x_proj, gradients.u, Write::Add, pass, workspace);
     }
     if constexpr (Wanted.u) {
       Conv1dGradients<T, D> conv_gradients;
       if constexpr (InputGradient) conv_gradients.x = d_xz.cols_from(0, E);
-      conv_gradients.weight = conv_.gradient();
-      conv_gradients.bias = conv_bias_.gradient();
+      const Gradient d_conv(conv_, E, m_.d_conv, workspace), d_conv_bias(conv_bias_, 1, E, workspace);
+      conv_gradients.weight = d_conv.values();
+      conv_gradients.bias = d_conv_bias.values();
       conv_gradients.window = d_start.window;
-      conv1d_silu_backward<Taps>(conv_inputs(sequences, kept, start), gradients.u, d_final.window,
+      conv1d_silu_backward<Taps>(conv_inputs(sequences, kept, start, workspace), gradients.u, d_final.window,
                                  conv_gradients, workspace);
+      d_conv.finish(conv_, workspace);
+      d_conv_bias.finish(conv_bias_, workspace);
     }
   }
 
@@ -196,7 +240,7 @@ class MambaSsm {
   Start learned_start(const Sequences& sequences, const Pass& pass, WorkspaceOn<D>& workspace) const {
     Start start;
     if constexpr (learns<site::H0>) {
-      if (h0_.active()) start.h = flat(h0_.values());
+      if (h0_.active()) start.h = flat(values_of(h0_, workspace));
     }
     if constexpr (learns<site::Prefix>) {
       if (prefix_.active()) {
@@ -223,7 +267,7 @@ class MambaSsm {
         const PrefixRun run(*this, workspace);
         Start start;
         if constexpr (learns<site::H0>) {
-          if (h0_.active()) start.h = flat(h0_.values());
+          if (h0_.active()) start.h = flat(values_of(h0_, workspace));
         }
         forward(run.sequences, run.kept, start, /*gated=*/false, {}, pass, workspace);
         const std::size_t length = prefix_.length();
@@ -237,7 +281,11 @@ class MambaSsm {
       }
     }
     if constexpr (learns<site::H0>) {
-      if (h0_.active()) assign<AssignMode::Add>(flat(h0_.gradient()), before.h);
+      if (h0_.active()) {
+        const Gradient d_h0(h0_, m_.d_inner, m_.d_state, workspace);
+        assign<AssignMode::Add>(flat(d_h0.values()), before.h);
+        d_h0.finish(h0_, workspace);
+      }
     }
   }
 
@@ -318,19 +366,21 @@ class MambaSsm {
       if constexpr (MambaNeeds<P>::a_gradient == AGradient::SelectedChannels) {
         a_log_.effective_A(A_, A);
       } else {
-        assign(A, -exp(a_log_.values()));
+        assign(A, -exp(values_of(a_log_, workspace)));
       }
       return A;
     }
   }
 
   Conv1dInputs<T, D> conv_inputs(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept,
-                                 const Start& start) const {
-    return {sequences, kept.xz.cols_from(0, m_.d_inner), conv_.values(), conv_bias_.values(), start.window};
+                                 const Start& start, WorkspaceOn<D>& workspace) const {
+    return {sequences, kept.xz.cols_from(0, m_.d_inner), values_of(conv_, workspace),
+            values_of(conv_bias_, workspace), start.window};
   }
 
   SelectiveScanInputs<T, D> scan_inputs(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept,
-                                        View x_dbl, const Start& start, bool gated, View A) const {
+                                        View x_dbl, const Start& start, bool gated, View A,
+                                        WorkspaceOn<D>& workspace) const {
     SelectiveScanInputs<T, D> in;
     in.sequences = sequences;
     in.u = kept.u;
@@ -339,10 +389,42 @@ class MambaSsm {
     in.C = x_dbl.cols_from(m_.dt_rank + m_.d_state, m_.d_state);
     if (gated) in.z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
     in.A = A;
-    in.D = d_.values();
-    in.dt_bias = dt_bias_.values();
+    in.D = values_of(d_, workspace);
+    in.dt_bias = values_of(dt_bias_, workspace);
     in.initial_state = start.h;
     return in;
+  }
+
+  static constexpr bool goes_through_scan(const SelectiveScanGradients& w) {
+    return w.u || w.dt || w.B || w.C || w.z || w.A != AGradient::None || w.D || w.dt_bias || w.initial_state;
+  }
+
+  /// What the policy at the scan sees.
+  ScanInputs<const T, D> policy_inputs(const BlockActivations<T, D>& kept, View x_dbl) const {
+    ScanInputs<const T, D> in{.u = kept.u, .dt = kept.dt};
+    if (x_dbl) {
+      in.B = x_dbl.cols_from(m_.dt_rank, m_.d_state);
+      in.C = x_dbl.cols_from(m_.dt_rank + m_.d_state, m_.d_state);
+    }
+    return in;
+  }
+
+  /// Backward of what the policy at the scan added before the gate, from the gated output's gradient d_y:
+  /// adds to its gradients and to those that the scan's backward has written.
+  void offset_backward(const BlockActivations<T, D>& kept, View x_dbl, View d_y,
+                       const SelectiveScanGradientOutputs<T, D>& gradients, WorkspaceOn<D>& workspace) const {
+    const WorkspaceScope scope(workspace);
+    const View z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
+    const ScanInputs<const T, D> in = policy_inputs(kept, x_dbl);
+    if (gradients.z) {
+      const Matrix offset = zeros(d_y.rows, d_y.cols, workspace);
+      offset_.add(in, offset, workspace);
+      const auto s = sigmoid(z);
+      assign<AssignMode::Add>(gradients.z, d_y * offset * s * (T(1) + z * (T(1) - s)));
+    }
+    const Matrix d_offset = workspace.template matrix<T>(d_y.rows, d_y.cols);
+    assign(d_offset, d_y * silu(z));
+    offset_.backward(in, d_offset, {gradients.u, gradients.dt, gradients.B, gradients.C}, workspace);
   }
 
   /// The learned rows as a sequence of their own, with room for what their backward needs.
@@ -361,6 +443,8 @@ class MambaSsm {
       kept.x_dbl = take(ssm.m_.dt_rank + 2 * N);
       kept.dt = take(E);
       kept.y = take(E);
+      if (const std::size_t cols = ssm.x_proj_.kept_columns()) kept.x_proj = take(cols);
+      if (const std::size_t cols = ssm.dt_proj_.kept_columns()) kept.dt_proj = take(cols);
       kept.checkpoints =
           workspace.template matrix<T>(1, Scan::template checkpoint_size<D>(sequences, E, N)).data;
     }
@@ -383,6 +467,7 @@ class MambaSsm {
   Element<site::D> d_;
   Element<site::H0> h0_;
   typename PrefixState<typename P::template policy_at<site::Prefix>>::type prefix_;
+  typename OffsetState<typename P::template policy_at<site::Scan>>::type offset_;
 };
 
 }  // namespace sdlora

@@ -63,14 +63,15 @@ inline constexpr auto mamba_tensors = [] {
 inline constexpr auto mamba_facts = facts_of(mamba_tensors<>);
 
 /// What learns in a block where a checkpoint has no values.
-inline constexpr std::array<AddedValues<MambaDimensions>, 2> mamba_added{
+inline constexpr std::array<AddedValues<MambaDimensions>, 3> mamba_added{
     {{site::H0::name, [](const MambaDimensions& m) { return SiteShape{m.d_inner, m.d_state}; }, false},
+     {site::Scan::name, [](const MambaDimensions& m) { return SiteShape{m.d_inner, m.d_state}; }, false},
      {site::Prefix::name, [](const MambaDimensions& m) { return SiteShape{1, m.d_inner}; }, true}}};
 
 /// The sites of one block, and those that a model has once.
 using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
                                  site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
-                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix>;
+                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix, site::Scan>;
 using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
 
 namespace detail {

@@ -6,6 +6,7 @@
 #include "../../error.hpp"
 #include "../../layers/mamba/config.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -30,8 +31,19 @@ struct TrainableCount<C, P, false> {
 /// How many values learn under P with these options, layer ranges included.
 template <Placement P>
 std::size_t count_learned(const MambaDimensions& m, const AdapterOptions& options) {
-  const AdapterSizes sizes = adapter_sizes(options, m);
-  return count_active<P>(MambaLayerSites{}, m, sizes, options) + count_sites<P>(MambaModelSites{}, m, sizes);
+  return count_active<P>(MambaLayerSites{}, m, options) + count_sites<P>(MambaModelSites{}, m, &options);
+}
+
+/// The same. Throws ArgumentError where there are more than the options allow.
+template <Placement P>
+std::size_t checked_count(const MambaDimensions& m, const AdapterOptions& options) {
+  const std::size_t count = count_learned<P>(m, options);
+  if (count > options.most_values) {
+    throw ArgumentError("MambaModel: the options ask for " + std::to_string(count) +
+                        " values to learn, there are " + std::to_string(options.most_values) +
+                        "; correct the sizes among the options");
+  }
+  return count;
 }
 
 /// Throws ShapeError where a store has another number of values at a site than the site's policy counts.
@@ -51,15 +63,80 @@ template <Placement P, class T, class D>
 void require_counts(const MambaDimensions& m, const AdapterOptions& options,
                     const ParameterStore<T, D>& store) {
   if (store.size() == store.capacity()) return;
-  const AdapterSizes sizes = adapter_sizes(options, m);
   const auto require = [&]<class S>(S, std::size_t times) {
     using Policy = typename P::template policy_at<S>;
-    require_count(store.entries(), S::name, Policy::name, times * count_at<S, Policy>(m, sizes));
+    require_count(store.entries(), S::name, Policy::name, times * count_at<S, Policy>(m, &options));
   };
   [&]<class... Sites>(SiteList<Sites...>) {
     (require(Sites{}, active_layers(options, Sites::name, m.n_layer)), ...);
   }(MambaLayerSites{});
   [&]<class... Sites>(SiteList<Sites...>) { (require(Sites{}, 1), ...); }(MambaModelSites{});
+}
+
+/// Calls f(site, policy) for every site of P where something learns.
+template <Placement P, class Function>
+void each_learning_site(const Function& f) {
+  const auto at = [&]<class S>(S) {
+    if constexpr (P::template learns_at<S>) f(S{}, typename P::template policy_at<S>{});
+  };
+  [&]<class... Sites>(SiteList<Sites...>) { (at(Sites{}), ...); }(MambaLayerSites{});
+  [&]<class... Sites>(SiteList<Sites...>) { (at(Sites{}), ...); }(MambaModelSites{});
+}
+
+/// Throws ArgumentError where options are said for a site that has no use for them.
+template <Placement P>
+void require_used(const AdapterOptions& options) {
+  for (const AdapterOptions::Value& value : options.values()) {
+    if (value.site.empty()) continue;
+    bool used = false;
+    each_learning_site<P>([&]<class S, class Policy>(S, Policy) {
+      typename Policy::options usual;
+      Policy::options::visit(usual, [&](const Setting& setting, const auto&) {
+        used = used || (value.site == S::name && value.name == setting.name);
+      });
+    });
+    if (used) continue;
+    throw ArgumentError("MambaModel: the options say " + value.name + " for site '" + value.site +
+                        "', where this placement has no policy with such an option; name a site that has");
+  }
+}
+
+/// The options as they take effect under P: with the sizes that its types and the sites decide. What is the
+/// same at all sites stands there once, what is the default not at all. Throws as `require_used`.
+template <Placement P>
+AdapterOptions completed(const AdapterOptions& given, const MambaDimensions& m) {
+  require_used<P>(given);
+  struct Found {
+    std::string site, name;
+    double number, usual;
+  };
+  std::vector<Found> found;
+  each_learning_site<P>([&]<class S, class Policy>(S, Policy) {
+    using Options = typename Policy::options;
+    Options usual;
+    auto here = resolved<Policy>(given.of<Options>(S::name), site_info<S>(m));
+    Options::visit(here, [&](const Setting& setting, const auto& value) {
+      Options::visit(usual, [&](const Setting& other, const auto& otherwise) {
+        if (setting.name != other.name) return;
+        found.push_back({std::string(S::name), std::string(setting.name), static_cast<double>(value),
+                         static_cast<double>(otherwise)});
+      });
+    });
+  });
+  AdapterOptions result;
+  result.layers = given.layers;
+  result.seed = given.seed;
+  result.most_values = given.most_values;
+  for (const Found& one : found) {
+    const auto same = [&](const Found& other) {
+      return other.name != one.name || other.number == one.number;
+    };
+    const bool everywhere = std::all_of(found.begin(), found.end(), same);
+    const double common = everywhere ? one.number : given.number(one.name, one.usual);
+    if (common != one.usual) result.set(one.name, common);
+    if (one.number != common) result.set(one.name, one.number, one.site);
+  }
+  return result;
 }
 
 }  // namespace sdlora::detail

@@ -5,11 +5,10 @@
 #include "../../adapters/selection.hpp"
 #include "../../error.hpp"
 #include "../../layers/mamba/config.hpp"
-#include "../../text.hpp"
+#include "counts.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -24,15 +23,16 @@ template <class P>
 struct ChosenByType {
   template <class S>
   static constexpr std::size_t channels_at() {
-    using Policy = typename P::template policy_at<S>;
-    if constexpr (selected_channels<Policy> != 0) return Policy::channels({});
-    return 0;
+    const std::size_t channels = P::template policy_at<S>::selected_channels;
+    return channels == dyn ? 0 : channels;
   }
   static constexpr std::size_t channels =
       std::max({channels_at<site::ALog>(), channels_at<site::XProjB>(), channels_at<site::XProjC>()});
   static constexpr std::size_t states = [] {
     using Policy = typename P::template policy_at<site::ALog>;
-    if constexpr (selected_channels<Policy> != 0) return Policy::states({});
+    if constexpr (has_selected_state<Policy>) {
+      return resolved<Policy>({.states = 0}, {.name = site::ALog::name, .kind = site::ALog::kind}).states;
+    }
     return std::size_t{0};
   }();
 };
@@ -87,24 +87,6 @@ inline void require_no_selection(const Selection& selection) {
       " layers; leave it out, or place SelectedDimensions, as presets::SDLoRA does");
 }
 
-inline void require_number(bool good, const std::string& expected, const std::string& found,
-                           const char* remedy) {
-  if (!good)
-    throw ArgumentError("adapter options: expected " + expected + ", found " + found + "; " + remedy);
-}
-
-/// Throws ArgumentError where a number among the options is outside of its range.
-inline void require_numbers(const AdapterOptions& options) {
-  require_number(options.dropout >= 0.0 && options.dropout < 1.0, "a dropout of at least 0 and below 1",
-                 short_number(options.dropout), "it is the share of inputs that are dropped");
-  require_number(options.rank != 0, "a rank of at least 1", "0", "to train nothing leave the site out");
-  require_number(options.prompt_length != 0, "a prompt length of at least 1", "0",
-                 "to train nothing leave the site out");
-  require_number(options.alpha >= 0.0 && std::isfinite(options.alpha),
-                 "an alpha above 0, or 0 for alpha = rank", short_number(options.alpha),
-                 "LoRA's change is multiplied by alpha / rank");
-}
-
 /// Throws ArgumentError where a layer range names another site than those, `sites`, that learn in the
 /// blocks, or layers that a model does not have, or where two name the same site.
 inline void require_layer_ranges(const MambaDimensions& m, const std::vector<LayerRange>& ranges,
@@ -133,13 +115,6 @@ inline void require_layer_ranges(const MambaDimensions& m, const std::vector<Lay
 template <Placement P>
 void require_options(const MambaDimensions& m, const Selection& selection, const AdapterOptions& options) {
   P::selects ? require_selection(m, selection) : require_no_selection(selection);
-  require_numbers(options);
-  using AtALog = typename P::template policy_at<site::ALog>;
-  if constexpr (selected_channels<AtALog> != 0) {
-    require_number(AtALog::states({.states = options.states}) != 0,
-                   "at least 1 state of each selected channel", "0",
-                   "to leave A_log as it is leave the site out");
-  }
   [&]<class... Sites>(SiteList<Sites...>) {
     std::array<std::string_view, sizeof...(Sites)> learning{};
     std::size_t count = 0;
