@@ -31,7 +31,7 @@ class Base {
   using Matrix = MatrixView<T, D>;
   using View = MatrixView<const T, D>;
 
-  static_assert(detail::KernelSizes<C>::known);
+  static_assert(detail::KernelSizes<C>::valid);
 
  public:
   /// Zeros of the given sizes, to be filled through `visit`. Throws ArgumentError where a size
@@ -89,6 +89,7 @@ class Base {
   View embedding() const { return model_.embedding; }                          // (V, d)
   View norm_f() const { return model_.norm_f; }                                // (1, d)
   View head() const { return m_.tied_head ? model_.embedding : model_.head; }  // (V, d)
+  /// The values above the blocks; its head is empty where that is the embedding.
   ModelWeights<const T, D> model() const { return {model_.embedding, model_.norm_f, model_.head}; }
   MambaWeights<const T, D> layer(std::size_t l) const { return read_only(layers_[l]); }
   /// −exp(A_log), (E, N): what the scan reads.
