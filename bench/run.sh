@@ -42,7 +42,7 @@ done
 results=$out/scan_variants.json page=$out/scan_variants.md
 mkdir -p "$out"
 # What an earlier run left would pass for this one's.
-rm -f "$out"/scan_*.{json,md,gp,png} "$out"/{selective_scan,selective_scan_v3,expression,train_step}.txt
+rm -f "$out"/scan_*.{json,md,gp,png} "$out"/{selective_scan,selective_scan_v3,expression,products,train_step}.txt
 trap 'rm -f "$out"/*.part' EXIT
 begun=$SECONDS
 
@@ -117,7 +117,7 @@ train_steps() {  # on one thread and on all
     "$programs/train_step" 3 24 "$threads" || return
   done
 }
-others=(selective_scan expression train_step)
+others=(selective_scan expression products train_step)
 for name in "${others[@]}"; do
   [[ -x $programs/$name ]] || continue
   say "== $name"

@@ -1,6 +1,7 @@
 # What headers outside of <sdlora/sdlora.hpp> need; read by the build and, installed, by find_package(sdlora).
-#   sdlora::text  PCRE2 (8 bit) and utf8proc, for sdlora/io/bpe_tokenizer.hpp; defines SDLORA_WITH_TEXT
-#   sdlora::gzip  zlib, for sdlora/io/gzip.hpp; defines SDLORA_WITH_GZIP
+#   sdlora::text    PCRE2 (8 bit) and utf8proc, for sdlora/io/bpe_tokenizer.hpp; defines SDLORA_WITH_TEXT
+#   sdlora::gzip    zlib, for sdlora/io/gzip.hpp; defines SDLORA_WITH_GZIP
+#   sdlora::onednn  oneDNN, for sdlora/tensor/onednn.hpp; defines SDLORA_WITH_ONEDNN
 # They are there where their libraries are. No header looks at the definitions: they are for programs that do with or without.
 
 # sdlora_find_optional(<target> <definition> [<header> <library>]…)
@@ -31,14 +32,33 @@ endfunction()
 
 sdlora_find_optional(sdlora::text SDLORA_WITH_TEXT pcre2.h pcre2-8 utf8proc.h utf8proc)
 sdlora_find_optional(sdlora::gzip SDLORA_WITH_GZIP zlib.h z)
+# Not by oneDNN's own CMake package: Debian's asks for OpenCL, and for OpenMP with options that would then act on Eigen.
+find_path(SDLORA_dnnl_INCLUDE dnnl.hpp)
+mark_as_advanced(SDLORA_dnnl_INCLUDE)
+set(sdlora_onednn_lines "")
+foreach(file IN ITEMS config version)
+  if(SDLORA_dnnl_INCLUDE AND EXISTS "${SDLORA_dnnl_INCLUDE}/oneapi/dnnl/dnnl_${file}.h")
+    file(STRINGS "${SDLORA_dnnl_INCLUDE}/oneapi/dnnl/dnnl_${file}.h" lines REGEX "^#define DNNL_(CPU_THREADING|VERSION)_")
+    list(APPEND sdlora_onednn_lines ${lines})
+  endif()
+endforeach()
+# Version 2, and not one that starts threads which sdlora cannot keep from it.
+if("#define DNNL_VERSION_MAJOR 2" IN_LIST sdlora_onednn_lines AND
+   sdlora_onednn_lines MATCHES "DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_(OMP|SEQ)")
+  sdlora_find_optional(sdlora::onednn SDLORA_WITH_ONEDNN dnnl.hpp dnnl)
+endif()
+if(TARGET sdlora::onednn AND CMAKE_DL_LIBS)
+  set_property(TARGET sdlora::onednn APPEND PROPERTY INTERFACE_LINK_LIBRARIES ${CMAKE_DL_LIBS})
+endif()
 
 # Which headers need them, and tests of the same names: a regular expression on the path without its ending.
 set(sdlora_text_files "io/(bpe_tokenizer|detail/(added_tokens|gpt2_pattern|pre_tokenizer|split_pattern|unicode_text))")
 set(sdlora_gzip_files "io/gzip")
+set(sdlora_onednn_files "tensor/onednn")
 
 # Takes from a list of headers or tests those whose libraries are missing.
 function(sdlora_without_missing list)
-  foreach(what IN ITEMS text gzip)
+  foreach(what IN ITEMS text gzip onednn)
     if(NOT TARGET sdlora::${what})
       list(FILTER ${list} EXCLUDE REGEX "/${sdlora_${what}_files}\\.[a-z]+$")
     endif()
@@ -47,5 +67,6 @@ function(sdlora_without_missing list)
 endfunction()
 
 function(sdlora_link_optional target visibility)
-  target_link_libraries(${target} ${visibility} $<TARGET_NAME_IF_EXISTS:sdlora::text> $<TARGET_NAME_IF_EXISTS:sdlora::gzip>)
+  target_link_libraries(${target} ${visibility} $<TARGET_NAME_IF_EXISTS:sdlora::text> $<TARGET_NAME_IF_EXISTS:sdlora::gzip>
+                        $<TARGET_NAME_IF_EXISTS:sdlora::onednn>)
 endfunction()

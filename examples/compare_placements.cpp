@@ -175,7 +175,7 @@ void compare(Settings settings) {
   require_rows(settings);
   const ByteTokenizer tokenizer;
   require_compatible(tokenizer, read_base_config(settings.base));
-  const auto base = load_any_base(settings.base);
+  const auto base = load_base<presets::AnyMamba>(settings.base);
   const ComparisonData data = read_comparison(settings.data, tokenizer);
   const Sizes sizes = settings.full ? full_sizes : settings.quick ? quick_sizes : demo_sizes;
   const std::size_t items = sizes.items == 0 ? data.test.size() : std::min(sizes.items, data.test.size());

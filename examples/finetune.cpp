@@ -16,9 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
 #include "support/method_flags.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 #include "support/text.hpp"
@@ -60,10 +60,11 @@ int main(int argc, char** argv) {
                                 "Fine-tunes a Mamba checkpoint on data of yours and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
   command
-      .option("--data", data_path,
-              "JSONL of {prompt, completion}, {text} or {input_ids, labels}; .csv and .tsv of such columns; "
-              ".txt, a "
-              "line an example; each also as .gz; -: the standard input")
+      .option(
+          "--data", data_path,
+          "JSONL of {prompt, completion}, {text}, {messages} (by the checkpoint's chat template) or "
+          "{input_ids, labels}; .csv and .tsv of such columns; .txt, a line an example; each also as .gz; "
+          "-: the standard input")
       .required();
   command.option("--eval", evaluation_path, "data to report the loss on");
   command.option("--format", format, "of the data, where names do not say it: jsonl, csv, tsv or text");
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
                  "makes the prompt of several columns: \"Q: {question}\\nA:\"");
   command.option("--out", out, "directory of the adapter to write").required();
   std::string placements;
-  for (const auto& choice : examples::placement_choices()) {
+  for (const auto& choice : examples::Placements::all()) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
   command.option("--placement", placement, "what learns:" + placements);
@@ -94,10 +95,11 @@ int main(int argc, char** argv) {
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
   return command.run(argc, argv, [&] {
+    examples::require_training_flags(options);
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
     adapter.seed = options.seed;
-    const auto& choice = examples::placement_choice(placement);
+    const auto& choice = examples::Placements::find(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
     const CheckpointConfig config = read_base_config(model_directory);
@@ -106,7 +108,7 @@ int main(int argc, char** argv) {
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
       evaluation = examples::open_data(evaluation_path, model_directory, config, data_options);
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
     auto without_use = method_flags.without_use(choice.placement);
@@ -133,10 +135,10 @@ int main(int argc, char** argv) {
           file, options.resume, base->dimensions(),
           selection_identity(*base, choice.placement, data, first_phase), [&] {
             require_writable(out);
-            return examples::select_for(choice.name, base, data.examples(), first_phase);
+            return examples::Placements::select(choice.name, base, data.examples(), first_phase);
           });
     }
-    const auto model = examples::make_model(choice.name, base, selection, adapter);
+    const auto model = examples::Placements::make(choice.name, base, selection, adapter);
     std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),
                  model->parameters().size(), model->total_parameters(),
                  100.0 * static_cast<double>(model->parameters().size()) /
@@ -145,12 +147,14 @@ int main(int argc, char** argv) {
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
     require_writable(out);
-    if (evaluation) {
-      trainer.fit(data, *evaluation);
-    } else {
-      trainer.fit(data);
-    }
-    save_adapter(*model, out);
+    examples::train_in(out, options.resume, [&] {
+      if (evaluation) {
+        trainer.fit(data, *evaluation);
+      } else {
+        trainer.fit(data);
+      }
+      save_adapter(*model, out);
+    });
     std::fprintf(stderr, "adapter written to %s\n", out.c_str());
   });
 }

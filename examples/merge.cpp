@@ -1,30 +1,60 @@
 // Adds an adapter to its base's weights and writes a plain checkpoint, which `transformers` loads.
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/folder_lock.hpp>
+#include <sdlora/io/tokenizer_files.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <string>
+#include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 
+namespace {
+
+using namespace sdlora;
+
+Dtype merged_dtype(const std::string& name) {
+  if (name == "float32") return Dtype::F32;
+  if (name == "bfloat16") return Dtype::BF16;
+  throw ArgumentError("--dtype: expected float32 or bfloat16, found '" + name + "'");
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  using namespace sdlora;
   std::filesystem::path model_directory, adapter, out;
+  std::string dtype = "float32";
   examples::CommandLine command("merge", "Merges an adapter into its base checkpoint");
   command.option("--model", model_directory, "checkpoint directory of the base").required();
   command.option("--adapter", adapter, "adapter directory").required();
   command.option("--out", out, "directory of the merged checkpoint to write").required();
+  command.option("--dtype", dtype, "of the weights: float32, or bfloat16, rounded once from the sums");
   return command.run(argc, argv, [&] {
+    SaveBaseOptions options{.dtype = merged_dtype(dtype)};
     examples::require_no_model_or_base(out, model_directory);
+    examples::require_no_run(out);
     const CheckpointConfig config = read_base_config(model_directory);
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const auto merged = examples::Placements::load_adapter(base, adapter)->merged();
     const examples::NewFolder folder(out);
     const FolderLock lock(out);
     examples::remove_model_leftovers(out);
-    const auto merged = examples::load_any_adapter(base, adapter)->merged();
-    save_base(*merged, out, {.tokenizer = config.tokenizer, .end_of_text = config.end_of_text});
+    // Before config.json, which makes a checkpoint of the folder.
+    const std::vector<std::string> files = copy_tokenizer_files(model_directory, out);
+    options.tokenizer = config.tokenizer;
+    options.token_ids = config.token_ids;
+    options.unpadded_vocab_size = config.unpadded_vocab_size;
+    save_base(*merged, out, options);
     std::fprintf(stderr, "merged checkpoint written to %s\n", out.c_str());
+    if (!config.tokenizer && std::find(files.begin(), files.end(), "tokenizer.json") == files.end()) {
+      std::fprintf(stderr,
+                   "%s has no tokenizer.json: copy the model's tokenizer files into %s, for without them "
+                   "Python gets an empty tokenizer\n",
+                   model_directory.c_str(), out.c_str());
+    }
   });
 }

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/training_flags.hpp"
 
@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   command.threads();
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT/checkpoint");
   return command.run(argc, argv, [&] {
+    examples::require_training_flags(options);
     if (length < 2) {
       throw ArgumentError("--length: expected at least 2 bytes, of which the last is learned, found " +
                           std::to_string(length));
@@ -94,8 +95,8 @@ int main(int argc, char** argv) {
     const JsonlDataset rest = windows(heldout, length);
     const examples::AnyBasePointer base =
         from.empty() ? std::make_shared<const examples::AnyBase>(examples::AnyBase::random(m, options.seed))
-                     : examples::load_any_base(from);
-    const auto model = examples::make_model("full", base, {}, {});
+                     : load_base<presets::AnyMamba>(from);
+    const auto model = examples::Placements::make("full", base, {}, {});
     std::printf("%zu parameters; %zu bytes of text, %zu held out\n", model->total_parameters(), text.tokens(),
                 rest.tokens());
     options.checkpoint_directory = out / "checkpoint";
@@ -107,8 +108,7 @@ int main(int argc, char** argv) {
     trainer.fit(text);
     const Loss loss = evaluate_loss(*model, rest);
     const auto trained = model->merged();
-    save_base(*trained, out,
-              {.dtype = Dtype::BF16, .tokenizer = "byte", .end_of_text = ByteTokenizer::end_of_text_id});
+    save_base(*trained, out, {.dtype = Dtype::BF16, .tokenizer = "byte", .token_ids = {"256", "256", "256"}});
     std::printf("held out: %.4f bits per byte; written to %s\n", loss.mean() / std::numbers::ln2,
                 out.c_str());
   });

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "support/any_model.hpp"
 #include "support/command_line.hpp"
+#include "support/placements.hpp"
 #include "support/text.hpp"
 
 int main(int argc, char** argv) {
@@ -37,9 +37,9 @@ int main(int argc, char** argv) {
       throw ArgumentError("expected at least 2 tokens to score one after another, found " +
                           std::to_string(ids.size()));
     }
-    const examples::AnyBasePointer base = examples::load_any_base(model_directory);
-    const auto model = adapter.empty() ? examples::make_model("frozen", base, {}, {})
-                                       : examples::load_any_adapter(base, adapter);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const auto model = adapter.empty() ? examples::Placements::make("frozen", base, {}, {})
+                                       : examples::Placements::load_adapter(base, adapter);
     const std::vector<double> logprobs = token_log_probabilities(*model, ids);
     double sum = 0.0;
     for (const double value : logprobs) sum += value;

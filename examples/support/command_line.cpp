@@ -1,11 +1,17 @@
 #include "command_line.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <exception>
 #include <limits>
 #include <new>
+#include <sdlora/error.hpp>
 #include <sdlora/tensor/parallel.hpp>
 #include <string_view>
 #include <system_error>
@@ -50,6 +56,30 @@ auto whole_numbers(const std::string& flag) {
     return read_list<Number>(
         text, [&](std::string_view element) { return read_whole_number<Number>(flag, element); });
   };
+}
+
+/// Takes the numbers of standard streams that the process was started without, so that no file which it opens
+/// becomes one of them. To use them stays an error.
+void occupy_closed_streams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    if (::fcntl(stream, F_GETFD) == -1 && errno == EBADF) {
+      [[maybe_unused]] const int taken = ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
+/// An error of the library without the name of the type or function that threw it, which is nothing to a
+/// program's user: "MambaModel: ", "select_dimensions: ".
+std::string_view without_name(std::string_view text) {
+  const std::size_t colon = text.find(": ");
+  if (colon == std::string_view::npos || colon == 0) return text;
+  const std::string_view name = text.substr(0, colon);
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
+  };
+  const bool type = name[0] >= 'A' && name[0] <= 'Z', function = name.find('_') != std::string_view::npos;
+  if ((!type && !function) || !std::all_of(name.begin(), name.end(), letter)) return text;
+  return text.substr(colon + 2);
 }
 
 }  // namespace
@@ -189,6 +219,7 @@ void CommandLine::exactly_one_of(const std::vector<Option>& options) {
 }
 
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
+  occupy_closed_streams();
   CLI::App& app = implementation_->app;
   const std::string name = app.get_name();
   try {
@@ -218,8 +249,12 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     std::fprintf(stderr, "%s: %s: %s; check the path, or choose another\n", name.c_str(),
                  error.path1().c_str(), error.code().message().c_str());
     return 1;
-  } catch (const std::exception& error) {
+  } catch (const FileError& error) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
+    return 1;
+  } catch (const std::exception& error) {
+    const std::string text(without_name(error.what()));
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), text.c_str());
     return 1;
   }
 }

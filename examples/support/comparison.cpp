@@ -107,16 +107,16 @@ Outcome run_experiment(const AnyBasePointer& base, const ComparisonData& data, c
   AdapterOptions adapter = e.method.adapter;
   adapter.seed = e.seed;
   Selection selection;
-  if (placement_choice(e.method.preset).selects) {
-    selection = select_for(e.method.preset, base, train,
-                           {.steps = e.selection_steps,
-                            .learning_rate = e.rate,
-                            .batch_size = batch_size,
-                            .seed = e.seed + 1000,
-                            .adapters = adapter,
-                            .progress = e.progress});
+  if (Placements::find(e.method.preset).selects) {
+    selection = Placements::select(e.method.preset, base, train,
+                                   {.steps = e.selection_steps,
+                                    .learning_rate = e.rate,
+                                    .batch_size = batch_size,
+                                    .seed = e.seed + 1000,
+                                    .adapters = adapter,
+                                    .progress = e.progress});
   }
-  const auto model = make_model(e.method.preset, base, selection, adapter);
+  const auto model = Placements::make(e.method.preset, base, selection, adapter);
   Outcome outcome;
   outcome.trainable = model->parameters().size();
   outcome.percent =

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "any_model.hpp"
+#include "placements.hpp"
 
 namespace sdlora::examples {
 

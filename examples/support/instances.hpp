@@ -16,7 +16,8 @@ inline constexpr SelectiveScanGradients activations{.u = true, .dt = true, .B = 
 }  // namespace examples
 
 SDLORA_MODEL_INSTANCES(SDLORA_EXAMPLES_INSTANCE, float)
-SDLORA_EXAMPLES_INSTANCE void selective_scan_backward<16, examples::activations, float>(
+SDLORA_SIZED_INSTANCES(SDLORA_EXAMPLES_INSTANCE, float, dyn, dyn)
+SDLORA_EXAMPLES_INSTANCE void selective_scan_backward<dyn, examples::activations, float>(
     const SelectiveScanInputs<float>&, const float*, MatrixView<const float>, MatrixView<const float>,
     const SelectiveScanGradientOutputs<float>&, Workspace&);
 

@@ -1,12 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry bitfit_entry() {
-  static constexpr char name[] = "bitfit";
-  return entry_of<presets::BitFit, name>("the biases of the convolution and of dt");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::BitFit>;

@@ -1,12 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry frozen_entry() {
-  static constexpr char name[] = "frozen";
-  return entry_of<presets::NothingTrains, name>("the checkpoint as it is");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::Frozen>;

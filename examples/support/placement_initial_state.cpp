@@ -1,12 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry initial_state_entry() {
-  static constexpr char name[] = "initial-state";
-  return entry_of<presets::InitialState, name>("the initial state of every SSM");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::InitialState>;

@@ -1,12 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry lora_linear_entry() {
-  static constexpr char name[] = "lora-linear";
-  return entry_of<presets::LoRALinear<>, name>("LoRA on in_proj and out_proj");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::LoraLinear>;

@@ -1,13 +1,6 @@
-#include <sdlora/adapters/place.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry lora_out_entry() {
-  static constexpr char name[] = "lora-out";
-  return entry_of<Place<On<site::OutProj, LoRA<>>>, name>(
-      "LoRA on out_proj alone: SDLoRA less its dimensions");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::LoraOut>;

@@ -1,12 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry lora_ssm_entry() {
-  static constexpr char name[] = "lora-ssm";
-  return entry_of<presets::LoRASsm<>, name>("LoRA on the projections of the SSM");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::LoraSsm>;

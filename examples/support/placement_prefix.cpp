@@ -1,13 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "model_of.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry prefix_entry() {
-  static constexpr char name[] = "prefix";
-  return entry_of<presets::Prefix<>, name>(
-      "prefix tuning: learned rows before the convolution of every block");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::Prefix>;

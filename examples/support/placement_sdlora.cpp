@@ -1,12 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "selecting_entry.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry sdlora_entry() {
-  static constexpr char name[] = "sdlora";
-  return selecting_entry_of<presets::SDLoRA<>, name>("LoRA on out_proj and selected dimensions of the SSM");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::Sdlora>;

@@ -1,13 +1,6 @@
-#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/model_maker.hpp>
 
-#include "selecting_entry.hpp"
+#include "instances.hpp"
+#include "placements.hpp"
 
-namespace sdlora::examples {
-
-PlacementEntry sdlora_linear_entry() {
-  static constexpr char name[] = "sdlora-linear";
-  return selecting_entry_of<presets::SDLoRALinear<>, name>(
-      "LoRA on in_proj and out_proj and selected dimensions of the SSM");
-}
-
-}  // namespace sdlora::examples
+template struct sdlora::ModelMaker<sdlora::examples::placements::SdloraLinear>;

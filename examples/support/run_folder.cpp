@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <sdlora/io/atomic_file.hpp>
+#include <sdlora/io/tokenizer_files.hpp>
 #include <string_view>
 #include <system_error>
 
@@ -52,8 +53,20 @@ void require_no_model_or_base(const std::filesystem::path& out, const std::files
   require_no_model(out, "remove it, or choose another --out");
 }
 
+void require_no_run(const std::filesystem::path& out) {
+  std::error_code none;
+  for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint"}) {
+    if (std::filesystem::exists(out / name, none)) {
+      throw FileError(out.string(), "",
+                      std::string("holds a run of finetune (") + name +
+                          "), which could not go on beside a model; choose another --out");
+    }
+  }
+}
+
 void remove_model_leftovers(const std::filesystem::path& out) {
   for (const char* name : {"config.json", "model.safetensors"}) remove_leftovers(out / name);
+  for (const std::string_view name : tokenizer_files) remove_leftovers(out / name);
 }
 
 std::filesystem::path checkpoint_in(const std::filesystem::path& out) {
@@ -82,6 +95,23 @@ void begin_run(const std::filesystem::path& out, bool resume) {
   for (const int signal : {SIGINT, SIGTERM}) {
     // As nohup and shells start what runs in the background.
     if (std::signal(signal, &explain) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
+}
+
+void train_in(const std::filesystem::path& out, bool resume, const std::function<void()>& train) {
+  try {
+    train();
+  } catch (const FileError& error) {
+    const std::string text = error.what(), checkpoint = checkpoint_in(out).parent_path().string();
+    std::string way;
+    if (text.find("the free space") != std::string::npos) {
+      if (std::filesystem::exists(checkpoint_in(out))) way = "; then the same command with --resume goes on";
+    } else if (resume && text.starts_with(checkpoint)) {
+      way = "; to begin anew, remove " + checkpoint + " and leave --resume out";
+    }
+    const std::size_t colon = text.find(": ", out.string().size());
+    if (way.empty() || !text.starts_with(out.string()) || colon == std::string::npos) throw;
+    throw FileError(text.substr(0, colon), "", text.substr(colon + 2) + way);
   }
 }
 

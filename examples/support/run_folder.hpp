@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ void require_no_model(const std::filesystem::path& out, const std::string& fix);
 /// (which may be empty: none).
 void require_no_model_or_base(const std::filesystem::path& out, const std::filesystem::path& base);
 
+/// FileError where `out` holds a run of finetune: its adapter or its checkpoint.
+void require_no_run(const std::filesystem::path& out);
+
 /// Removes what a killed program left half-written in `out` of the model that it was saving there.
 void remove_model_leftovers(const std::filesystem::path& out);
 
@@ -26,6 +30,10 @@ bool has_checkpoint(const std::filesystem::path& out, bool resume);
 /// Says on standard error where a run to `resume` finds no checkpoint. From here on, interrupted (Ctrl-C,
 /// SIGTERM), the process says how to go on.
 void begin_run(const std::filesystem::path& out, bool resume);
+
+/// Calls `train`, whose FileErrors about files of `out` then say how the user goes on: with --resume once
+/// there is room on a full disk, or anew where the checkpoint to `resume` from is damaged or of another run.
+void train_in(const std::filesystem::path& out, bool resume, const std::function<void()>& train);
 
 /// Makes a folder; the destructor removes it again, with those above that it made, where nothing was
 /// written there.

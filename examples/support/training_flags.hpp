@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <sdlora/error.hpp>
+#include <sdlora/text.hpp>
 #include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer_options.hpp>
 #include <string>
@@ -12,6 +14,13 @@
 
 namespace sdlora::examples {
 
+/// The flag of a setting: --learning-rate of learning_rate.
+inline std::string training_flag(const Setting& setting) {
+  std::string flag = "--" + std::string(setting.name);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
 /// The flags of all settings of training, as --learning-rate, but those in `except` and the lists, which only
 /// a program can give.
 inline void add_training_flags(CommandLine& command, TrainerOptions& options,
@@ -19,9 +28,20 @@ inline void add_training_flags(CommandLine& command, TrainerOptions& options,
   visit_settings(options, [&](const Setting& setting, auto& value) {
     if constexpr (!std::is_same_v<decltype(value), std::vector<ParameterGroup>&>) {
       if (std::find(except.begin(), except.end(), setting.name) != except.end()) return;
-      std::string flag = "--" + std::string(setting.name);
-      std::replace(flag.begin(), flag.end(), '_', '-');
-      command.option(flag, value, std::string(setting.help));
+      command.option(training_flag(setting), value, std::string(setting.help));
+    }
+  });
+}
+
+/// ArgumentError that names the flag where a setting has a value that makes no sense: before anything is
+/// read.
+inline void require_training_flags(const TrainerOptions& options) {
+  visit_settings(options, [&](const Setting& setting, const auto& value) {
+    if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value)>>) {
+      const auto number = static_cast<double>(value);
+      if (setting.good == nullptr || setting.good(number)) return;
+      throw ArgumentError(training_flag(setting) + ": expected " + std::string(setting.expected) +
+                          ", found " + detail::short_number(number));
     }
   });
 }

@@ -2,12 +2,14 @@
 
 // All of training/.
 #include "training/adamw.hpp"
+#include "training/any_model.hpp"
 #include "training/candidate_scorer.hpp"
 #include "training/checkpoint.hpp"
 #include "training/choice_task.hpp"
 #include "training/evaluate.hpp"
 #include "training/gradient_tree.hpp"
 #include "training/metrics_log.hpp"
+#include "training/model_maker.hpp"
 #include "training/progress.hpp"
 #include "training/run_identity.hpp"
 #include "training/schedule.hpp"

@@ -36,7 +36,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("low_rank: B learns at a rate of its own (LoRA+), both decay as their place says") {
-  Fixture f({LoRAOptions{.rank = r, .rate_ratio = 16.0}});
+  Fixture f(AdapterOptions{LoRAOptions{.rank = r, .rate_ratio = 16.0}});
   const LoRA<>::Linear<double> state(f.store, f.place(SiteKind::Linear));
   CHECK(state.rank() == r);
   CHECK(f.store.find("here.lora_A")->rate_factor == 1.0);
@@ -45,7 +45,7 @@ TEST_CASE("low_rank: B learns at a rate of its own (LoRA+), both decay as their 
 }
 
 TEST_CASE("low_rank: values that are used one by one, and their gradient") {
-  Fixture f({LoRAOptions{.rank = r, .alpha = 3.0}});
+  Fixture f(AdapterOptions{LoRAOptions{.rank = r, .alpha = 3.0}});
   const LoRA<>::Element<double> state(f.store, f.place(SiteKind::ElementWise));
   Normals normals(2);
   normals.fill(f.store.values(), 1.0);
@@ -69,7 +69,7 @@ TEST_CASE("low_rank: values that are used one by one, and their gradient") {
 }
 
 TEST_CASE("low_rank: a state that checkpoints lack begins at zero") {
-  Fixture f({LoRAOptions{.rank = r}});
+  Fixture f(AdapterOptions{LoRAOptions{.rank = r}});
   const LoRA<>::Element<double> state(f.store, f.place(SiteKind::State, false));
   Workspace workspace;
   const auto values = state.values(workspace);
@@ -80,7 +80,7 @@ TEST_CASE(
     "low_rank: rows of an embedding, ids that stand twice, and a head that is the base's where asked for") {
   for (const bool lookup_only : {false, true}) {
     CAPTURE(lookup_only);
-    Fixture f({LoRAOptions{.rank = r, .alpha = 3.0, .lookup_only = lookup_only}});
+    Fixture f(AdapterOptions{LoRAOptions{.rank = r, .alpha = 3.0, .lookup_only = lookup_only}});
     const LoRA<>::Embedding<double> state(f.store, f.place(SiteKind::Embedding));
     Normals normals(2);
     normals.fill(f.store.values(), 1.0);
@@ -118,7 +118,7 @@ TEST_CASE(
 
 TEST_CASE("low_rank: options out of range") {
   const auto refuses = [](LoRAOptions options, const char* text) {
-    Fixture f({options});
+    Fixture f(AdapterOptions{options});
     CHECK_THROWS_WITH_AS((LoRA<>::Linear<double>(f.store, f.place(SiteKind::Linear))),
                          doctest::Contains(text), ArgumentError);
   };

@@ -16,7 +16,9 @@ using namespace sdlora;
 TEST_CASE("parameter_store: what a state learns carries its place") {
   struct {
     std::string name = "layers.4.here";
-    SiteInfo site{.name = "here"};
+    struct {
+      std::string_view name = "here";
+    } site;
     std::optional<std::size_t> layer = 4;
     bool decay = true;
   } place;

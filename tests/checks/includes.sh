@@ -58,7 +58,9 @@ while IFS= read -r header; do
       \<*/*)
         if [[ $header == *.cuh && $include =~ ^\<(cub|thrust|cuda)/ ]]; then continue; fi
         if [[ $header == */scan/menu/thrust_host.hpp && $include == \<thrust/* ]]; then continue; fi
-        problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json, PCRE2, utf8proc and zlib in io/; cub, thrust and cuda in .cuh)" ;;
+        problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json, PCRE2, utf8proc and zlib in io/; oneDNN in tensor/onednn.hpp; cub, thrust and cuda in .cuh)" ;;
+      \<dnnl.hpp\> | \<dlfcn.h\>)
+        [[ $header == */tensor/onednn.hpp ]] || problem "$where: $include is for tensor/onednn.hpp alone" ;;
       \<pcre2.h\> | \<utf8proc.h\>)
         [[ $header == */io/detail/* ]] || problem "$where: $include is for io/bpe_tokenizer.hpp alone" ;;
       \<zlib.h\>)

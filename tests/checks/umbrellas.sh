@@ -4,8 +4,8 @@
 # With --write it brings the collections up to date instead.
 source "$(dirname "$0")/common.sh"
 
-# <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib.
-alone='^include/sdlora/(tensor/emulator|tensor/emulated|scan/menu/thrust_host|io/bpe_tokenizer|io/gzip)\.hpp$'
+# <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib; oneDNN.
+alone='^include/sdlora/(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|io/bpe_tokenizer|io/gzip)\.hpp$'
 collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -vE "/detail/|$alone" || true; }; }
 
 if [[ ${1:-} == --write ]]; then

@@ -1,4 +1,5 @@
 #include <sdlora/tensor/cuda/launch.cuh>
+#include <sdlora/tensor/cuda/storage.cuh>
 
 #include "support/adamw_kernel_cases.hpp"
 #include "support/add_rows_kernel_cases.hpp"
@@ -9,6 +10,7 @@
 #include "support/cuda_device.cuh"
 #include "support/device.hpp"
 #include "support/matmul_kernel_cases.hpp"
+#include "support/weight_device_cases.hpp"
 
 #include <doctest/doctest.h>
 
@@ -36,6 +38,11 @@ TEST_CASE("matmul kernels on the GPU: the host's products") {
                                 {257, 8, 1021},
                                 {300, 521, 257},
                                 {1500, 1407, 61}});
+}
+
+TEST_CASE("weights on the GPU: the host's products") {
+  if (skip_without_device(has_cuda_device())) return;
+  check_weights_on_device<Cuda>();
 }
 
 TEST_CASE("add_rows kernel on the GPU: ids that repeat, in order") {

@@ -211,8 +211,8 @@ TEST_CASE("adapter: hostile descriptions") {
         "/prompt_length", size, {"sdlora_adapter.prompt_length", std::to_string(size), "damaged"});
     check_refused<MambaModel<TinyAny, presets::Prefix<>, float>>(
         "/prompt_length", size, {"sdlora_adapter.prompt_length", std::to_string(size), "damaged"});
-    check_refused<Selecting>("/channels", size, {"sdlora_adapter.channels", "at most 20"});
-    check_refused<Selecting>("/states", size, {"sdlora_adapter.states", "at most 16"});
+    check_refused<Selecting>("/channels", size, {"sdlora_adapter.channels", "damaged"});
+    check_refused<Selecting>("/states", size, {"sdlora_adapter.states", "damaged"});
     check_refused<Linear>("/d_model", size, {"sdlora_adapter.d_model", "expected 10"});
     check_refused<Linear>("/n_layer", size, {"sdlora_adapter.n_layer", "expected 2"});
     check_refused<Linear>("/vocab_size", size, {"sdlora_adapter.vocab_size"});
@@ -245,7 +245,7 @@ TEST_CASE("adapter: hostile descriptions") {
   check_refused<Linear>("/layers", range("out_proj", 1, 1), {"sdlora_adapter", "out_proj"});
   check_refused<Linear>("/layers", range("out_proj", 0, 1), {"layers.1.out_proj", "besides"});
   check_refused<Linear>("/selection", json::array({{{"channels", {0}}, {"states", {0}}}}),
-                        {"sdlora_adapter.selection", "selects no dimensions"});
+                        {"sdlora_adapter", "selects no dimensions"});
 }
 
 TEST_CASE("adapter: hostile selections") {
@@ -260,11 +260,11 @@ TEST_CASE("adapter: hostile selections") {
   check_refused<Selecting>("/selection/0/channels", json::array({1, 1, 2}), {"layer 0", "ascending"});
   check_refused<Selecting>("/selection/0/channels", json::array({3, 2, 1}), {"layer 0", "ascending"});
   check_refused<Selecting>("/selection/0/channels", json::array({1, 2}),
-                           {"selection[0]", "expected 3 channels with 2 states each", "found 2 channels"});
-  check_refused<Selecting>("/selection/1/states", json::array(), {"selection[1]", "found 3 channels and 0"});
-  check_refused<Selecting>("/channels", 0, {"selection[0]", "expected 0 channels"});
-  check_refused<Selecting>("/channels", 4, {"selection[0]", "expected 4 channels"});
-  check_refused<Selecting>("/states", 3, {"selection[0]", "3 states each"});
+                           {"sdlora_adapter", "layer 0: expected"});
+  check_refused<Selecting>("/selection/1/states", json::array(), {"layer 1", "found 3 channels and 0"});
+  check_refused<Selecting>("/channels", 0, {"sdlora_adapter", "expected a selection of 1 channels"});  // 1 %
+  check_refused<Selecting>("/channels", 4, {"sdlora_adapter", "expected a selection of 4 channels"});
+  check_refused<Selecting>("/states", 3, {"sdlora_adapter", "expected a selection of 3 states per channel"});
 }
 
 TEST_CASE("adapter: descriptions that are not what JSON allows") {
@@ -293,7 +293,7 @@ TEST_CASE("adapter: files that are none") {
   const test::Folder folder;
   check_error<FileError>([&] { load<Linear>(folder); }, {(folder / file_name).string()});
   check_error<FileError>([&] { read_adapter_description(folder / "absent"); },
-                         {(folder / "absent" / file_name).string()});
+                         {(folder / "absent" / file_name).string(), "no such folder"});
   SafetensorsWriter writer;
   writer.save(folder / file_name);
   check_error<FileError>([&] { load<Linear>(folder); }, {(folder / file_name).string(), key, "missing"});
@@ -327,4 +327,25 @@ TEST_CASE("adapter: a damaged byte gives an error of the file or another value, 
     }
   }
   CHECK(refused > 300);
+}
+
+TEST_CASE("adapter: a folder without one says what it is, and what to do") {
+  const test::Folder folder;
+  const auto refused = [&](std::initializer_list<std::string> parts) {
+    check_error<FileError>([&] { read_adapter_description(folder.path()); },
+                           {(folder / file_name).string(), "missing"});
+    check_error<FileError>([&] { read_adapter_description(folder.path()); }, parts);
+  };
+  refused({"give the folder that finetune wrote to"});
+  folder.write("config.json", "{}");
+  refused({"a checkpoint; give that as the model"});
+  folder.write("metrics.jsonl", "");
+  refused({"ended before its first checkpoint"});
+  std::filesystem::create_directory(folder / "checkpoint");
+  folder.write("checkpoint/checkpoint.safetensors", "");
+  refused({"has not ended", "--resume"});
+  folder.write("adapter_config.json", "{}");
+  refused({"an adapter of peft", "merge_and_unload", "save_pretrained"});
+  folder.write(file_name, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
+  check_error<FileError>([&] { read_adapter_description(folder.path()); }, {file_name, "git lfs pull"});
 }

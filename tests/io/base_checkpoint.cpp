@@ -91,7 +91,7 @@ std::filesystem::path reference(const char* name) { return ReferenceFile::path_o
 TEST_CASE("base checkpoint: F32 comes back bit for bit, in any type and precision") {
   const test::Folder folder;
   const auto base = rough_base<TinyAny, float>(tiny_dimensions);
-  save_base(*base, folder / "a" / "b", {.tokenizer = "byte", .end_of_text = 7});
+  save_base(*base, folder / "a" / "b", {.tokenizer = "byte", .token_ids = {.eos = "[7, 3]"}});
   const auto again = load_base<TinyAny>(folder / "a" / "b");
   CHECK(again->dimensions() == tiny_dimensions);
   CHECK(fingerprint(*again) == fingerprint(*base));
@@ -101,6 +101,7 @@ TEST_CASE("base checkpoint: F32 comes back bit for bit, in any type and precisio
   const CheckpointConfig config = read_checkpoint_config(folder / "a" / "b");
   CHECK(config.tokenizer == "byte");
   CHECK(config.end_of_text == 7);
+  CHECK(config.stop_tokens == std::vector<std::int32_t>{7, 3});
   CHECK(config.norm_epsilon == tiny_dimensions.norm_epsilon);
 }
 
@@ -257,6 +258,83 @@ TEST_CASE("base checkpoint: norms of dt, B and C, a head of its own and any inne
   const Batch batch = some_batch({7, 1, 3});
   CHECK(before.loss(batch).sum == after.loss(batch).sum);
   check_error<FileError>([&] { load_base<TinyAny>(folder.path()); }, {"config.json", "intermediate_size"});
+}
+
+TEST_CASE("base checkpoint: the weights decide sizes that config.json does not say under its style's names") {
+  const auto expected = rough_base<TinyAny, float>(tiny_dimensions);
+  for (const char* said : {"time_step_rank", "state_size", "conv_kernel", "intermediate_size"}) {
+    CAPTURE(said);
+    const Checkpoint c;
+    nlohmann::json config = nlohmann::json::parse(test::content(c.folder / "config.json"));
+    config.erase(said);
+    for (const char* stale : {"d_model", "n_layer", "d_inner", "dt_rank", "d_state", "d_conv"})
+      config[stale] = 99;
+    config["expand"] = 16;
+    config["ssm_cfg"] = {{"d_state", 8}, {"d_conv", 3}, {"dt_rank", 7}, {"expand", 5}};
+    c.folder.write("config.json", config.dump());
+    CHECK(difference(*expected, *c.load()) == 0.0);
+    const CheckpointConfig read = read_base_config(c.folder.path());
+    CHECK(read.d_inner() == tiny_dimensions.d_inner);
+    CHECK(read.dt_rank == tiny_dimensions.dt_rank);
+  }
+}
+
+TEST_CASE("base checkpoint: names before which there is another part than backbone, or none") {
+  const auto expected = rough_base<TinyAny, float>(tiny_dimensions);
+  for (const std::string prefix : {"", "model.", "model.backbone.", "a.norm_f.weight."}) {
+    CAPTURE(prefix);
+    Checkpoint c;
+    auto tensors = std::move(c.tensors);
+    c.tensors.clear();
+    for (auto& [name, tensor] : tensors)
+      c.tensors[prefix + name.substr(std::string("backbone.").size())] = std::move(tensor);
+    c.write();
+    CHECK(difference(*expected, *c.load()) == 0.0);
+    // A head of its own beside them.
+    const std::string head = prefix == "model.backbone." ? "model.lm_head.weight" : "lm_head.weight";
+    c.tensors[head] = c.tensors.at(prefix + "embeddings.weight");
+    c.tensors[head].second[0] += 1.0F;
+    c.write();
+    CHECK(c.load()->head()(0, 0) == expected->embedding()(0, 0) + 1.0F);
+    c.tensors["backbone.norm.weight"] = {{1}, {1.0F}};
+    c.write();
+    c.check_refused("model.safetensors", {"backbone.norm.weight", "besides"});
+  }
+}
+
+TEST_CASE("base checkpoint: the original style's vocabulary is padded or not, as the weights have it") {
+  Checkpoint c;
+  c.folder.write("config.json",
+                 R"({"d_model": 10, "n_layer": 2, "vocab_size": 19, "ssm_cfg": {"dt_rank": 3}})");
+  CHECK(c.load()->dimensions().vocab_size == 19);
+  auto& embedding = c.tensors.at("backbone.embeddings.weight");
+  embedding.first[0] = 24;
+  embedding.second.resize(240);
+  c.write();
+  CHECK(load_base<presets::AnyMamba>(c.folder.path())->dimensions().vocab_size == 24);
+  CHECK(read_base_config(c.folder.path()).unpadded_vocab_size == 19);
+}
+
+TEST_CASE("base checkpoint: what is no checkpoint is named, with what to do") {
+  const auto refused = [](const std::filesystem::path& path, std::initializer_list<std::string> parts) {
+    check_error<FileError>([&] { (void)read_base_config(path); }, {path.string()});
+    check_error<FileError>([&] { (void)read_base_config(path); }, parts);
+  };
+  refused("state-spaces/mamba-130m-hf",
+          {"no such folder", "hf download state-spaces/mamba-130m-hf --local-dir mamba-130m-hf"});
+  const test::Folder folder;
+  refused(folder / "absent", {"no such folder; give a checkpoint's"});
+  std::filesystem::create_directory(folder / "snapshots");
+  refused(folder.path(), {"a cache of the hub", "snapshots/"});
+  folder.write("adapter_config.json", "{}");
+  refused(folder.path(), {"found an adapter", "its base"});
+
+  const Checkpoint c;
+  c.folder.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
+  c.check_refused("model.safetensors", {"git-lfs", "git lfs pull"});
+  std::filesystem::remove(c.folder / "model.safetensors");
+  c.folder.write("pytorch_model.bin", "PK");
+  refused(c.folder.path(), {"found pytorch_model.bin", "python3 -c", "torch.load", "save_file"});
 }
 
 TEST_CASE("base checkpoint: tensors that are missing, too many, misshapen or not finite") {

@@ -246,6 +246,9 @@ TEST_CASE("special tokens are found in text, and left out of it again") {
   CHECK(ids == Ids{0, *tokenizer.id_of("  "), 1});
   CHECK(tokenizer.decode(ids) == "  ");
   CHECK(BpeTokenizer::open(data / "neox.json", 1).end_of_text() == 1);
+  // By its text, which early files' config.json contradicts; an unknown text says nothing.
+  CHECK(BpeTokenizer::open(data / "neox.json", 2, "<|endoftext|>").end_of_text() == 0);
+  CHECK(BpeTokenizer::open(data / "neox.json", 2, "<nothing>").end_of_text() == 2);
   CHECK(BpeTokenizer::open(data / "llama3.json").end_of_text() == 1);  // <|end_of_text|>
   const AnyTokenizer shared(BpeTokenizer::open(data / "gpt2.json"));
   CHECK(shared.encode("a")[0] == shared.encode(" a")[0]);  // it puts a space before the text

@@ -1,5 +1,6 @@
 #include <cstdint>
 #include <random>
+#include <sdlora/io/chat_template.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <string>
 #include <vector>
@@ -98,10 +99,16 @@ TEST_CASE("bad lines are named with what is wrong and what to do") {
     check_error<FileError>([&] { open(folder, text); }, parts);
   };
   refused("{}", {"none of them"});
+  refused("{\"input_ids\": [1.0, 2.0], \"labels\": [1, 2]}",
+          {"line 3, field input_ids[0]: ", "an integer", "found 1.0;"});
+  refused("{\"input_ids\": [1, 2.5], \"labels\": [1, 2]}", {"field input_ids[1]: ", "found 2.5;"});
   refused("{\"texts\": \"x\", \"n\": 1}",
           {"none of them", "its fields: \"n\", \"texts\"", "name the fields"});
   refused("{\"text\": null}", {"none of them", "\"text\" (null)"});
-  refused("{\"messages\": []}", {"none of them", "\"messages\"", "completion and prompt"});
+  refused("{\"messages\": []}",
+          {"messages but no chat template", "tokenizer_config.json", "completion and prompt"});
+  refused("{\"conversations\": []}", {"none of them", "\"conversations\"", "\"messages\": [{\"role\""});
+  refused("{\"messages\": [], \"text\": \"a\"}", {"several of them"});
   refused("{\"text\": \"ab\", \"prompt\": \"a\", \"completion\": \"b\"}", {"several of them"});
   refused("{\"text\": \"ab\", \"labels\": [1]}", {"several of them"});
   refused("{\"prompt\": \"a\"}", {"line 3, field completion: ", "missing"});
@@ -258,6 +265,43 @@ TEST_CASE("plain text: a line an example") {
       {"line 2", "UTF-8"});
   check_error<ArgumentError>([&] { (void)JsonlDataset::open(path, ByteTokenizer{}, {.text_column = "a"}); },
                              {"plain text"});
+}
+
+TEST_CASE("conversations are written by the chat template, and the assistant's answers learned") {
+  const test::Folder folder;
+  DatasetOptions options;
+  options.chat = ChatTemplate(
+      "{% for m in messages %}{{ '<' + m.role + '>' + m.content }}{% if m.role == 'assistant' %}!{% endif %}"
+      "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}");
+  const std::string line =
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},)"
+      R"({"role": "user", "content": "c"}, {"role": "assistant", "content": "d", "tool_calls": null}], "id": 3})";
+  const Example example = open(folder, line, options)[0];
+  std::string all = "<user>a<assistant>b!<user>c<assistant>d!";
+  Ids ids(all.begin(), all.end()), labels(ids.size() - 2, -100);
+  labels[18] = 'b';
+  labels[19] = '!';
+  labels.insert(labels.end(), {'d', '!', 256});
+  ids.push_back(256);
+  CHECK(example.ids == ids);
+  CHECK(example.labels == labels);
+  // Beside the other kinds.
+  CHECK(open(folder, line + "\n{\"text\": \"ab\"}", options).size() == 2);
+  const auto refused = [&](const std::string& text, std::initializer_list<std::string> parts) {
+    CAPTURE(text);
+    check_error<FileError>([&] { open(folder, text, options); }, {"d.jsonl: line 1, ", "messages"});
+    check_error<FileError>([&] { open(folder, text, options); }, parts);
+  };
+  refused(R"({"messages": []})", {"\"assistant\", found none"});
+  refused(R"({"messages": {}})", {"an array of messages"});
+  refused(R"({"messages": ["a"]})", {"messages[0]", "an object"});
+  refused(R"({"messages": [{"role": "user"}]})", {"field messages[0].content", "missing"});
+  refused(R"({"messages": [{"role": "user", "content": [{"type": "text"}]}]})",
+          {"messages[0].content", "a string"});
+  refused(R"({"messages": [{"role": "assistant", "content": "a", "tool_calls": []}]})", {"tool_calls"});
+  options.chat = {};
+  options.no_chat = "it was eaten";
+  check_error<FileError>([&] { open(folder, line, options); }, {"d.jsonl: line 1: ", "it was eaten"});
 }
 
 TEST_CASE("formats have names") {

@@ -20,14 +20,15 @@ CheckpointConfig config_of(const test::Folder& folder, std::size_t vocab_size,
 
 /// A stand-in for what io/bpe_tokenizer.hpp sets, put back at the end.
 struct Reader {
-  explicit Reader(AnyTokenizer (*reader)(const std::filesystem::path&, std::optional<std::int32_t>))
+  explicit Reader(AnyTokenizer (*reader)(const std::filesystem::path&, std::optional<std::int32_t>,
+                                         const std::string&))
       : before(detail::open_tokenizer_json) {
     detail::open_tokenizer_json = reader;
   }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
   ~Reader() { detail::open_tokenizer_json = before; }
-  AnyTokenizer (*before)(const std::filesystem::path&, std::optional<std::int32_t>);
+  AnyTokenizer (*before)(const std::filesystem::path&, std::optional<std::int32_t>, const std::string&);
 };
 
 }  // namespace
@@ -62,10 +63,13 @@ TEST_CASE("the reader gets the file and the checkpoint's end of text, and may no
   const test::Folder folder;
   folder.write("tokenizer.json", "{}");
   static std::optional<std::int32_t> asked;
+  static std::string text;
   static std::filesystem::path file;
-  const Reader bytes([](const std::filesystem::path& path, std::optional<std::int32_t> id) -> AnyTokenizer {
+  const Reader bytes([](const std::filesystem::path& path, std::optional<std::int32_t> id,
+                        const std::string& end_text) -> AnyTokenizer {
     file = path;
     asked = id;
+    text = end_text;
     return ByteTokenizer{};
   });
   auto config = config_of(folder, 300, std::nullopt);
@@ -73,6 +77,10 @@ TEST_CASE("the reader gets the file and the checkpoint's end of text, and may no
   CHECK(load_tokenizer(folder.path(), config).name() == "byte");
   CHECK(file == folder / "tokenizer.json");
   CHECK(asked == 7);
+  CHECK(text.empty());
+  folder.write("tokenizer_config.json", R"({"eos_token": {"content": "<end>", "special": true}})");
+  CHECK(load_tokenizer(folder.path(), config).name() == "byte");
+  CHECK(text == "<end>");
   CHECK_NOTHROW((void)load_tokenizer(folder.path(), config_of(folder, 257, std::nullopt)));
   check_error<FileError>([&] { (void)load_tokenizer(folder.path(), config_of(folder, 256, std::nullopt)); },
                          {"tokenizer.json", "at most 256", "found 257"});

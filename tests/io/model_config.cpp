@@ -104,7 +104,6 @@ TEST_CASE("the Hugging Face style") {
   CHECK(parse(R"({"hidden_size":17,"n_layer":3,"vocab_size":5})").n_layer == 3);
   CHECK(parse(R"({"hidden_size":17,"n_layer":3,"vocab_size":5})").dt_rank == 2);
   CHECK_FALSE(parse(hugging_face(R"("eos_token_id":-1)")).end_of_text);
-  CHECK_FALSE(parse(hugging_face(R"("eos_token_id":[0,1])")).end_of_text);
   CHECK(parse(hugging_face(R"("tokenizer":"byte")")).tokenizer == "byte");
 }
 
@@ -120,21 +119,106 @@ TEST_CASE("both styles in one file, as state-spaces/mamba-130m-hf has them") {
   CHECK(stale.n_layer == 24);
   CHECK(stale.d_inner() == 1536);
   CHECK(stale.dt_rank == 48);
-  // All else must agree.
-  check_refused(hugging_face(R"("state_size":16,"ssm_cfg":{"d_state":8})"),
-                {"field state_size", "contradicts field ssm_cfg.d_state", "16 and 8"});
-  check_refused(hugging_face(R"("conv_kernel":4,"ssm_cfg":{"d_conv":3})"), {"field ssm_cfg.d_conv"});
-  check_refused(hugging_face(R"("expand":2,"ssm_cfg":{"expand":3})"), {"field ssm_cfg.expand"});
-  check_refused(hugging_face(R"("time_step_rank":"auto","ssm_cfg":{"dt_rank":47})"),
-                {"field time_step_rank", "field ssm_cfg.dt_rank", "48 and 47"});
-  check_refused(hugging_face(R"("use_bias":false,"ssm_cfg":{"bias":true})"),
-                {"field use_bias", "false and true"});
-  check_refused(hugging_face(R"("use_conv_bias":true,"ssm_cfg":{"conv_bias":false})"),
-                {"field use_conv_bias"});
-  check_refused(hugging_face(R"("tie_word_embeddings":true,"tie_embeddings":false)"),
-                {"field tie_word_embeddings"});
-  check_refused(hugging_face(R"("layer_norm_epsilon":1e-5,"norm_epsilon":1e-6)"), {"1e-05 and 1e-06"});
-  CHECK_NOTHROW(parse(hugging_face(R"("time_step_rank":48,"ssm_cfg":{"dt_rank":"auto"})")));
+  // And so is everything else of which Hugging Face's own name says something.
+  const auto mixed = parse(hugging_face(
+      R"("state_size":16,"conv_kernel":4,"expand":2,"time_step_rank":48,"use_bias":false,"use_conv_bias":true,)"
+      R"("tie_word_embeddings":true,"layer_norm_epsilon":1e-5,"norm_epsilon":1e-6,"tie_embeddings":false,)"
+      R"("ssm_cfg":{"d_state":8,"d_conv":3,"expand":3,"dt_rank":47,"bias":true,"conv_bias":false})"));
+  CHECK(mixed.d_state == 16);
+  CHECK(mixed.d_conv == 4);
+  CHECK(mixed.d_inner() == 1536);
+  CHECK(mixed.dt_rank == 48);
+  CHECK_FALSE(mixed.use_bias);
+  CHECK(mixed.use_conv_bias);
+  CHECK(mixed.tie_embeddings);
+  CHECK(mixed.norm_epsilon == 1e-5);
+  CHECK_NOTHROW(require_supported(mixed));
+  // The original style has its own names, too.
+  const auto original_style = parse(
+      original(R"("state_size":8,"norm_epsilon":1e-6,"layer_norm_epsilon":1e-4,"ssm_cfg":{"d_state":16})"));
+  CHECK(original_style.d_state == 16);
+  CHECK(original_style.norm_epsilon == 1e-6);
+}
+
+TEST_CASE("sizes are said under the names of the file's style, or left to the weights") {
+  const auto quiet = parse(hugging_face(R"("expand":16,"time_step_rank":"auto","ssm_cfg":{"d_state":8})"));
+  CHECK_FALSE(quiet.says_d_inner);
+  CHECK_FALSE(quiet.says_dt_rank);
+  CHECK_FALSE(quiet.says_d_state);
+  CHECK_FALSE(quiet.says_d_conv);
+  const auto loud =
+      parse(hugging_face(R"("intermediate_size":8,"time_step_rank":3,"state_size":8,"conv_kernel":3)"));
+  CHECK(loud.says_d_inner);
+  CHECK(loud.says_dt_rank);
+  CHECK(loud.says_d_state);
+  CHECK(loud.says_d_conv);
+  const auto first = parse(original(R"("ssm_cfg":{"d_state":8,"d_conv":3,"expand":1,"dt_rank":3})"));
+  CHECK(first.says_d_inner);
+  CHECK(first.says_dt_rank);
+  CHECK(first.says_d_state);
+  CHECK(first.says_d_conv);
+}
+
+TEST_CASE("a text ends with any of the ids under eos_token_id") {
+  using Ids = std::vector<std::int32_t>;
+  const auto stops = [](const std::string& value) {
+    return parse(hugging_face(R"("eos_token_id":)" + value)).stop_tokens;
+  };
+  CHECK(stops("[20, 2]") == Ids{20, 2});
+  CHECK(parse(hugging_face(R"("eos_token_id":[20,2])")).end_of_text == 20);
+  CHECK(stops("7") == Ids{7});
+  for (const char* none : {"null", "-1", "[]", "[-1]"}) {
+    CAPTURE(none);
+    CHECK(stops(none).empty());
+    CHECK_FALSE(parse(hugging_face(R"("eos_token_id":)" + std::string(none))).end_of_text);
+  }
+  check_refused(hugging_face(R"("eos_token_id":[0,50280])"), {"field eos_token_id", "found 50280"});
+  check_refused(hugging_face(R"("eos_token_id":[0,"x"])"), {"field eos_token_id[1]", "an integer"});
+
+  // generation_config.json decides, where it says anything.
+  const test::Folder folder;
+  folder.write("config.json", hugging_face(R"("eos_token_id":2)"));
+  const auto with = [&](const std::string& text) {
+    folder.write("generation_config.json", text);
+    return read_checkpoint_config(folder.path());
+  };
+  CHECK(with(R"({"eos_token_id": [20, 0], "max_length": 20})").stop_tokens == Ids{20, 0});
+  CHECK(with(R"({"eos_token_id": [20, 0]})").end_of_text == 2);
+  CHECK(with(R"({"eos_token_id": null, "temperature": Infinity})").stop_tokens == Ids{2});
+  CHECK(with("{}").stop_tokens == Ids{2});
+  check_error<FileError>([&] { with(R"({"eos_token_id": 50280})"); },
+                         {"generation_config.json", "field eos_token_id", "50280"});
+  folder.write("config.json", hugging_face());
+  CHECK(with(R"({"eos_token_id": [20, 0]})").end_of_text == 20);
+}
+
+TEST_CASE("token ids are kept as the file has them") {
+  const test::Folder folder;
+  for (const std::string eos : {"[20,2]", "0", "null", "[20]"}) {
+    CAPTURE(eos);
+    auto config = parse(hugging_face(R"("bos_token_id":1,"pad_token_id":3,"eos_token_id":)" + eos));
+    folder.write("config.json", checkpoint_config_text(config));
+    const auto document = read_json(folder / "config.json");
+    CHECK(document["bos_token_id"] == 1);
+    CHECK(document["pad_token_id"] == 3);
+    CHECK(document["eos_token_id"] == nlohmann::json::parse(eos));
+  }
+  folder.write("config.json", checkpoint_config_text(parse(hugging_face())));
+  const auto document = read_json(folder / "config.json");
+  for (const char* key : {"bos_token_id", "pad_token_id", "eos_token_id"})
+    CHECK_FALSE(document.contains(key));
+}
+
+TEST_CASE("rows that only pad the vocabulary are known as such") {
+  const auto config = parse(R"({"d_model":8,"n_layer":1,"vocab_size":5})");
+  CHECK(config.vocab_size == 8);
+  CHECK(config.unpadded_vocab_size == 5);
+  CHECK(parse(hugging_face()).unpadded_vocab_size == 0);  // not said
+  const test::Folder folder;
+  folder.write("config.json", checkpoint_config_text(config));
+  CHECK(read_checkpoint_config(folder.path()).vocab_size == 8);
+  CHECK(read_checkpoint_config(folder.path()).unpadded_vocab_size == 5);
+  CHECK(parse(hugging_face(R"("unpadded_vocab_size":99999)")).unpadded_vocab_size == 50280);
 }
 
 TEST_CASE("sizes that contradict each other") {
@@ -179,11 +263,28 @@ TEST_CASE("missing fields, other types and sizes out of range") {
 
 TEST_CASE("models that are not Mamba are refused") {
   check_refused(R"({"model_type":"mamba2","hidden_size":8,"num_hidden_layers":1,"vocab_size":8})",
-                {"field model_type", "\"mamba\" or \"falcon_mamba\"", "\"mamba2\""});
+                {"field model_type", "\"mamba\" or \"falcon_mamba\"", "\"mamba2\"", "Mamba-2 are others",
+                 "give a checkpoint of Mamba"});
+  check_refused(R"({"model_type":"jamba","hidden_size":8})", {"\"jamba\"", "give a checkpoint of Mamba"});
   check_refused(hugging_face(R"("quantization_config":{"bits":4})"), {"field quantization_config"});
   check_refused(original(R"("d_intermediate":64)"), {"field d_intermediate"});
   check_refused(original(R"("attn_layer_idx":[1])"), {"field attn_layer_idx"});
-  check_refused(original(R"("ssm_cfg":{"layer":"Mamba2"})"), {"field ssm_cfg.layer", "\"Mamba2\""});
+  check_refused(original(R"("ssm_cfg":{"layer":"Mamba2"})"),
+                {"field ssm_cfg.layer", "\"Mamba2\"", "Mamba-2 are others"});
+  // As published: Python's JSON has a word for infinity.
+  const test::Folder folder;
+  folder.write("config.json", R"({"model_type": "mamba2", "hidden_size": 8, "num_hidden_layers": 1,
+                                  "vocab_size": 8, "time_step_limit": [0.0, Infinity]})");
+  check_error<FileError>([&] { (void)read_checkpoint_config(folder.path()); },
+                         {"field model_type", "\"mamba2\"", "Mamba-2 are others"});
+  folder.write("config.json", hugging_face(R"("a":[-Infinity,NaN,"Infinity \" NaN"],"b":Infinity)"));
+  CHECK(read_checkpoint_config(folder.path()).d_model == 768);
+  folder.write("config.json", hugging_face(R"("layer_norm_epsilon":Infinity)"));
+  check_error<FileError>([&] { (void)read_checkpoint_config(folder.path()); },
+                         {"field layer_norm_epsilon", "a number", "\"Infinity\""});
+  folder.write("config.json", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
+  check_error<FileError>([&] { (void)read_checkpoint_config(folder.path()); },
+                         {"config.json", "git lfs pull"});
   check_refused(original(R"("ssm_cfg":{"headdim":64})"), {"field ssm_cfg.headdim"});
   CHECK_NOTHROW(parse(original(R"("d_intermediate":0,"attn_layer_idx":[],"attn_cfg":{})")));
 }
@@ -191,21 +292,21 @@ TEST_CASE("models that are not Mamba are refused") {
 TEST_CASE("what the programs do not take is refused with the field of the file's style") {
   CHECK_NOTHROW(require_supported(parse(hugging_face())));
   CHECK_NOTHROW(require_supported(parse(original())));
-  check_unsupported(hugging_face(R"("state_size":8)"), {"field state_size", "expected 16, found 8"});
-  check_unsupported(hugging_face(R"("conv_kernel":3)"), {"field conv_kernel", "expected 4, found 3"});
+  check_unsupported(hugging_face(R"("conv_kernel":5)"), {"field conv_kernel", "expected 2, 3 or 4, found 5"});
   check_unsupported(hugging_face(R"("hidden_act":"gelu")"), {"field hidden_act", "\"silu\"", "\"gelu\""});
   check_unsupported(hugging_face(R"("use_conv_bias":false)"), {"field use_conv_bias"});
   check_unsupported(hugging_face(R"("rms_norm":false)"), {"field rms_norm"});
-  check_unsupported(original(R"("ssm_cfg":{"d_state":8})"), {"field ssm_cfg.d_state"});
-  check_unsupported(original(R"("ssm_cfg":{"d_conv":2})"), {"field ssm_cfg.d_conv"});
+  check_unsupported(original(R"("ssm_cfg":{"d_conv":1})"), {"field ssm_cfg.d_conv", "found 1"});
   check_unsupported(original(R"("ssm_cfg":{"conv_bias":false})"), {"field ssm_cfg.conv_bias"});
-  // What they do take: any inner width, norms of dt, B and C, and a head of its own.
-  for (const char* more :
-       {R"("expand":1)", R"("intermediate_size":1531)", R"("tie_word_embeddings":false)"}) {
+  // What they do take: any inner width, other numbers of states and taps, norms of dt, B and C, biases, and a
+  // head of its own.
+  for (const char* more : {R"("expand":1)", R"("intermediate_size":1531)", R"("tie_word_embeddings":false)",
+                           R"("state_size":5)", R"("conv_kernel":2)", R"("use_bias":true)"}) {
     CHECK_NOTHROW(require_supported(parse(hugging_face(more))));
   }
   CHECK_NOTHROW(require_supported(parse(falcon())));
   CHECK_NOTHROW(require_supported(parse(original(R"("ssm_cfg":{"expand":4},"tie_embeddings":false)"))));
+  CHECK_NOTHROW(require_supported(parse(original(R"("ssm_cfg":{"d_state":32,"d_conv":3,"bias":true})"))));
 }
 
 TEST_CASE("Falcon-Mamba, as published for falcon-mamba-7b") {
@@ -272,7 +373,7 @@ TEST_CASE("a configuration is written for transformers and read back") {
                           .rms_norm = false,
                           .tie_embeddings = false,
                           .tokenizer = "by\"te\n\xC3\xA9",
-                          .end_of_text = 256,
+                          .token_ids = {.eos = "256"},
                           .key_style = KeyStyle::Original};
   write_file(folder / "config.json", checkpoint_config_text(config));
   for (const auto& path : {folder.path(), folder / "config.json"}) {

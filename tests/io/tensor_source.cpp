@@ -77,11 +77,16 @@ TEST_CASE("directories without a checkpoint say what is missing") {
   const test::Folder folder;
   check_error<FileError>([&] { (void)TensorSource::open(folder / "absent"); }, {"absent", "no such file"});
   check_error<FileError>([&] { (void)TensorSource::open(folder.path()); },
-                         {folder.path().string(), "model.safetensors.index.json", "neither",
-                          "pytorch_model.bin", "save_pretrained(..., safe_serialization=True)"});
-  folder.write("pytorch_model.bin", "x");
-  check_error<FileError>([&] { (void)TensorSource::open(folder.path()); },
-                         {"found pytorch_model.bin", "save_pretrained(..., safe_serialization=True)"});
+                         {folder.path().string(), "model.safetensors.index.json", "neither"});
+  // Whole, and in shards: a recipe for the file that is there.
+  for (const char* name : {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin"}) {
+    CAPTURE(name);
+    std::filesystem::remove(folder / "pytorch_model.bin");
+    folder.write(name, "x");
+    check_error<FileError>([&] { (void)TensorSource::open(folder.path()); },
+                           {"found pytorch_model.bin", "python3 -c '", "pytorch_model*.bin", "clone()",
+                            "/model.safetensors", "' '" + folder.path().string() + "'"});
+  }
 }
 
 TEST_CASE("bad indexes are refused") {

@@ -116,7 +116,7 @@ void check_forward(double tolerance) {
 enum class Windows { none, shared, own };
 
 /// Both directions with everything that can be given and asked for, on columns of wider matrices.
-template <class Device, std::size_t Taps>
+template <class Device, std::size_t Taps, std::size_t Known = Taps>
 Results both_directions(const std::vector<std::size_t>& offsets, std::size_t E, Windows windows) {
   const std::size_t S = offsets.size() - 1, M = offsets.back(), W = (Taps - 1) * E;
   DeviceNormals<Device> normals(Taps + 10 * E);
@@ -136,14 +136,14 @@ Results both_directions(const std::vector<std::size_t>& offsets, std::size_t E, 
     in.window = window.matrix().cols_from(1, W);
     if (windows == Windows::shared) in.window.stride = 0;
   }
-  conv1d_silu_forward<Taps>(in, out.matrix().cols_from(1, E), last.matrix(), workspace);
+  conv1d_silu_forward<Known>(in, out.matrix().cols_from(1, E), last.matrix(), workspace);
   const MatrixView<const float, Device> upstream = d_out.matrix().cols_from(2, E);
   Conv1dGradients<float, Device> gradients{
       d_x.matrix().cols_from(E, E), d_weight.matrix().cols_from(1, Taps), d_bias.matrix(), {}};
   if (windows == Windows::shared) gradients.window = d_window.matrix();
   const std::size_t before = workspace.bytes_in_use();
-  conv1d_silu_backward<Taps>(in, upstream, d_last.matrix(), gradients, workspace);
-  conv1d_silu_backward<Taps>(in, upstream, {}, {{}, d_weight_alone.matrix(), {}, {}}, workspace);
+  conv1d_silu_backward<Known>(in, upstream, d_last.matrix(), gradients, workspace);
+  conv1d_silu_backward<Known>(in, upstream, {}, {{}, d_weight_alone.matrix(), {}, {}}, workspace);
   CHECK(workspace.bytes_in_use() == before);
   return {host_values(out),    host_values(last),     host_values(d_x),           host_values(d_weight),
           host_values(d_bias), host_values(d_window), host_values(d_weight_alone)};
@@ -166,6 +166,22 @@ TEST_CASE("conv1d: the emulated device's values and gradients are the host's") {
     check_emulated<3>({0, 37}, 131, windows);
     check_emulated<2>({0, 1}, 1, windows);
   }
+}
+
+TEST_CASE("conv1d: with the number of taps read from the arguments, the same bits") {
+  const std::vector<std::size_t> offsets{0, 1, 3, 3, 8, 45};
+  const auto check = [&]<class Device, std::size_t Taps>() {
+    CAPTURE(Taps);
+    CHECK(both_directions<Device, Taps, dyn>(offsets, 7, Windows::own) ==
+          both_directions<Device, Taps>(offsets, 7, Windows::own));
+  };
+  check.template operator()<Cpu, 2>();
+  check.template operator()<Cpu, 3>();
+  check.template operator()<Cpu, 4>();
+  check.template operator()<Emulated, 3>();
+  CHECK_THROWS_WITH_AS((both_directions<Cpu, 5, dyn>(offsets, 7, Windows::none)),
+                       doctest::Contains("2 to 4 taps where their number is given at run time, found 5"),
+                       ArgumentError);
 }
 
 TEST_CASE("conv1d: the definition, in float") { check_forward<float>(1e-6); }

@@ -98,10 +98,10 @@ TEST_CASE("a stop token, a callback and a vocabulary end or bound the text") {
   options.on_token = [count = 0](std::int32_t) mutable { return ++count < 5; };
   CHECK(generate(model, prompt, options) == Ids(text.begin(), text.begin() + 5));
   options.on_token = {};
-  options.stop_token = text[8];
+  options.stop_tokens = {text[8]};
   const auto end = std::find(text.begin(), text.end(), text[8]);
   CHECK(generate(model, prompt, options) == Ids(text.begin(), end));
-  options.stop_token = {};
+  options.stop_tokens = {};
   options.vocabulary = 6;
   for (const std::int32_t token : generate(model, prompt, options)) CHECK(token < 6);
   CHECK(*std::max_element(text.begin(), text.end()) >= 6);
@@ -144,7 +144,7 @@ TEST_CASE("a text goes on from a carried state") {
   CHECK(generate(model, cut, logits, {.max_tokens = stop}).size() == stop);
   CHECK(same(cut, after(stop - 1)));
   auto stopped = after(0);
-  CHECK(generate(model, stopped, logits, {.max_tokens = 9, .stop_token = text[stop]}).size() == stop);
+  CHECK(generate(model, stopped, logits, {.max_tokens = 9, .stop_tokens = {text[stop]}}).size() == stop);
   CHECK(same(stopped, after(stop)));
 }
 

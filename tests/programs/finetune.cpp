@@ -60,6 +60,49 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
   }
 }
 
+TEST_CASE(
+    "programs: checkpoints of other state sizes, taps and inner widths, with biases and a head of their "
+    "own") {
+  const Workplace at;
+  for (const std::size_t states : {std::size_t{8}, std::size_t{32}}) {
+    CAPTURE(states);
+    const std::string folder = at.at("base_" + std::to_string(states));
+    const bool eight = states == 8;
+    auto other = sdlora::Base<sdlora::presets::AnyMamba>::random({.d_model = 16,
+                                                                  .n_layer = 2,
+                                                                  .vocab_size = 264,
+                                                                  .dt_rank = 3,
+                                                                  .d_inner = 29,
+                                                                  .d_state = states,
+                                                                  .d_conv = eight ? 2U : 3U,
+                                                                  .tied_head = eight,
+                                                                  .use_bias = eight},
+                                                                 5);
+    // Values that matter, so that differences show.
+    const auto embedding = other.embedding();
+    for (std::size_t i = 0; i < embedding.rows * embedding.cols; ++i) embedding.data[i] *= 20.0F;
+    for (std::size_t i = 0; eight && i < 16; ++i) other.layer(1).out_proj_bias(0, i) = 0.1F;
+    other.finish();
+    sdlora::save_base(other, folder, {.tokenizer = "byte"});
+    const Arguments text{"--model", folder, "--text", "3 and one is 4"};
+    for (const std::string placement : {"sdlora", "full"}) {
+      CAPTURE(placement);
+      const std::string out = folder + "-" + placement;
+      Arguments arguments = at.finetune(placement, placement);
+      arguments[1] = folder;
+      arguments[5] = out;
+      CHECK(run_well("finetune", arguments).empty());
+      const Scores adapted = score(with(text, {"--adapter", out}));
+      CHECK(largest_difference(score(text), adapted) > 1e-4);
+      run_well("merge", {"--model", folder, "--adapter", out, "--out", out + "-merged"});
+      CHECK(largest_difference(adapted, score({"--model", out + "-merged", "--text", "3 and one is 4"})) <
+            2e-5);
+    }
+    CHECK(run_well("generate", {"--model", folder, "--prompt", "3 and", "--max-tokens", "5"})
+              .starts_with("3 and"));
+  }
+}
+
 TEST_CASE("programs: finetune on token ids, on a checkpoint whose tokens are not bytes") {
   const Workplace at;
   const Arguments arguments{"--model", at.at("ids_base"), "--data",       at.at("ids.jsonl"), "--placement",

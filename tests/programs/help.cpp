@@ -34,9 +34,11 @@ TEST_CASE("programs: --help lists the options and succeeds") {
         "prefix",
         "initial-state",
         "full"}},
-      {"generate", {"--model", "--adapter", "--prompt", "--temperature", "--top-k", "--top-p", "--seed"}},
+      {"generate",
+       {"--model", "--adapter", "--prompt", "--temperature", "--top-k", "--top-p", "--seed", "--stop",
+        "--stop-ids"}},
       {"score", {"--model", "--adapter", "--ids", "--text", "--file", "--json"}},
-      {"merge", {"--model", "--adapter", "--out"}},
+      {"merge", {"--model", "--adapter", "--out", "--dtype"}},
       {"pretrain", {"--text", "--heldout", "--out"}},
       {"compare_placements", {"--quick"}},
       {"baselines", {"--train", "--test"}}};

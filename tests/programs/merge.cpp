@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
 #include <sdlora/io/model_config.hpp>
+#include <sdlora/io/safetensors.hpp>
+#include <sdlora/tensor/bfloat16.hpp>
 
 using namespace programs;
 
@@ -14,6 +17,77 @@ TEST_CASE("programs: a merged checkpoint keeps what the base says of itself") {
   CHECK(config.tokenizer == "byte");
   CHECK(config.vocab_size == 264);
   CHECK(names_in(at / "merged") == std::vector<std::string>{"config.json", "model.safetensors"});
+}
+
+TEST_CASE("programs: token ids, tokenizer and generation files come through a merge") {
+  const Workplace at;
+  at.set_config("ids_base", "eos_token_id", {20, 2});
+  at.set_config("ids_base", "bos_token_id", 1);
+  at.set_config("ids_base", "pad_token_id", 3);
+  const std::string tokenizer = "{\"version\": \"1.0\"}";
+  at.write("ids_base/tokenizer.json", tokenizer);
+  at.write("ids_base/tokenizer_config.json", "{\"eos_token\": \"x\"}");
+  at.write("ids_base/generation_config.json", "{\"eos_token_id\": [20, 4]}");
+  Arguments tuning = at.finetune("bitfit", "tuned");
+  tuning[1] = at.at("ids_base");
+  tuning[3] = at.at("ids.jsonl");
+  run_well("finetune", tuning);
+  const Arguments merge{"--model", at.at("ids_base"), "--adapter", at.at("tuned"), "--out", at.at("merged")};
+  CHECK(run("merge", merge).err == "merged checkpoint written to " + at.at("merged") + "\n");
+  CHECK(names_in(at / "merged") == std::vector<std::string>{"config.json", "generation_config.json",
+                                                            "model.safetensors", "tokenizer.json",
+                                                            "tokenizer_config.json"});
+  CHECK(test::content(at / "merged/tokenizer.json") == tokenizer);
+  const auto config = nlohmann::json::parse(test::content(at / "merged/config.json"));
+  CHECK(config["eos_token_id"] == nlohmann::json({20, 2}));
+  CHECK(config["bos_token_id"] == 1);
+  CHECK(config["pad_token_id"] == 3);
+  CHECK(sdlora::read_checkpoint_config(at / "merged").stop_tokens == std::vector<std::int32_t>{20, 4});
+  // Without a tokenizer Python would make an empty one in silence.
+  std::filesystem::remove(at / "ids_base/tokenizer.json");
+  const Result bare =
+      run("merge", with(Arguments(merge.begin(), merge.begin() + 4), {"--out", at.at("bare")}));
+  CHECK(bare.status == 0);
+  CHECK(bare.err.find("has no tokenizer.json: copy") != std::string::npos);
+}
+
+TEST_CASE("programs: merge rounds once to bfloat16 where that is asked for") {
+  const Workplace at;
+  run_well("finetune", at.finetune("lora-all", "tuned"));
+  const Arguments merge{"--model", at.at("base"), "--adapter", at.at("tuned")};
+  run_well("merge", with(merge, {"--out", at.at("wide")}));
+  run_well("merge", with(merge, {"--out", at.at("narrow"), "--dtype", "bfloat16"}));
+  const auto dtype = [&](const char* name) {
+    return nlohmann::json::parse(test::content(at / name))["torch_dtype"];
+  };
+  CHECK(dtype("wide/config.json") == "float32");
+  CHECK(dtype("narrow/config.json") == "bfloat16");
+  const auto wide = sdlora::TensorFile::open(at / "wide/model.safetensors");
+  const auto narrow = sdlora::TensorFile::open(at / "narrow/model.safetensors");
+  REQUIRE(wide.names() == narrow.names());
+  for (const std::string& name : wide.names()) {
+    CAPTURE(name);
+    CHECK(narrow.info(name).dtype == sdlora::Dtype::BF16);
+    const auto exact = wide.read<float>(name), rounded = narrow.read<float>(name);
+    for (std::size_t i = 0; i < exact.size(); ++i)
+      REQUIRE(rounded[i] == static_cast<float>(sdlora::BFloat16(exact[i])));
+  }
+  score({"--model", at.at("narrow"), "--text", "abc"});
+  check_fails("merge", with(merge, {"--out", at.at("half"), "--dtype", "float16"}),
+              {"--dtype: expected float32 or bfloat16, found 'float16'"});
+}
+
+TEST_CASE("programs: merge stays out of the folder of a run") {
+  const Workplace at;
+  run_well("finetune", at.finetune("bitfit", "tuned"));
+  const std::string adapter = test::content(at / "tuned/adapter.safetensors");
+  const auto before = names_in(at / "tuned");
+  check_fails("merge", {"--model", at.at("base"), "--adapter", at.at("tuned"), "--out", at.at("tuned")},
+              {at.at("tuned"), "holds a run of finetune (adapter.safetensors)", "choose another --out"});
+  CHECK(names_in(at / "tuned") == before);
+  std::filesystem::remove(at / "tuned/adapter.safetensors");
+  check_fails("merge", {"--model", at.at("base"), "--adapter", at.at("tuned"), "--out", at.at("new")},
+              {"tuned/adapter.safetensors", "the run in this folder has not ended", "--resume"});
 }
 
 TEST_CASE("programs: merge leaves every model that it finds as it was") {

@@ -88,7 +88,7 @@ TEST_CASE("programs: pretrain says what is wrong") {
   run_well("pretrain", at.into("long", {"--length", "18446744073709551615"}));
   fails({"--d-model", "0"}, {"--d-model", "at least 1"});
   fails({"--layers", "0"}, {"--layers", "at least 1"});
-  fails({"--d-model", "4611686018427387904"}, {"Base: extents (264, 4611686018427387904)"});
+  fails({"--d-model", "4611686018427387904"}, {"extents (264, 4611686018427387904)"});
   fails({"--epochs", "2", "--steps", "3"}, {"--epochs", "--steps"});
   fails({"--text", at.at("empty")}, {at.at("empty"), "at least 2 bytes", "found 0"});
   fails({"--heldout", at.at("short")}, {at.at("short"), "at least 2 bytes", "found 1"});

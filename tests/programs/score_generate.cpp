@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -85,7 +86,7 @@ TEST_CASE("programs: score says what is wrong") {
   adapter.replace(name, 10, "\\\\u001b[1m");
   at.write("tuned/adapter.safetensors", adapter);
   check_fails("score", {"--model", base, "--adapter", at.at("tuned"), "--ids", "1,2"},
-              {"placement", "\\x1b[1m", "none of the presets"});
+              {"placement", "\\x1b[1m", "none of the placements"});
   // The first half of the weights.
   const std::string weights = test::content(at / "base/model.safetensors");
   at.write("base/model.safetensors", weights.substr(0, weights.size() / 2));
@@ -124,6 +125,70 @@ TEST_CASE("programs: generate repeats itself by seed, and is the model's likelie
   for (const int id : {0, 5, 17, 36}) CHECK(last(id) <= best);
 }
 
+namespace {
+
+/// The ids that generate prints for --ids 3,4 at a high temperature.
+std::vector<int> generated_ids(const std::string& model, const Arguments& more = {}) {
+  std::istringstream out(run_well(
+      "generate",
+      with({"--model", model, "--ids", "3,4", "--max-tokens", "200", "--temperature", "1000"}, more)));
+  std::vector<int> ids;
+  for (int id = 0; out >> id;) ids.push_back(id);
+  return ids;
+}
+
+}  // namespace
+
+TEST_CASE("programs: generation ends at every id that config.json or generation_config.json names") {
+  const Workplace at;
+  const std::string base = at.at("ids_base");
+  const std::vector<int> all = generated_ids(base);
+  REQUIRE(all.size() == 200);
+  const auto until = [&](const std::vector<int>& stops) {
+    return std::vector<int>(all.begin(),
+                            std::find_first_of(all.begin(), all.end(), stops.begin(), stops.end()));
+  };
+  // Late and early ones, so that the second of the list decides.
+  const int late = all[50], early = all[7];
+  at.set_config("ids_base", "eos_token_id", {late, early});
+  CHECK(generated_ids(base) == until({late, early}));
+  at.set_config("ids_base", "eos_token_id", nullptr);
+  CHECK(generated_ids(base) == all);
+  CHECK(generated_ids(base, {"--stop-ids", std::to_string(late) + "," + std::to_string(early)}) ==
+        until({late, early}));
+  at.write("ids_base/generation_config.json", "{\"eos_token_id\": [" + std::to_string(early) + "]}");
+  CHECK(generated_ids(base) == until({early}));
+  check_fails("generate", {"--model", base, "--ids", "3", "--stop-ids", "37"},
+              {"--stop-ids: expected ids from 0 to 36, found 37"});
+}
+
+TEST_CASE("programs: rows that only pad the vocabulary are never sampled") {
+  const Workplace at;
+  at.write("ids_base/config.json",
+           R"({"d_model": 12, "n_layer": 2, "vocab_size": 5, "pad_vocab_size_multiple": 37,
+                                       "ssm_cfg": {}})");
+  const std::vector<int> ids = generated_ids(at.at("ids_base"));
+  CHECK(*std::max_element(ids.begin(), ids.end()) == 4);
+  // A byte-level model has 257 tokens.
+  const std::vector<int> bytes = generated_ids(at.at("base"));
+  CHECK(*std::max_element(bytes.begin(), bytes.end()) <= 256);
+  CHECK(*std::max_element(bytes.begin(), bytes.end()) > 200);
+}
+
+TEST_CASE("programs: generation ends at a text") {
+  const Workplace at;
+  const Arguments text{"--model", at.at("base"), "--prompt", "abc", "--max-tokens", "60"};
+  const std::string all = run_well("generate", text);
+  REQUIRE(all.size() > 20);
+  const std::string stop = all.substr(12, 2);
+  if (stop.find('\\') == std::string::npos && stop[0] != '-' && stop.find('\0') == std::string::npos) {
+    const std::string cut = run_well("generate", with(text, {"--stop=" + stop}));
+    CHECK(cut == all.substr(0, all.find(stop, 3)) + "\n");
+  }
+  CHECK(run_well("generate", with(text, {"--stop", "no such text in there"})) == all);
+  check_fails("generate", {"--model", at.at("base"), "--ids", "3", "--stop", "a"}, {"--stop", "--ids"});
+}
+
 TEST_CASE("programs: generate says what is wrong, and prints no prompt first") {
   const Workplace at;
   const std::string base = at.at("base");
@@ -134,8 +199,9 @@ TEST_CASE("programs: generate says what is wrong, and prints no prompt first") {
   check_fails("generate", {"--model", base + "/model.safetensors", "--prompt", "a"}, {"found a file"});
   check_fails("generate", {"--model", base, "--prompt", "a", "--ids", "1"}, {"--ids"});
   check_fails("generate", {"--model", base, "--ids", "999"}, {"999"});
-  check_fails("generate", {"--model", base, "--prompt", "abc", "--temperature", "-1"}, {"temperature"});
-  check_fails("generate", {"--model", base, "--prompt", "abc", "--top-p", "-1"}, {"top_p"});
+  check_fails("generate", {"--model", base, "--prompt", "abc", "--temperature", "-1"},
+              {"--temperature: expected"});
+  check_fails("generate", {"--model", base, "--prompt", "abc", "--top-p", "-1"}, {"--top-p: expected"});
   check_fails("generate", {"--model", at.at("ids_base"), "--prompt", "abc"}, {"config.json", "byte"});
   check_fails("generate", {"--model", base, "--prompt", "abc", "--adapter", at.at("absent")},
               {at.at("absent/adapter.safetensors")});

@@ -156,6 +156,13 @@ class Workplace : public test::Folder {
 
   std::string at(const std::string& name) const { return (*this / name).string(); }
 
+  /// Gives a field of a checkpoint's config.json another value.
+  void set_config(const std::string& checkpoint, const char* field, const nlohmann::json& value) const {
+    nlohmann::json config = nlohmann::json::parse(test::content(*this / (checkpoint + "/config.json")));
+    config[field] = value;
+    write(checkpoint + "/config.json", config.dump());
+  }
+
   /// A short run of finetune into `out`.
   Arguments finetune(const std::string& placement, const std::string& out) const {
     return {"--model",

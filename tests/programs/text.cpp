@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,49 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   fails({"--prompt-column", "q"}, {"one column \"q\""});
   fails({"--format", "xml"}, {"jsonl, csv, tsv or text"});
   fails({"--template", "{question"}, {"template"});
+}
+
+TEST_CASE("programs: data comes from pipes and the standard input") {
+  const Workplace at;
+  const auto finetune = [&](const std::string& before, const std::string& data, const std::string& out) {
+    Arguments arguments = at.finetune("bitfit", out);
+    arguments[3] = data;
+    std::string line = before + path_of("finetune");
+    for (const std::string& argument : arguments) line += " '" + argument + "'";
+    return std::system((line + " 2>'" + at.at("err") + "'").c_str());
+  };
+  run_well("finetune", at.finetune("bitfit", "file"));
+  const std::string expected = test::content(at / "file/adapter.safetensors");
+  REQUIRE(finetune("cat '" + at.at("train.jsonl") + "' | ", "-", "piped") == 0);
+  CHECK(test::content(at / "piped/adapter.safetensors") == expected);
+  CHECK(test::content(at / "err").find("standard input: 10 examples") != std::string::npos);
+  REQUIRE(finetune("mkfifo '" + at.at("fifo") + "' && { cat '" + at.at("train.jsonl") + "' >'" +
+                       at.at("fifo") + "' & } && ",
+                   at.at("fifo"), "named") == 0);
+  CHECK(test::content(at / "named/adapter.safetensors") == expected);
+}
+
+TEST_CASE("programs: conversations go by the checkpoint's chat template, or are refused") {
+  const Workplace at;
+  at.write("chat.jsonl",
+           R"({"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]})"
+           "\n");
+  Arguments arguments = at.finetune("bitfit", "tuned");
+  arguments[3] = at.at("chat.jsonl");
+  check_fails("finetune", arguments,
+              {"chat.jsonl: line 1", "no chat template", "tokenizer_config.json", "completion and prompt"});
+  at.write("base/chat_template.jinja", "{% macro turn(m) %}{% endmacro %}");
+  check_fails(
+      "finetune", arguments,
+      {"chat.jsonl: line 1", "base/chat_template.jinja", "the block \"macro\"", "completion and prompt"});
+  at.write("base/chat_template.jinja",
+           "{% for m in messages %}\n{{ m['role'] + ':' + m['content'] }}\n{% endfor %}\n"
+           "{% if add_generation_prompt %}\nassistant:\n{%- endif %}\n");
+  const Result trained = run("finetune", arguments);
+  CAPTURE(trained.err);
+  CHECK(trained.status == 0);
+  // "user:1+1?\nassistant:", of which nothing is learned, "2\n" and the end of text.
+  CHECK(trained.err.find("1 examples, 23 tokens (3 learned)") != std::string::npos);
 }
 
 #ifdef SDLORA_WITH_TEXT

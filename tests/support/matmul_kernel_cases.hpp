@@ -42,7 +42,8 @@ void check_matmul_kernels(Device& device, const MatmulShape& shape, sdlora::Writ
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   const float guard = write == Write::Add ? Guarded<Device>::added_to : nan;
   Guarded<Device> out(m, n, 5, write == Write::Add ? before : std::vector<float>(m * n, nan), guard);
-  detail::run_matmul<TransposeA, TransposeB>(device, out.view(), left.view(), right.view(), write, scale);
+  detail::run_matmul<TransposeA, TransposeB>(device, out.view(), MatrixView<const float>(left.view()),
+                                             MatrixView<const float>(right.view()), write, scale);
   CHECK(relative_error(out.values(), expected) <= 2e-6);
   // The same bits by tiles of either size.
   const std::vector<float> found = out.values();
@@ -50,7 +51,9 @@ void check_matmul_kernels(Device& device, const MatmulShape& shape, sdlora::Writ
   const auto by_tiles = [&]<int Quads>(std::integral_constant<int, Quads>) {
     Guarded<Device> again(m, n, 5, before, guard);
     detail::run_matmul_tiles<TransposeA, TransposeB, Quads>(
-        device, {again.view(), left.view(), right.view(), static_cast<std::int64_t>(k), scale}, write);
+        device,
+        detail::MatmulArguments{again.view(), left.view(), right.view(), static_cast<std::int64_t>(k), scale},
+        write);
     CHECK(again.values() == found);
   };
   by_tiles(std::integral_constant<int, 1>{});

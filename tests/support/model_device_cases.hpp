@@ -43,10 +43,11 @@ template <class Running, class P, class C = Tiny>
 struct BothModels {
   using Host = sdlora::MambaModel<C, P, float>;
   using There = sdlora::MambaModel<C, P, Running>;
-  static constexpr sdlora::MambaDimensions dimensions = sdlora::dimensions(C::config);
 
-  explicit BothModels(const sdlora::AdapterOptions& options = some_options())
-      : base(rough_base<C, float>(dimensions)),
+  explicit BothModels(const sdlora::AdapterOptions& options = some_options(),
+                      const sdlora::MambaDimensions& m = sdlora::dimensions(C::config))
+      : dimensions(m),
+        base(rough_base<C, float>(dimensions)),
         host(make<Host>(base, options)),
         there(make<There>(on_device(base), options)) {
     stir(host);
@@ -64,12 +65,14 @@ struct BothModels {
   template <class Model, class B>
   static Model make(std::shared_ptr<const B> base, const sdlora::AdapterOptions& options) {
     if constexpr (P::selects) {
-      return Model(std::move(base), selection_for(dimensions, options), options);
+      sdlora::Selection chosen = selection_for(base->dimensions(), options);
+      return Model(std::move(base), std::move(chosen), options);
     } else {
       return Model(std::move(base), options);
     }
   }
 
+  sdlora::MambaDimensions dimensions;
   std::shared_ptr<const sdlora::Base<C, float>> base;
   Host host;
   There there;
@@ -77,11 +80,12 @@ struct BothModels {
 
 /// Logits within 1e-5, loss and every gradient within 1e-4; the same function when merged.
 template <class Running, class P, class C = Tiny>
-void check_model_on(const std::string& name) {
+void check_model_on(const std::string& name,
+                    const sdlora::MambaDimensions& m = sdlora::dimensions(C::config)) {
   CAPTURE(name);
   sdlora::AdapterOptions options = some_options();
   options.set(sdlora::LoRAOptions{.dropout = 0.3});
-  BothModels<Running, P, C> models(options);
+  BothModels<Running, P, C> models(options, m);
   const sdlora::Batch batch = some_batch({5, 1, 13}, models.dimensions.vocab_size);
   const auto expected = models.host.logits(batch);
   const auto found = models.there.logits(batch);

@@ -2,9 +2,11 @@
 
 #include "../adapters/describe.hpp"
 #include "../model/fingerprint.hpp"
+#include "../model/language_model.hpp"
 #include "../model/mamba_model.hpp"
 #include "../tensor/host_copy.hpp"
 #include "atomic_file.hpp"
+#include "detail/open_adapter.hpp"
 #include "json.hpp"
 #include "safetensors.hpp"
 #include "safetensors_writer.hpp"
@@ -37,7 +39,6 @@ namespace detail {
 
 /// Values and description are one file, so that one rename replaces both: killed at any moment, a
 /// program leaves the old adapter or the new one.
-inline constexpr const char* adapter_file = "adapter.safetensors";
 /// The metadata that holds the description, as JSON.
 inline constexpr const char* adapter_key = "sdlora_adapter";
 inline constexpr std::size_t adapter_format = 2;
@@ -47,9 +48,11 @@ inline constexpr std::size_t adapter_format = 2;
 struct UsualOption {
   const char* name;
   double usual;
+  bool whole;
 };
-inline constexpr UsualOption usual_options[] = {{"rank", 8.0},     {"alpha", 0.0},  {"dropout", 0.0},
-                                                {"channels", 0.0}, {"states", 4.0}, {"prompt_length", 16.0}};
+inline constexpr UsualOption usual_options[] = {{"rank", 8.0, true},     {"alpha", 0.0, false},
+                                                {"dropout", 0.0, false}, {"channels", 0.0, true},
+                                                {"states", 4.0, true},   {"prompt_length", 16.0, true}};
 inline bool is_usual(std::string_view name) {
   return std::any_of(std::begin(usual_options), std::end(usual_options),
                      [&](const UsualOption& option) { return option.name == name; });
@@ -110,7 +113,17 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
   a.dimensions.dt_rank = json.required<std::size_t>("dt_rank");
   a.dimensions.norm_epsilon = json.required<double>("norm_epsilon");
   for (const UsualOption& option : usual_options) {
-    const auto number = json.required<double>(option.name);
+    double number = 0.0;
+    if (option.whole) {
+      const auto size = json.required<std::size_t>(option.name);
+      if (constexpr std::size_t most = 1 << 24; size > most) {
+        json.fail(option.name, "expected at most " + std::to_string(most) + ", found " +
+                                   std::to_string(size) + "; the file is damaged: save the adapter again");
+      }
+      number = static_cast<double>(size);
+    } else {
+      number = json.required<double>(option.name);
+    }
     if (number != option.usual) a.options.set(option.name, number);
   }
   constexpr std::size_t most_options = 1024;  // sites times options of a policy
@@ -161,7 +174,10 @@ inline AdapterDescription describe_adapter(const TensorFile& file) {
 /// Throws FileError; Error where a value is not finite, and then leaves the file as it was.
 template <class Model>
 void save_adapter(const Model& model, const std::filesystem::path& directory) {
-  static_assert(Model::placement_type::learns,
+  static_assert(TrainableModel<Model>,
+                "sdlora::save_adapter: takes a model that can be trained, as MambaModel and AnyModel; "
+                "language_model.hpp says what it must have (TrainableModel)");
+  static_assert(may_learn<Model>,
                 "sdlora::save_adapter: this placement trains nothing, so there is nothing to save");
   using T = typename Model::value_type;
   const auto& store = model.parameters();
@@ -190,7 +206,7 @@ void save_adapter(const Model& model, const std::filesystem::path& directory) {
 
 /// Reads what the file of an adapter directory says besides its values. Throws FileError.
 inline AdapterDescription read_adapter_description(const std::filesystem::path& directory) {
-  return detail::describe_adapter(TensorFile::open(directory / detail::adapter_file));
+  return detail::describe_adapter(detail::open_adapter(directory));
 }
 
 namespace detail {
@@ -229,8 +245,9 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
                                    ", the one given is " + fingerprint_text(found) +
                                    ": its weights differ; give the base that the adapter was trained on");
   }
-  a.options.most_values = 0;
-  for (const std::string& name : file.names()) a.options.most_values += file.info(name).elements();
+  // The factor leaves room for a message of the tensor that is not as large as it should be.
+  a.options.most_values = total_parameters(m);
+  for (const std::string& name : file.names()) a.options.most_values += 8 * file.info(name).elements();
   if (!a.selection.layers.empty()) {
     a.selection.d_inner = m.d_inner;
     a.selection.d_state = m.d_state;
@@ -262,7 +279,7 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T, D>& store) {
 template <class BaseType, class Make>
 auto load_adapter_with(const BaseType& base, const std::string& placement,
                        const std::filesystem::path& directory, const Make& make) {
-  const TensorFile file = TensorFile::open(directory / detail::adapter_file);
+  const TensorFile file = detail::open_adapter(directory);
   AdapterDescription a = detail::describe_adapter(file);
   detail::check_adapter(a, placement, base, file);
   try {

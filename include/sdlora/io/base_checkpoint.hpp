@@ -19,6 +19,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -31,18 +32,67 @@ inline MambaDimensions dimensions_of(const CheckpointConfig& c) {
           c.d_conv,  c.norm_epsilon, c.mixer_norm_epsilon, c.tie_embeddings, c.use_bias};
 }
 
-/// A tensor's name in a checkpoint of either style.
-inline std::string stored_key(const TensorSource& source, const TensorFacts<MambaDimensions>& facts) {
-  const std::string other(facts.other_key);
-  return !other.empty() && source.contains(other) ? other : std::string(facts.key);
+/// The names under which a checkpoint stores the tensors of a model, which this library names as
+/// `MambaForCausalLM` does: the embedding's may be the original style's, and the part before "layers.0." may
+/// be another than "backbone.", as files of `MambaModel` have none.
+class StoredNames {
+ public:
+  explicit StoredNames(const TensorSource& source) {
+    constexpr std::string_view last = "norm_f.weight";
+    for (const std::string& name : source.names()) {
+      if (name != last && !name.ends_with("." + std::string(last))) continue;
+      prefix_ = name.substr(0, name.size() - last.size());
+      break;
+    }
+    const std::string outer =
+        prefix_.ends_with(backbone) ? prefix_.substr(0, prefix_.size() - backbone.size()) : std::string();
+    head_ = outer + "lm_head.weight";
+    const std::string original = prefix_ + "embedding.weight";
+    embedding_ = source.contains(original) ? original : prefix_ + "embeddings.weight";
+  }
+
+  const std::string& embedding() const { return embedding_; }
+  const std::string& head() const { return head_; }
+  std::string operator()(const std::string& name) const {
+    if (name == "backbone.embeddings.weight") return embedding_;
+    if (name == "lm_head.weight") return head_;
+    return prefix_ + name.substr(backbone.size());
+  }
+  /// Of layer `l`: "A_log" and the like.
+  std::string mixer(std::size_t l, const char* name) const {
+    return prefix_ + "layers." + std::to_string(l) + ".mixer." + name;
+  }
+
+ private:
+  static constexpr std::string_view backbone = "backbone.";
+  std::string prefix_{backbone};
+  std::string embedding_, head_;
+};
+
+/// Sizes that config.json does not say under the names of its style are those of the weights.
+inline void take_sizes(CheckpointConfig& config, const TensorSource& source, const StoredNames& stored) {
+  const auto size = [&](const char* name, std::size_t axis, std::size_t rank) -> std::size_t {
+    const std::string tensor = stored.mixer(0, name);
+    if (!source.contains(tensor)) return 0;
+    const auto& shape = source.info(tensor).shape;
+    return shape.size() == rank ? shape[axis] : 0;
+  };
+  const std::size_t d_inner = size("dt_proj.weight", 0, 2), dt_rank = size("dt_proj.weight", 1, 2),
+                    d_state = size("A_log", 1, 2), d_conv = size("conv1d.weight", 2, 3);
+  if (!config.says_d_inner && d_inner != 0 && d_inner != config.d_inner()) config.intermediate_size = d_inner;
+  if (!config.says_dt_rank && dt_rank != 0) config.dt_rank = dt_rank;
+  if (!config.says_d_state && d_state != 0) config.d_state = d_state;
+  if (!config.says_d_conv && d_conv != 0) config.d_conv = d_conv;
+  // state-spaces pads the vocabulary, files made of its weights not always.
+  if (config.key_style == KeyStyle::Original && source.contains(stored.embedding())) {
+    const auto& shape = source.info(stored.embedding()).shape;
+    if (!shape.empty() && shape[0] == config.unpadded_vocab_size) config.vocab_size = shape[0];
+  }
 }
 
-inline constexpr const TensorFacts<MambaDimensions>& embedding_facts = model_facts<MambaDimensions>[0];
-inline constexpr const TensorFacts<MambaDimensions>& head_facts = model_facts<MambaDimensions>[2];
-
 /// Whether a head is stored whose values are not the embedding's.
-inline bool has_other_head(const TensorSource& source, const std::string& embedding) {
-  const std::string head(head_facts.key);
+inline bool has_other_head(const TensorSource& source, const StoredNames& stored) {
+  const std::string &head = stored.head(), &embedding = stored.embedding();
   if (!source.contains(head)) return false;
   source.require_shape(head, source.info(embedding).shape);
   const std::size_t rows = source.info(embedding).shape[0];
@@ -57,28 +107,62 @@ inline bool has_other_head(const TensorSource& source, const std::string& embedd
   return false;
 }
 
+/// FileError where `directory` cannot be a checkpoint's, with what it seems to be instead.
+inline void require_checkpoint_folder(const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  std::error_code none;
+  const std::string name = directory.string();
+  const auto refuse = [&](const std::string& what) { throw FileError(name, "", what); };
+  const auto has = [&](const char* file) { return fs::exists(directory / file, none); };
+  if (fs::is_regular_file(directory, none)) {
+    refuse(
+        "expected a directory with config.json and safetensors, found a file; give the directory that holds "
+        "it");
+  }
+  if (!fs::exists(directory, none)) {
+    // As "state-spaces/mamba-130m-hf".
+    const auto slash = name.find('/');
+    const bool hub = slash != std::string::npos && slash != 0 && slash + 1 < name.size() &&
+                     name.find('/', slash + 1) == std::string::npos && name[0] != '.' && name[0] != '~';
+    refuse("no such folder; " +
+           (hub ? "where it names a model on the Hugging Face hub, download that: hf download " + name +
+                      " --local-dir " + name.substr(slash + 1) + ", and give --model " +
+                      name.substr(slash + 1)
+                : std::string("give a checkpoint's, with config.json and safetensors")));
+  }
+  if (has("config.json")) return;
+  if (has("adapter_config.json") || has("adapter.safetensors")) {
+    refuse(
+        "expected a checkpoint with config.json, found an adapter; give the folder of its base here, and "
+        "this "
+        "one as the adapter");
+  }
+  if (has("snapshots")) {
+    refuse("expected a checkpoint with config.json, found a cache of the hub; give the folder in snapshots/");
+  }
+}
+
 }  // namespace detail
 
-/// The config.json of a checkpoint directory whose model `load_base` reads with the kernel sizes of `built`.
-/// Throws FileError where it is missing, damaged or of a model that is not supported, or `directory` is a
+/// The config.json of a checkpoint directory whose model `load_base` reads with the kernel sizes of `built`,
+/// with the sizes that it does not say itself from the weights beside it.
+/// Throws FileError where either is missing or damaged, the model is not supported, or `directory` is a
 /// file.
 inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
                                          const MambaConfig& built = presets::AnyMamba::config) {
-  std::error_code none;
-  if (std::filesystem::is_regular_file(directory, none)) {
-    throw FileError(directory.string(), "",
-                    "expected a directory with config.json and safetensors, found a file; give the "
-                    "directory that holds it");
-  }
+  detail::require_checkpoint_folder(directory);
   CheckpointConfig config = read_checkpoint_config(directory);
+  const TensorSource source = TensorSource::open(directory);
+  detail::take_sizes(config, source, detail::StoredNames(source));
   require_supported(config, built);
   return config;
 }
 
-/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style. The head is
-/// the stored one where config.json says that it is not tied, or where it is not the embedding's values.
-/// Throws FileError for a missing, misshapen, non-finite or unknown tensor and for a model that is
-/// not supported; ArgumentError where the sizes contradict the configuration's type.
+/// Reads a base checkpoint: a directory with config.json and safetensors, of either key style, with or
+/// without "backbone." before the tensors' names. The head is the stored one where config.json says that it
+/// is not tied, or where it is not the embedding's values. Throws FileError for a missing, misshapen,
+/// non-finite or unknown tensor and for a model that is not supported; ArgumentError where the sizes
+/// contradict the configuration's type.
 template <Config C, class T = float, class D = Cpu>
 std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& directory) {
   if constexpr (!is_host<D>) {
@@ -86,24 +170,24 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
   } else {
     const CheckpointConfig config = read_base_config(directory, C::config);
     const TensorSource source = TensorSource::open(directory);
-    const std::string embedding = detail::stored_key(source, detail::embedding_facts);
+    const detail::StoredNames stored(source);
     MambaDimensions dimensions = detail::dimensions_of(config);
     // Nothing of a size is allocated before the file was found to hold values for it.
     for_each_tensor<T, D>(
         dimensions,
         [&](const auto& line) {
-          source.require_shape(detail::stored_key(source, line.facts), line.facts.stored_shape(dimensions));
+          source.require_shape(stored(std::string(line.facts.key)), line.facts.stored_shape(dimensions));
         },
         [&](const auto& line, std::size_t l) {
-          source.require_shape(layer_key(l, line.facts.key), line.facts.stored_shape(dimensions));
+          source.require_shape(stored(layer_key(l, line.facts.key)), line.facts.stored_shape(dimensions));
         });
-    if (dimensions.tied_head) dimensions.tied_head = !detail::has_other_head(source, embedding);
+    if (dimensions.tied_head) dimensions.tied_head = !detail::has_other_head(source, stored);
     const auto base = std::make_shared<Base<C, T>>(dimensions);
-    std::set<std::string> known{std::string(detail::head_facts.key), embedding};
+    std::set<std::string> known{stored.head(), stored.embedding()};
     base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>&) {
-      const std::string& stored = name == detail::embedding_facts.key ? embedding : name;
-      source.read(stored, std::span<T>(values.data, values.rows * values.cols));
-      known.insert(stored);
+      const std::string tensor = stored(name);
+      source.read(tensor, std::span<T>(values.data, values.rows * values.cols));
+      known.insert(tensor);
     });
     for (const std::string& name : source.names()) {
       if (!known.contains(name)) {
@@ -122,7 +206,8 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
 struct SaveBaseOptions {
   Dtype dtype = Dtype::F32;                   ///< F32, F16 or BF16
   std::optional<std::string> tokenizer = {};  ///< "byte" for a byte-level model
-  std::optional<std::int32_t> end_of_text = {};
+  TokenIds token_ids = {};                    ///< as CheckpointConfig has them
+  std::size_t unpadded_vocab_size = 0;        ///< rows that are tokens; 0: not said, perhaps all
 };
 
 /// Writes config.json and model.safetensors into `directory`, which is made where missing, in Hugging
@@ -162,7 +247,9 @@ void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory
     config.tie_embeddings = m.tied_head;
     config.use_bias = m.use_bias;
     config.tokenizer = options.tokenizer;
-    config.end_of_text = options.end_of_text;
+    config.token_ids = options.token_ids;
+    config.unpadded_vocab_size = options.unpadded_vocab_size;
+    config.dtype = options.dtype;
     const std::filesystem::path config_path = directory / "config.json";
     make_directories(directory);
     AtomicFile weights(directory / "model.safetensors");

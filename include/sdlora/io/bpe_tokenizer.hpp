@@ -32,13 +32,15 @@ namespace sdlora {
 /// Not in <sdlora/io.hpp>: it needs PCRE2 (8 bit) and utf8proc, which the CMake target sdlora::text links.
 class BpeTokenizer {
  public:
-  /// Reads a tokenizer.json. `end_of_text` is the id that ends a text; where it is not given, that of the
-  /// token "<|endoftext|>" or else "<|end_of_text|>", if there is one. FileError where the file is damaged,
-  /// or of a kind that is not read here: other models than BPE, and none but byte-level ones.
+  /// Reads a tokenizer.json. What ends a text is the token `end_text`, where there is one of that text; else
+  /// the one of id `end_of_text`; where neither is given, "<|endoftext|>" or "<|end_of_text|>". FileError
+  /// where the file is damaged, or of a kind that is not read here: other models than BPE, and none but
+  /// byte-level ones.
   static BpeTokenizer open(const std::filesystem::path& path,
-                           std::optional<std::int32_t> end_of_text = std::nullopt) {
+                           std::optional<std::int32_t> end_of_text = std::nullopt,
+                           const std::string& end_text = {}) {
     const auto document = read_json(path, {.max_bytes = std::size_t{128} << 20, .max_values = 16'000'000});
-    return BpeTokenizer(JsonObject(document, path.string()), end_of_text);
+    return BpeTokenizer(JsonObject(document, path.string()), end_of_text, end_text);
   }
 
   BpeTokenizer(BpeTokenizer&&) = default;
@@ -113,7 +115,7 @@ class BpeTokenizer {
 
   static constexpr std::int32_t max_id = 1 << 21;
 
-  BpeTokenizer(const JsonObject& top, std::optional<std::int32_t> end_of_text)
+  BpeTokenizer(const JsonObject& top, std::optional<std::int32_t> end_of_text, const std::string& end_text)
       : normalizer_(read_normalizer(top)), pre_tokenizer_(top) {
     require_byte_decoder(top);
     const JsonObject model = top.object("model");
@@ -123,7 +125,7 @@ class BpeTokenizer {
     read_added_tokens(top);
     // The words hold views of the tokens' bytes, which are in their place now.
     index_words(model.optional<bool>("ignore_merges").value_or(false));
-    read_end_of_text(top, end_of_text);
+    read_end_of_text(top, end_of_text, end_text);
   }
 
   static detail::NormalForm read_normalizer(const JsonObject& top) {
@@ -282,7 +284,9 @@ class BpeTokenizer {
     }
   }
 
-  void read_end_of_text(const JsonObject& top, std::optional<std::int32_t> given) {
+  void read_end_of_text(const JsonObject& top, std::optional<std::int32_t> given, const std::string& text) {
+    end_of_text_ = id_of(text);
+    if (end_of_text_) return;
     end_of_text_ = given;
     if (!given) end_of_text_ = id_of("<|endoftext|>");
     if (!end_of_text_) end_of_text_ = id_of("<|end_of_text|>");
@@ -345,9 +349,9 @@ static_assert(Tokenizer<BpeTokenizer>);
 namespace detail {
 /// From here on `load_tokenizer` reads a tokenizer.json.
 inline const bool tokenizer_json_is_read =
-    (open_tokenizer_json = [](const std::filesystem::path& path,
-                              std::optional<std::int32_t> end_of_text) -> AnyTokenizer {
-      return BpeTokenizer::open(path, end_of_text);
+    (open_tokenizer_json = [](const std::filesystem::path& path, std::optional<std::int32_t> end_of_text,
+                              const std::string& end_text) -> AnyTokenizer {
+      return BpeTokenizer::open(path, end_of_text, end_text);
     }) != nullptr;
 }  // namespace detail
 

@@ -14,6 +14,7 @@
 
 #include "../error.hpp"
 #include "../model/example.hpp"
+#include "chat_message.hpp"
 #include "column_template.hpp"
 #include "csv.hpp"
 #include "input_file.hpp"
@@ -62,11 +63,17 @@ struct DatasetOptions {
   std::string prompt_template = {};
   /// Without a tokenizer: why there is none, said where text is found.
   std::string no_tokenizer = {};
+  /// Writes conversations as text: `load_chat_template`'s, or a function of one's own.
+  ChatWriter chat = {};
+  /// Without one: why there is none, said where conversations are found.
+  std::string no_chat = {};
 };
 
 /// Examples for training and evaluation, all in memory. From JSONL, one object a line, of
 /// - {"prompt": "…", "completion": "…"}: loss on the completion and the end of text after it;
 /// - {"text": "…"}: loss on every token;
+/// - {"messages": [{"role": "…", "content": "…"}, …]}: written as `chat` does; loss on the assistant's
+///   messages, each with what the template ends it by, and the end of text after the last;
 /// - {"input_ids": […], "labels": […]}: as for `transformers`, labels unshifted, −100 ignored.
 /// The kinds may be mixed. Other fields are passed over, but for an "attention_mask" with zeros,
 /// which is refused (there is no padding here). Or from a table with columns of these names (but ids), or
@@ -158,7 +165,9 @@ class JsonlDataset {
         : encoder(text_encoder),
           end_text(options.end_text),
           prompt_text(options.prompt_template),
-          no_tokenizer(options.no_tokenizer) {
+          no_tokenizer(options.no_tokenizer),
+          chat(options.chat),
+          no_chat(options.no_chat) {
       const bool pair =
           !options.prompt_column.empty() || !options.completion_column.empty() || !prompt_text.empty();
       named = pair || !options.text_column.empty();
@@ -182,6 +191,8 @@ class JsonlDataset {
     bool end_text;
     ColumnTemplate prompt_text;
     std::string no_tokenizer;
+    const ChatWriter& chat;
+    std::string no_chat;
     std::string prompt = "prompt", completion = "completion", text = "text";
     bool named = false;     // by the options
     bool has_text = false;  // where they are named: a text and no pair
@@ -364,25 +375,63 @@ class JsonlDataset {
     const bool pair = line.contains("prompt") || line.contains("completion");
     const bool text = line.contains("text");
     const bool ids = line.contains("input_ids") || line.contains("labels");
-    if (pair + text + ids != 1) {
-      const bool none = pair + text + ids == 0;
+    const bool chat = line.contains("messages");
+    if (const int kinds = pair + text + ids + chat; kinds != 1) {
       throw FileError(
           line.file(), place,
-          std::string("expected either \"prompt\" and \"completion\", or \"text\", or \"input_ids\" and "
-                      "\"labels\", found ") +
-              (none ? "none of them" : "several of them") + fields_of(line) + "; " +
-              (!none ? "keep one kind, or name the fields to be read"
-               : line.contains("messages")
-                   ? "write each answer and what comes before it as completion and prompt"
+          std::string("expected either \"prompt\" and \"completion\", or \"text\", or \"messages\", or "
+                      "\"input_ids\" and \"labels\", found ") +
+              (kinds == 0 ? "none of them" : "several of them") + fields_of(line) + "; " +
+              (kinds != 0 ? "keep one kind, or name the fields to be read"
+               : line.contains("conversations")
+                   ? "write the conversations as {\"messages\": [{\"role\": …, \"content\": …}, …]}"
                    : "name the fields that hold prompt and completion, or the text"));
     }
     if (ids) return parse_ids(line);
     require_encoder(columns, line.file(), place);
+    if (chat) return parse_chat(line, place, columns);
     if (pair) {
       return pair_example(line.required<std::string>("prompt"), line.required<std::string>("completion"),
                           columns);
     }
     return text_example(line.required<std::string>("text"), columns);
+  }
+
+  static Example parse_chat(const JsonObject& line, const std::string& place, const Columns& columns) {
+    if (!columns.chat) {
+      throw FileError(
+          line.file(), place,
+          "found messages but no chat template to write them by; " +
+              (columns.no_chat.empty()
+                   ? "copy the model's tokenizer_config.json beside its tokenizer.json, or write each "
+                     "answer and what comes before it as completion and prompt"
+                   : columns.no_chat));
+    }
+    const nlohmann::json* const list = line.find("messages");
+    if (!list->is_array()) line.fail("messages", "expected an array of messages; correct it");
+    std::vector<ChatMessage> messages;
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      const JsonObject message((*list)[i], line.file(), "messages[" + std::to_string(i) + "]", place);
+      if (message.contains("tool_calls"))
+        message.fail("tool_calls", "expected none, for tools are not read; remove the conversation");
+      messages.push_back({message.required<std::string>("role"), message.required<std::string>("content")});
+    }
+    Example example;
+    std::vector<std::int32_t> last;
+    try {
+      for (const ChatPart& part : columns.chat(messages)) {
+        last = columns.encoder.encode(part.text);
+        example.ids.insert(example.ids.end(), last.begin(), last.end());
+        const auto labels = part.learned ? last : std::vector<std::int32_t>(last.size(), ignored_label);
+        example.labels.insert(example.labels.end(), labels.begin(), labels.end());
+      }
+    } catch (const ArgumentError& error) {
+      line.fail("messages", error.what());
+    }
+    // Templates may write the end of text themselves.
+    const auto end = columns.encoder.end_of_text;
+    const bool ended = end && std::find(last.begin(), last.end(), *end) != last.end();
+    return with_end(std::move(example), columns, !ended);
   }
 
   /// The fields of a line, for errors: ` (its fields: "a", "b" (null))`.

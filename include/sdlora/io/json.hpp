@@ -15,6 +15,7 @@
 
 #include "../error.hpp"
 #include "../text.hpp"
+#include "detail/lfs_pointer.hpp"
 #include "detail/strict_json_builder.hpp"
 #include "mapped_file.hpp"
 #include "utf8.hpp"
@@ -26,6 +27,7 @@ struct JsonLimits {
   std::size_t max_bytes = std::size_t{16} << 20;  // of text
   std::size_t max_depth = 64;                     // of arrays and objects inside each other
   std::size_t max_values = 2'000'000;             // numbers, strings, arrays, objects in all
+  bool python_numbers = false;                    // of files: Infinity, -Infinity, NaN are read, as strings
 };
 
 /// Where a JSON text comes from, for errors.
@@ -52,6 +54,32 @@ inline std::string json_place(const JsonOrigin& origin, std::string_view text, s
   place += "line " + std::to_string(line) + ", column " + std::to_string(at - line_begin + 1);
   if (!origin.one_line) place += " (byte " + std::to_string(origin.first_byte + at) + ")";
   return place;
+}
+
+/// JSON as Python's module writes it by default, its words for numbers that JSON lacks put into quotes.
+inline std::string quote_python_numbers(std::string_view text) {
+  std::string result;
+  bool inside = false;
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t length = 1;
+    if (inside) {
+      if (text[i] == '\\' && i + 1 < text.size()) length = 2;
+      inside = text[i] != '"';
+    } else {
+      inside = text[i] == '"';
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+        if (text.substr(i).starts_with(word)) length = word.size();
+      }
+    }
+    const std::string_view part = text.substr(i, length);
+    if (length > 2) {
+      result.append(1, '"').append(part).append(1, '"');
+    } else {
+      result += part;
+    }
+    i += length;
+  }
+  return result;
 }
 
 }  // namespace detail
@@ -121,9 +149,12 @@ inline std::string read_text_file(const std::filesystem::path& path, std::size_t
                        : std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-/// Reads a JSON file strictly (see `parse_json`).
+/// Reads a JSON file strictly (see `parse_json`), but for what `limits` allow.
 inline nlohmann::json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
-  return parse_json(read_text_file(path, limits.max_bytes), {.file = path.string()}, limits);
+  std::string text = read_text_file(path, limits.max_bytes);
+  detail::refuse_lfs_pointer(text, path.string());
+  if (limits.python_numbers) text = detail::quote_python_numbers(text);
+  return parse_json(text, {.file = path.string()}, limits);
 }
 
 /// A JSON object with the file and place that it comes from, for typed access with errors that name

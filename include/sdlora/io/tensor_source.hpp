@@ -38,12 +38,8 @@ class TensorSource {
       } else if (std::filesystem::exists(index, error)) {
         source.open_index(index);
       } else {
-        const bool pickled = std::filesystem::exists(path / "pytorch_model.bin", error);
         throw FileError(path.string(), "",
-                        std::string("expected model.safetensors or model.safetensors.index.json, found ") +
-                            (pickled ? "pytorch_model.bin; " : "neither; give a checkpoint directory; ") +
-                            "to convert pytorch_model.bin, load it with transformers and call "
-                            "save_pretrained(..., safe_serialization=True)");
+                        "expected model.safetensors or model.safetensors.index.json, " + found_instead(path));
       }
     } else if (path.extension() == ".json") {
       source.open_index(path);
@@ -158,6 +154,24 @@ class TensorSource {
                             "; index and files do not belong together: copy both again");
       }
     }
+  }
+
+  /// What a folder without safetensors holds instead, and what to do.
+  static std::string found_instead(const std::filesystem::path& folder) {
+    std::error_code error;
+    bool pickled = false;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      const std::string name = entry.path().filename().string();
+      pickled = pickled || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
+    }
+    if (!pickled) return "found neither; give a checkpoint directory";
+    // Tied weights share memory there, which save_file refuses: clone().
+    return "found pytorch_model.bin; convert it: python3 -c 'import glob, sys, torch, safetensors.torch as "
+           "s; "
+           "s.save_file({k: v.clone() for f in glob.glob(sys.argv[1] + \"/pytorch_model*.bin\") for k, v in "
+           "torch.load(f, map_location=\"cpu\", weights_only=True).items()}, sys.argv[1] + "
+           "\"/model.safetensors\", {\"format\": \"pt\"})' '" +
+           folder.string() + "'";
   }
 
   /// A shard lies beside its index: nothing else may be reached through one.

@@ -314,50 +314,80 @@ Conv1dKernelInputs kernel_inputs(const Conv1dInputs<float, D>& in) {
           .window_stride = static_cast<std::int64_t>(in.window.stride)};
 }
 
+/// Calls f with `taps` as a constant. Throws ArgumentError where it is not among those compiled.
+template <class Function>
+void with_taps(std::size_t taps, const Function& f) {
+  switch (taps) {
+    case 2:
+      return f(std::integral_constant<std::size_t, 2>{});
+    case 3:
+      return f(std::integral_constant<std::size_t, 3>{});
+    case 4:
+      return f(std::integral_constant<std::size_t, 4>{});
+    default:
+      throw ArgumentError("conv1d: expected 2 to 4 taps where their number is given at run time, found " +
+                          std::to_string(taps) + "; give the number in the type, as conv1d_silu_forward<" +
+                          std::to_string(taps) + "> or the d_conv of a MambaConfig");
+  }
+}
+
 }  // namespace detail
 
 inline namespace SDLORA_SIMD_TAG {
 
-/// Causal depthwise convolution with SiLU. out (M, E); final_window (S, (K − 1)·E) gets the last
+/// Causal depthwise convolution with SiLU. K is the number of taps, or `dyn` for 2 to 4, as in.weight says.
+/// out (M, E); final_window (S, (K − 1)·E) gets the last
 /// K − 1 inputs of each sequence (with its window before them) unless it is empty; it may not
-/// overlap the window given. Throws ShapeError.
+/// overlap the window given. Throws ShapeError, and ArgumentError for another number of taps than these.
 template <std::size_t K, class T, class D>
 void conv1d_silu_forward(const Conv1dInputs<T, D>& in, std::type_identity_t<MatrixView<T, D>> out,
                          std::type_identity_t<MatrixView<T, D>> final_window, WorkspaceOn<D>& workspace) {
-  detail::require_conv_shapes(in, K, out.rows, out.cols);
-  detail::require_conv_view("final windows", final_window, in.sequences.count(), (K - 1) * in.x.cols);
-  if constexpr (is_host<D>) {
-    detail::conv1d_forward<K>(in, out, final_window, workspace);
+  if constexpr (K == dyn) {
+    detail::with_taps(in.weight.cols, [&](auto taps) {
+      conv1d_silu_forward<decltype(taps)::value>(in, out, final_window, workspace);
+    });
   } else {
-    Launcher<D> launcher("conv1d");
-    detail::run_conv1d_forward<K>(launcher, detail::kernel_inputs(in), out.bare(), final_window.data);
+    detail::require_conv_shapes(in, K, out.rows, out.cols);
+    detail::require_conv_view("final windows", final_window, in.sequences.count(), (K - 1) * in.x.cols);
+    if constexpr (is_host<D>) {
+      detail::conv1d_forward<K>(in, out, final_window, workspace);
+    } else {
+      Launcher<D> launcher("conv1d");
+      detail::run_conv1d_forward<K>(launcher, detail::kernel_inputs(in), out.bare(), final_window.data);
+    }
   }
 }
 
 /// Gradients of `conv1d_silu_forward` from d_out (M, E) and, unless empty, d_final_window (S, (K − 1)·E).
-/// Throws ShapeError.
+/// Throws as that does.
 template <std::size_t K, class T, class D>
 void conv1d_silu_backward(const Conv1dInputs<T, D>& in, std::type_identity_t<MatrixView<const T, D>> d_out,
                           std::type_identity_t<MatrixView<const T, D>> d_final_window,
                           const Conv1dGradients<T, D>& gradients, WorkspaceOn<D>& workspace) {
-  detail::require_conv_shapes(in, K, d_out.rows, d_out.cols);
-  detail::require_conv_view("gradients of the final windows", d_final_window, in.sequences.count(),
-                            (K - 1) * in.x.cols);
-  detail::require_conv_gradients(in, K, gradients);
-  const WorkspaceScope scope(workspace);
-  if constexpr (is_host<D>) {
-    const detail::Conv1dBackward<K, T> backward(in, d_out, d_final_window, workspace);
-    if (gradients.x) backward.inputs(gradients.x);
-    if (gradients.window) backward.window(gradients.window);
-    if (gradients.weight || gradients.bias) backward.parameters(gradients.weight, gradients.bias);
+  if constexpr (K == dyn) {
+    detail::with_taps(in.weight.cols, [&](auto taps) {
+      conv1d_silu_backward<decltype(taps)::value>(in, d_out, d_final_window, gradients, workspace);
+    });
   } else {
-    const detail::Conv1dKernelGradients to{gradients.x.bare(), gradients.weight.bare(), gradients.bias.data,
-                                           gradients.window.data};
-    const auto inputs = detail::kernel_inputs(in);
-    const std::size_t scratch = detail::conv1d_backward_floats(K, inputs, to);
-    Launcher<D> launcher("gradients of conv1d");
-    detail::run_conv1d_backward<K>(launcher, inputs, d_out.bare(), d_final_window.data, to,
-                                   workspace.template matrix<float>(1, scratch).data);
+    detail::require_conv_shapes(in, K, d_out.rows, d_out.cols);
+    detail::require_conv_view("gradients of the final windows", d_final_window, in.sequences.count(),
+                              (K - 1) * in.x.cols);
+    detail::require_conv_gradients(in, K, gradients);
+    const WorkspaceScope scope(workspace);
+    if constexpr (is_host<D>) {
+      const detail::Conv1dBackward<K, T> backward(in, d_out, d_final_window, workspace);
+      if (gradients.x) backward.inputs(gradients.x);
+      if (gradients.window) backward.window(gradients.window);
+      if (gradients.weight || gradients.bias) backward.parameters(gradients.weight, gradients.bias);
+    } else {
+      const detail::Conv1dKernelGradients to{gradients.x.bare(), gradients.weight.bare(), gradients.bias.data,
+                                             gradients.window.data};
+      const auto inputs = detail::kernel_inputs(in);
+      const std::size_t scratch = detail::conv1d_backward_floats(K, inputs, to);
+      Launcher<D> launcher("gradients of conv1d");
+      detail::run_conv1d_backward<K>(launcher, inputs, d_out.bare(), d_final_window.data, to,
+                                     workspace.template matrix<float>(1, scratch).data);
+    }
   }
 }
 

@@ -43,7 +43,7 @@ inline constexpr auto model_tensors = [] {
   return std::tuple{
       line(&Weights::embedding, {.key = "backbone.embeddings.weight", .form = Matrix,
                                  .parts = {{{site::Embedding::name, S::V}}}, .cols = S::d, .decay = true,
-                                 .place = 0, .other_key = "backbone.embedding.weight"}),
+                                 .place = 0}),
       line(&Weights::norm_f, {.key = "backbone.norm_f.weight", .form = Vector,
                               .parts = {{{site::NormF::name, S::one}}}, .cols = S::d, .decay = false,
                               .place = 1}),

@@ -36,7 +36,6 @@ struct TensorFacts {
   bool decay = true;                             ///< whether weight decay applies to what learns here
   std::size_t place = 0;                         ///< its place among the tensors of a checkpoint
   bool (*present)(const Dimensions&) = nullptr;  ///< whether there is such a tensor; null: always
-  std::string_view other_key = {};               ///< in a checkpoint of another style; empty: the same
 
   constexpr bool exists(const Dimensions& m) const { return present == nullptr || present(m); }
   /// The shape of its values in memory.

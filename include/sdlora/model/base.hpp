@@ -44,6 +44,7 @@ class Base {
     require("d_state", C::config.d_state, m.d_state);
     require("d_conv", C::config.d_conv, m.d_conv);
     if (C::config.expand != dyn) require("expand · d_model", C::config.expand * m.d_model, m.d_inner);
+    require_kernel_sizes(m);
     require_mixer_norms(m.mixer_norm_epsilon);
     detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T, D>), "Base");
     layers_.resize(m.n_layer);
@@ -129,7 +130,18 @@ class Base {
           std::string("Base: ") + name + " is " + std::to_string(expected) +
           " in the configuration's type but " + std::to_string(found) +
           " in the dimensions given; use the preset of this checkpoint, or presets::AnyMamba, "
-          "which leaves all but d_state and d_conv open");
+          "which leaves all open");
+    }
+  }
+
+  /// What the type asserts of sizes that it knows, of those that it leaves open.
+  static void require_kernel_sizes(const MambaDimensions& m) {
+    if (m.d_state == 0) {
+      throw ArgumentError("Base: expected a d_state of at least 1, found 0; correct the dimensions");
+    }
+    if (C::config.d_conv == dyn && (m.d_conv < 2 || m.d_conv > 4)) {
+      throw ArgumentError("Base: expected a d_conv of 2 to 4, as types take that leave it open, found " +
+                          std::to_string(m.d_conv) + "; give d_conv in the configuration's type");
     }
   }
 

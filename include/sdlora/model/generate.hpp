@@ -6,6 +6,7 @@
 #include "../tensor/random.hpp"
 #include "../tensor/tensor.hpp"
 #include "../text.hpp"
+#include "language_model.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +14,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -28,7 +28,7 @@ struct GenerateOptions {
   std::size_t top_k = 0;     ///< only the k likeliest tokens; 0: all
   double top_p = 1.0;        ///< only the likeliest tokens that reach this probability together
   std::uint64_t seed = 0;
-  std::optional<std::int32_t> stop_token = {};  ///< ends the text and is not part of it
+  std::vector<std::int32_t> stop_tokens = {};  ///< each ends the text and is not part of it
   std::size_t vocabulary =
       0;  ///< only ids below it; 0: all. For a vocabulary padded with ids that mean nothing
   std::function<bool(std::int32_t)> on_token = {};  ///< called with every token at once; false ends the text
@@ -133,7 +133,7 @@ class TokenSampler {
 /// Continues one sequence from `state`, which has read everything before, given the logits (1, V) of
 /// the first token to choose, which are overwritten. The state moves on past all returned tokens but the
 /// last, and past that one too where a stop token followed it.
-template <class Model, class T, class D>
+template <LanguageModel Model, class T, class D>
 std::vector<std::int32_t> generate(const Model& model, typename Model::state_type& state,
                                    MatrixView<T, D> logits, const GenerateOptions& options) {
   if (state.sequences() != 1) {
@@ -149,7 +149,8 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
   std::vector<std::int32_t> result;
   while (result.size() < options.max_tokens) {
     const std::int32_t token = sampler(HostCopy(logits).values(), result.size());
-    if (options.stop_token && token == *options.stop_token) break;
+    if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end())
+      break;
     result.push_back(token);
     if (options.on_token && !options.on_token(token)) break;
     if (result.size() < options.max_tokens) model.step({&result.back(), 1}, state, logits);
@@ -158,7 +159,7 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
 }
 
 /// The same from logits in host memory, which stay.
-template <class Model>
+template <LanguageModel Model>
   requires is_host<typename Model::device_type>
 std::vector<std::int32_t> generate(const Model& model, typename Model::state_type& state,
                                    std::vector<typename Model::value_type> logits,
@@ -169,7 +170,7 @@ std::vector<std::int32_t> generate(const Model& model, typename Model::state_typ
 
 /// Continues a prompt of at least one token; returns the new tokens. Work per token does not depend
 /// on what came before. Throws ArgumentError on an empty prompt.
-template <class Model>
+template <LanguageModel Model>
 std::vector<std::int32_t> generate(const Model& model, std::span<const std::int32_t> prompt,
                                    const GenerateOptions& options = {}) {
   using T = typename Model::value_type;

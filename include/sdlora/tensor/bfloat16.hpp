@@ -25,8 +25,10 @@ struct BFloat16 {
  private:
   static constexpr std::uint16_t round(float value) {
     const auto word = std::bit_cast<std::uint32_t>(value);
-    if ((word & 0x7fff'ffffU) > 0x7f80'0000U) return static_cast<std::uint16_t>((word >> 16) | 0x40U);
-    return static_cast<std::uint16_t>((word + 0x7fffU + ((word >> 16) & 1U)) >> 16);
+    const std::uint32_t upper = word >> 16;
+    const std::uint32_t rounded = (word + 0x7fffU + (upper & 1U)) >> 16;
+    // A choice without a branch, so that loops become vectors.
+    return static_cast<std::uint16_t>((word & 0x7fff'ffffU) > 0x7f80'0000U ? upper | 0x40U : rounded);
   }
 };
 

@@ -3,6 +3,7 @@
 #include "../error.hpp"
 #include "detail/kernels/matmul.hpp"
 #include "extents.hpp"
+#include "matmul_backend.hpp"
 #include "matmul_eigen.hpp"
 #include "matrix_view.hpp"
 #include "parallel.hpp"
@@ -37,9 +38,6 @@ struct MatmulStatistics {
 
 namespace detail {
 
-/// The one place where the backend of matrix products is chosen.
-using MatmulBackend = EigenBackend;
-
 inline std::atomic<std::uint64_t> matmul_products{0};
 inline std::atomic<std::uint64_t> matmul_flops{0};
 
@@ -72,13 +70,31 @@ struct Product {
   }
 };
 
+/// A product on the calling thread: by the program's backend, or by Eigen.
+template <bool TransposeA, bool TransposeB, class T>
+void multiply_block(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write, T scale,
+                    [[maybe_unused]] const MatmulBackend* backend,
+                    [[maybe_unused]] const PackedOperand* packed = nullptr) {
+  const std::size_t k = TransposeA ? a.rows : a.cols;
+  if constexpr (std::is_same_v<T, float>) {
+    if (backend != nullptr && k != 0 &&
+        backend->multiply(out, {a, TransposeA}, {b, TransposeB, packed}, write, scale)) {
+      return;
+    }
+  }
+  if (write == Write::Overwrite) {
+    for (std::size_t i = 0; i < out.rows; ++i) std::fill_n(out.row(i), out.cols, T(0));
+  }
+  if (k != 0) EigenBackend::product<TransposeA, TransposeB>(out, a, b, scale);
+}
+
 template <>
 struct Product<Cpu> {
   template <bool TransposeA, bool TransposeB, class T>
   static void run(MatrixView<T> out, MatrixView<const T> a, MatrixView<const T> b, Write write, T scale) {
     // The longer side is cut into fixed blocks: the partition, and so every sum's order, depends on
     // the shape alone.
-    const std::size_t k = TransposeA ? a.rows : a.cols;
+    const MatmulBackend* backend = matmul_backend();
     const bool by_rows = out.rows >= out.cols;
     const std::size_t length = by_rows ? out.rows : out.cols;
     parallel_for(detail::ceil_div(length, matmul_block), [&](std::size_t task) {
@@ -92,26 +108,33 @@ struct Product<Cpu> {
       } else {
         right = TransposeB ? b.rows_from(first, count) : b.cols_from(first, count);
       }
-      if (write == Write::Overwrite) {
-        for (std::size_t i = 0; i < c.rows; ++i) std::fill_n(c.row(i), c.cols, T(0));
-      }
-      if (k != 0) MatmulBackend::product<TransposeA, TransposeB>(c, left, right, scale);
+      multiply_block<TransposeA, TransposeB>(c, left, right, write, scale, backend);
     });
   }
 };
 
-template <bool TransposeA, bool TransposeB, class T, class D>
-void matmul(MatrixView<T, D> out, MatrixView<const T, D> a, MatrixView<const T, D> b, Write write, T scale) {
+/// Throws ShapeError where a product's shapes do not fit; false where there is nothing to do.
+template <bool TransposeA, bool TransposeB, class Out, class A, class B>
+bool check_matmul(const Out& out, const A& a, const B& b) {
   const std::size_t m = TransposeA ? a.cols : a.rows;
   const std::size_t k = TransposeA ? a.rows : a.cols;
   const std::size_t bk = TransposeB ? b.cols : b.rows;
   const std::size_t n = TransposeB ? b.rows : b.cols;
   if (out.rows != m || out.cols != n || bk != k) throw_matmul_shapes(out.rows, out.cols, m, k, bk, n);
-  if (m == 0 || n == 0) return;
-  if (share_memory<T, D>(out, a)) throw_matmul_overlap("first");
-  if (share_memory<T, D>(out, b)) throw_matmul_overlap("second");
+  return m != 0 && n != 0;
+}
+
+inline void count_matmul(std::size_t m, std::size_t n, std::size_t k) {
   matmul_products.fetch_add(1, std::memory_order_relaxed);
   matmul_flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
+}
+
+template <bool TransposeA, bool TransposeB, class T, class D>
+void matmul(MatrixView<T, D> out, MatrixView<const T, D> a, MatrixView<const T, D> b, Write write, T scale) {
+  if (!check_matmul<TransposeA, TransposeB>(out, a, b)) return;
+  if (share_memory<T, D>(out, a)) throw_matmul_overlap("first");
+  if (share_memory<T, D>(out, b)) throw_matmul_overlap("second");
+  count_matmul(out.rows, out.cols, TransposeA ? a.rows : a.cols);
   Product<D>::template run<TransposeA, TransposeB>(out, a, b, write, scale);
 }
 

@@ -2,6 +2,7 @@
 
 #include "../error.hpp"
 #include "../model/cross_entropy.hpp"
+#include "../model/language_model.hpp"
 #include "../tensor/device.hpp"
 #include "../tensor/host_copy.hpp"
 #include "../tensor/matrix_view.hpp"
@@ -40,6 +41,10 @@ struct ChoiceResult {
 /// many in one packed batch.
 template <class Model>
 class CandidateScorer {
+  static_assert(
+      LanguageModel<Model>,
+      "sdlora::CandidateScorer: takes a language model, as MambaModel and AnyModel; language_model.hpp says "
+      "what it must have (LanguageModel)");
   using T = typename Model::value_type;
   using D = typename Model::device_type;
   using State = typename Model::state_type;
@@ -241,7 +246,7 @@ class CandidateScorer {
 
 /// Accuracy of a model on a task, by scored candidates (see ChoiceOptions for the rule). Throws ArgumentError
 /// unless each prompt has an answer, an index of the candidates.
-template <class Model>
+template <LanguageModel Model>
 ChoiceResult evaluate_choices(const Model& model, const ChoiceTask& task, ChoiceOptions options = {}) {
   if (task.prompts.empty() || task.prompts.size() != task.answers.size()) {
     throw ArgumentError("evaluate_choices: expected prompts, each with its answer, found " +

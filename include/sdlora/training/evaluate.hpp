@@ -4,6 +4,7 @@
 #include "../model/batch.hpp"
 #include "../model/cross_entropy.hpp"
 #include "../model/example.hpp"
+#include "../model/language_model.hpp"
 #include "../model/loss.hpp"
 #include "../tensor/host_copy.hpp"
 #include "../tensor/matrix_view.hpp"
@@ -23,7 +24,7 @@ inline constexpr std::size_t evaluation_tokens = 4096;
 
 /// Σ loss over every target of the data, in nats; its mean() is the loss per token. Throws
 /// ArgumentError where there is no example.
-template <class Model, class Data>
+template <LanguageModel Model, class Data>
 Loss evaluate_loss(const Model& model, const Data& data, std::size_t batch_tokens = evaluation_tokens) {
   if (examples_of(data).empty()) {
     throw ArgumentError("evaluate_loss: expected examples, found none; give at least one");
@@ -50,7 +51,7 @@ inline double perplexity(const Loss& loss) { return std::exp(loss.mean()); }
 
 /// log p(ids[t] | ids[0 … t − 1]) for t = 1, 2, …: one fewer than ids. Memory does not grow with
 /// the length.
-template <class Model>
+template <LanguageModel Model>
 std::vector<double> token_log_probabilities(const Model& model, std::span<const std::int32_t> ids) {
   using T = typename Model::value_type;
   using D = typename Model::device_type;

@@ -9,6 +9,7 @@
 #include "../model/base.hpp"
 #include "../model/example.hpp"
 #include "../model/fingerprint.hpp"
+#include "../model/language_model.hpp"
 #include "../text.hpp"
 #include "adamw.hpp"
 #include "schedule.hpp"
@@ -109,7 +110,7 @@ void append_settings(RunIdentity& identity, const Options& options) {
 
 /// What a training run is: the model's base, placement, selection and adapter options, the data and the
 /// options of the run, which makes `total` steps.
-template <class Model>
+template <TrainableModel Model>
 RunIdentity training_identity(const Model& model, std::span<const Example> examples,
                               const TrainerOptions& options, std::uint64_t total) {
   const auto number = [](double value) { return detail::short_number(value); };

@@ -5,6 +5,7 @@
 #include "../io/folder_lock.hpp"
 #include "../model/batch.hpp"
 #include "../model/example.hpp"
+#include "../model/language_model.hpp"
 #include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "adamw.hpp"
@@ -40,7 +41,11 @@ namespace sdlora {
 /// killed at any moment goes on from its last checkpoint and ends with the same bits as one that was not.
 template <class Model>
 class Trainer {
-  static_assert(Model::placement_type::learns,
+  static_assert(
+      TrainableModel<Model>,
+      "sdlora::Trainer: takes a model that can be trained, as MambaModel and AnyModel; language_model.hpp "
+      "says what it must have (TrainableModel)");
+  static_assert(may_learn<Model>,
                 "sdlora::Trainer: this placement trains nothing; place at least one policy, for example "
                 "presets::SDLoRA<8, 15, 4>, or use evaluate_loss to evaluate");
   using T = typename Model::value_type;

@@ -47,6 +47,8 @@ static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3, .dt_rank
 static_assert(is_static(presets::Mamba2_8b::config) && is_static(presets::FalconMamba7b::config));
 static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .expand = dyn}));
 static_assert(!is_static(presets::AnyMamba::config));
+static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .d_state = dyn}));
+static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .d_conv = dyn}));
 static_assert(!is_static({.d_model = 16, .n_layer = 2, .vocab_size = 9, .dt_rank = dyn}));
 static_assert(Config<presets::AnyMamba> && !Config<MambaConfig>);
 

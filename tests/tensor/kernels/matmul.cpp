@@ -37,8 +37,9 @@ TEST_CASE("matmul kernels: a block for each tile, large tiles where they are eno
   CountedBlocks launcher;
   const auto blocks_for = [&](std::size_t m, std::size_t n, std::size_t k) {
     launcher.blocks = 0;
-    detail::run_matmul<false, true>(launcher, {nullptr, m, n}, {nullptr, m, k}, {nullptr, n, k}, Write::Add,
-                                    1.0F);
+    using Operand = MatrixView<const float>;
+    detail::run_matmul<false, true>(launcher, {nullptr, m, n}, Operand(nullptr, m, k), Operand(nullptr, n, k),
+                                    Write::Add, 1.0F);
     return launcher.blocks;
   };
   CHECK(blocks_for(2047, 1024, 8) == 16 * 8);

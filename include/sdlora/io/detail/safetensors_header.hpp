@@ -18,6 +18,7 @@
 #include "../json.hpp"
 #include "../tensor_info.hpp"
 #include "../utf8.hpp"
+#include "lfs_pointer.hpp"
 
 namespace sdlora::detail {
 
@@ -63,6 +64,8 @@ class SafetensorsHeaderReader {
       : path_(path), file_bytes_(file_bytes) {}
 
   void read_all(std::span<const std::byte> bytes) {
+    refuse_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)},
+                       path_);
     if (file_bytes_ < 8) {
       throw FileError(path_, "byte 0",
                       "expected the 8 bytes of a header length, the file has " + std::to_string(file_bytes_) +

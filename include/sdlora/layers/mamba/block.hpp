@@ -20,9 +20,6 @@ namespace sdlora {
 /// What it keeps for backward, and which gradients exist, follow from the placement's type.
 template <Config C, Placement P, class T, class D = Cpu, class Scan = Fused>
 class MambaBlock {
-  static constexpr std::size_t N = C::config.d_state;
-  static constexpr std::size_t K = C::config.d_conv;
-
   template <class S>
   static constexpr bool learns = P::template learns_at<S>;
   template <class S>
@@ -52,6 +49,7 @@ class MambaBlock {
                                      bool input_gradient, WorkspaceOn<D>& workspace) {
     const std::size_t M = sequences.rows();
     const std::size_t E = m.d_inner;
+    const std::size_t N = m.d_state;
     const Needs needs(input_gradient);
     const auto take = [&](bool needed, std::size_t cols) {
       return needed ? workspace.template matrix<T>(M, cols) : Matrix{};
@@ -90,7 +88,7 @@ class MambaBlock {
     if (kept.x) assign(kept.x, x);
     room(kept.xz, 2 * E);
     room(kept.u, E);
-    room(kept.x_dbl, m_.dt_rank + 2 * N);
+    room(kept.x_dbl, m_.dt_rank + 2 * m_.d_state);
     room(kept.dt, E);
     room(kept.y, E);
     {
@@ -135,8 +133,8 @@ class MambaBlock {
       const typename Ssm::Start start = ssm_.learned_start(sequences, pass, workspace);
       typename Ssm::StartGradient d_start{};
       if constexpr (Needs::initial_state) {
-        d_start.h = Ssm::zeros(1, E * N, workspace);
-        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (K - 1) * E, workspace);
+        d_start.h = Ssm::zeros(1, E * m_.d_state, workspace);
+        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (m_.d_conv - 1) * E, workspace);
       }
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
           sequences, kept, start, d_y, {}, d_xz, d_start, pass, workspace);

@@ -19,14 +19,15 @@ namespace sdlora {
 inline constexpr double open_mixer_norm = -1.0;
 
 /// The sizes of a Mamba language model. A structural aggregate; sizes that are `dyn` come from the
-/// checkpoint at run time. d_state and d_conv are always static: kernels unroll them.
+/// checkpoint at run time. Kernels unroll d_state and d_conv. Where these are `dyn`, the scan chooses its
+/// kernel in the call (8, 16 and 64 states have one each, others share one), and so does the convolution.
 struct MambaConfig {
   std::size_t d_model = dyn;
   std::size_t n_layer = dyn;
   std::size_t vocab_size = dyn;
   std::size_t dt_rank = 0;  ///< 0: ceil(d_model / 16)
   std::size_t d_state = 16;
-  std::size_t d_conv = 4;
+  std::size_t d_conv = 4;  ///< dyn: 2 to 4, as the checkpoint says
   std::size_t expand = 2;  ///< dyn: the checkpoint says d_inner, which then need not be a multiple
   double norm_epsilon = 1e-5;
   /// Of the weightless RMSNorms on x_proj's dt, B and C, as in Falcon-Mamba (arXiv 2410.05355). 0: none, as
@@ -45,7 +46,8 @@ concept Config = requires {
 
 /// Whether every size is known at compile time.
 constexpr bool is_static(const MambaConfig& c) {
-  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn && c.expand != dyn;
+  return c.d_model != dyn && c.n_layer != dyn && c.vocab_size != dyn && c.dt_rank != dyn &&
+         c.d_state != dyn && c.d_conv != dyn && c.expand != dyn;
 }
 
 /// All dimensions of a fully static configuration.
@@ -68,10 +70,7 @@ namespace detail {
 /// Asserts what the kernels need of a configuration's type.
 template <Config C>
 struct KernelSizes {
-  static constexpr bool known = C::config.d_state != dyn && C::config.d_conv != dyn;
-  static_assert(known,
-                "sdlora: d_state and d_conv of a MambaConfig cannot be left to run time, for kernels unroll "
-                "them; give numbers");
+  static constexpr bool known = true;
   static_assert(
       C::config.d_state > 0 && C::config.d_conv > 0 && C::config.expand > 0,
       "sdlora: d_state, d_conv and expand of a MambaConfig must be at least 1; with a d_conv of 1 the "
@@ -161,9 +160,10 @@ struct FalconMamba7b {
   static constexpr MambaConfig config{
       .d_model = 4096, .n_layer = 64, .vocab_size = 65024, .mixer_norm_epsilon = 1e-6, .tied_head = false};
 };
-/// Mamba or Falcon-Mamba of any size, read from the checkpoint.
+/// Mamba or Falcon-Mamba of any size, read from the checkpoint: any number of states, convolutions of 2 to 4.
 struct AnyMamba {
-  static constexpr MambaConfig config{.dt_rank = dyn, .expand = dyn, .mixer_norm_epsilon = open_mixer_norm};
+  static constexpr MambaConfig config{
+      .dt_rank = dyn, .d_state = dyn, .d_conv = dyn, .expand = dyn, .mixer_norm_epsilon = open_mixer_norm};
 };
 
 }  // namespace presets

@@ -28,8 +28,9 @@ class MambaSsm {
       SelectiveScan<Scan, D>,
       "sdlora::MambaSsm: the scan must be a way to run the selective scan on this device, as Fused or "
       "Materialized<policy>");
-  static constexpr std::size_t N = C::config.d_state;
-  static constexpr std::size_t K = C::config.d_conv;
+  // `dyn`: the scan and the convolution choose by their arguments' sizes.
+  static constexpr std::size_t States = C::config.d_state;
+  static constexpr std::size_t Taps = C::config.d_conv;
   static constexpr bool may_norm = C::config.mixer_norm_epsilon != 0.0;
 
   template <class S>
@@ -134,12 +135,12 @@ class MambaSsm {
                bool gated, const BlockState<T, D>& final_state, const Pass& pass,
                WorkspaceOn<D>& workspace) const {
     const WorkspaceScope scope(workspace);
-    conv1d_silu_forward<K>(conv_inputs(sequences, kept, start, workspace), kept.u, final_state.window,
-                           workspace);
+    conv1d_silu_forward<Taps>(conv_inputs(sequences, kept, start, workspace), kept.u, final_state.window,
+                              workspace);
     x_proj_.forward(kept.u, kept.x_dbl, kept.x_proj, pass, workspace);
     const View x_dbl = normed(kept.x_dbl, workspace);
     dt_proj_.forward(x_dbl.cols_from(0, m_.dt_rank), kept.dt, kept.dt_proj, pass, workspace);
-    Scan::template forward<N>(
+    Scan::template forward<States>(
         scan_inputs(sequences, kept, x_dbl, start, gated, effective_A(workspace), workspace), kept.y,
         final_state.h, kept.checkpoints, workspace);
     if constexpr (learns<site::Scan>) {
@@ -162,6 +163,7 @@ class MambaSsm {
     const WorkspaceScope scope(workspace);
     const std::size_t M = sequences.rows();
     const std::size_t E = m_.d_inner;
+    const std::size_t N = m_.d_state;
     const auto take = [&](std::size_t cols) { return workspace.template matrix<T>(M, cols); };
 
     SelectiveScanGradientOutputs<T, D> gradients;
@@ -188,8 +190,8 @@ class MambaSsm {
     const View A = effective_A(workspace);
     const View x_dbl = normed(kept.x_dbl, workspace);
     if constexpr (goes_through_scan(Wanted)) {
-      Scan::template backward<N, Wanted>(scan_inputs(sequences, kept, x_dbl, start, Gated, A, workspace),
-                                         kept.checkpoints, d_y, d_final.h, gradients, workspace);
+      Scan::template backward<States, Wanted>(scan_inputs(sequences, kept, x_dbl, start, Gated, A, workspace),
+                                              kept.checkpoints, d_y, d_final.h, gradients, workspace);
     }
     if constexpr (learns<site::Scan> && Gated) {
       if (offset_.active()) offset_backward(kept, x_dbl, d_y, gradients, workspace);
@@ -223,12 +225,12 @@ class MambaSsm {
     if constexpr (Wanted.u) {
       Conv1dGradients<T, D> conv_gradients;
       if constexpr (InputGradient) conv_gradients.x = d_xz.cols_from(0, E);
-      const Gradient d_conv(conv_, E, K, workspace), d_conv_bias(conv_bias_, 1, E, workspace);
+      const Gradient d_conv(conv_, E, m_.d_conv, workspace), d_conv_bias(conv_bias_, 1, E, workspace);
       conv_gradients.weight = d_conv.values();
       conv_gradients.bias = d_conv_bias.values();
       conv_gradients.window = d_start.window;
-      conv1d_silu_backward<K>(conv_inputs(sequences, kept, start, workspace), gradients.u, d_final.window,
-                              conv_gradients, workspace);
+      conv1d_silu_backward<Taps>(conv_inputs(sequences, kept, start, workspace), gradients.u, d_final.window,
+                                 conv_gradients, workspace);
       d_conv.finish(conv_, workspace);
       d_conv_bias.finish(conv_bias_, workspace);
     }
@@ -242,8 +244,8 @@ class MambaSsm {
     }
     if constexpr (learns<site::Prefix>) {
       if (prefix_.active()) {
-        const BlockState<T, D> moved{workspace.template matrix<T>(1, (K - 1) * m_.d_inner),
-                                     workspace.template matrix<T>(1, m_.d_inner * N)};
+        const BlockState<T, D> moved{workspace.template matrix<T>(1, (m_.d_conv - 1) * m_.d_inner),
+                                     workspace.template matrix<T>(1, m_.d_inner * m_.d_state)};
         const PrefixRun run(*this, workspace);
         forward(run.sequences, run.kept, start, /*gated=*/false, moved, pass, workspace);
         start = {moved.window, moved.h};
@@ -271,7 +273,7 @@ class MambaSsm {
         const std::size_t length = prefix_.length();
         const std::size_t E = m_.d_inner;
         const Matrix d_xz = workspace.template matrix<T>(length, 2 * E);
-        before = {{}, zeros(1, E * N, workspace)};
+        before = {{}, zeros(1, E * m_.d_state, workspace)};
         backward<MambaNeeds<P>(true).scan_gradients(/*gate=*/false), true, /*Gated=*/false>(
             run.sequences, run.kept, start, zeros(length, E, workspace), {d_start.window, d_start.h}, d_xz,
             before, pass, workspace);
@@ -280,7 +282,7 @@ class MambaSsm {
     }
     if constexpr (learns<site::H0>) {
       if (h0_.active()) {
-        const Gradient d_h0(h0_, m_.d_inner, N, workspace);
+        const Gradient d_h0(h0_, m_.d_inner, m_.d_state, workspace);
         assign<AssignMode::Add>(flat(d_h0.values()), before.h);
         d_h0.finish(h0_, workspace);
       }
@@ -341,8 +343,8 @@ class MambaSsm {
           rms_norm_forward(x_dbl.cols_from(first, count), mixer_epsilon(), result.cols_from(first, count));
         };
         norm(0, m_.dt_rank);
-        norm(m_.dt_rank, N);
-        norm(m_.dt_rank + N, N);
+        norm(m_.dt_rank, m_.d_state);
+        norm(m_.dt_rank + m_.d_state, m_.d_state);
         return result;
       }
     }
@@ -360,7 +362,7 @@ class MambaSsm {
       return A_;
     } else {
       if (!a_log_.active()) return A_;
-      const Matrix A = workspace.template matrix<T>(m_.d_inner, N);
+      const Matrix A = workspace.template matrix<T>(m_.d_inner, m_.d_state);
       if constexpr (MambaNeeds<P>::a_gradient == AGradient::SelectedChannels) {
         a_log_.effective_A(A_, A);
       } else {
@@ -383,8 +385,8 @@ class MambaSsm {
     in.sequences = sequences;
     in.u = kept.u;
     in.dt = kept.dt;
-    in.B = x_dbl.cols_from(m_.dt_rank, N);
-    in.C = x_dbl.cols_from(m_.dt_rank + N, N);
+    in.B = x_dbl.cols_from(m_.dt_rank, m_.d_state);
+    in.C = x_dbl.cols_from(m_.dt_rank + m_.d_state, m_.d_state);
     if (gated) in.z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
     in.A = A;
     in.D = values_of(d_, workspace);
@@ -401,8 +403,8 @@ class MambaSsm {
   ScanInputs<const T, D> policy_inputs(const BlockActivations<T, D>& kept, View x_dbl) const {
     ScanInputs<const T, D> in{.u = kept.u, .dt = kept.dt};
     if (x_dbl) {
-      in.B = x_dbl.cols_from(m_.dt_rank, N);
-      in.C = x_dbl.cols_from(m_.dt_rank + N, N);
+      in.B = x_dbl.cols_from(m_.dt_rank, m_.d_state);
+      in.C = x_dbl.cols_from(m_.dt_rank + m_.d_state, m_.d_state);
     }
     return in;
   }
@@ -429,6 +431,7 @@ class MambaSsm {
   struct PrefixRun {
     PrefixRun(const MambaSsm& ssm, WorkspaceOn<D>& workspace) {
       const std::size_t E = ssm.m_.d_inner;
+      const std::size_t N = ssm.m_.d_state;
       const std::size_t length = ssm.prefix_.length();
       offsets[1] = length;
       sequences = place_sequences<D>({offsets}, workspace);

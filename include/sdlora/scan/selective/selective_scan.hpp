@@ -54,6 +54,22 @@ void host_scan_backward(const SelectiveScanInputs<T>& in, const T* checkpoints,
   reduce_partials<Wanted>(in, gradients, partials, plan);
 }
 
+/// Calls f with the number of states as a constant where the forward kernel for it is worth having, else with
+/// `dyn`. (The backward kernel for any states is as fast as one for 16.)
+template <class Function>
+void with_compiled_states(std::size_t states, const Function& f) {
+  switch (states) {
+    case 8:
+      return f(std::integral_constant<std::size_t, 8>{});
+    case 16:
+      return f(std::integral_constant<std::size_t, 16>{});
+    case 64:
+      return f(std::integral_constant<std::size_t, 64>{});
+    default:
+      return f(std::integral_constant<std::size_t, dyn>{});
+  }
+}
+
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora::detail
 
@@ -78,14 +94,14 @@ std::size_t selective_scan_checkpoint_size(const Sequences& sequences, std::size
 /// The fused selective scan: softplus, discretisation, recurrence, skip and gate in one pass over the inputs.
 /// Writes `out` (M, E), and where they are there `final_state` (S, E·N), the states behind the last row of
 /// each sequence, and `checkpoints` (selective_scan_checkpoint_size values in the device's memory), which
-/// the backward pass starts its recomputation from. N is the number of states, or `dyn`.
-/// Work L·N and depth L per channel of a sequence of L rows. Stability: that of the sequential scan.
-/// Inputs may share memory with each other, but no output with an input or with another output.
-/// Throws ShapeError where extents do not fit and ArgumentError where memory is shared, nothing written.
-/// On the `Cpu`, results do not depend on the number of threads. A device that runs kernels takes 1 to 256
-/// states and at least one channel, and waits for nothing; it cuts few channels of long sequences into
-/// segments of time, for twice the work. Source: Gu and Dao, "Mamba", 2023, algorithm 2 and §3.3.2 (fused,
-/// states recomputed in the backward pass).
+/// the backward pass starts its recomputation from. N is the number of states, or `dyn`: then the call
+/// chooses among the kernels for 8, 16, 64 and any states, with the same results. Work L·N and depth L per
+/// channel of a sequence of L rows. Stability: that of the sequential scan. Inputs may share memory with each
+/// other, but no output with an input or with another output. Throws ShapeError where extents do not fit and
+/// ArgumentError where memory is shared, nothing written. On the `Cpu`, results do not depend on the number
+/// of threads. A device that runs kernels takes 1 to 256 states and at least one channel, and waits for
+/// nothing; it cuts few channels of long sequences into segments of time, for twice the work. Source: Gu and
+/// Dao, "Mamba", 2023, algorithm 2 and §3.3.2 (fused, states recomputed in the backward pass).
 template <std::size_t N, class T, class Device>
 void selective_scan_forward(const SelectiveScanInputs<T, Device>& in,
                             std::type_identity_t<MatrixView<T, Device>> out,
@@ -95,7 +111,13 @@ void selective_scan_forward(const SelectiveScanInputs<T, Device>& in,
   detail::matrix_checks(in).check_out(in, out);
   detail::check_final_states("the final state", in, final_state);
   if constexpr (is_host<Device>) {
-    detail::host_scan_forward<N>(in, out, final_state, checkpoints, workspace);
+    if constexpr (N == dyn) {
+      detail::with_compiled_states(in.states(), [&](auto n) {
+        detail::host_scan_forward<decltype(n)::value>(in, out, final_state, checkpoints, workspace);
+      });
+    } else {
+      detail::host_scan_forward<N>(in, out, final_state, checkpoints, workspace);
+    }
   } else {
     detail::kernel_scan_forward<N>(in, out, final_state, checkpoints, workspace);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../../bfloat16.hpp"
 #include "../../extents.hpp"
 #include "../../matrix_view.hpp"
 #include "../../write.hpp"
@@ -13,12 +14,29 @@
 
 namespace sdlora::detail {
 
-struct MatmulArguments {
+/// Operands have rows, cols and elements (row, column) that read as floats.
+template <class A, class B>
+struct MatmulArgumentsOf {
   MatrixView<float> out;
-  MatrixView<const float> a;
-  MatrixView<const float> b;
+  A a;
+  B b;
   std::int64_t inner;
   float scale;
+};
+using MatmulArguments = MatmulArgumentsOf<MatrixView<const float>, MatrixView<const float>>;
+
+/// An operand whose values are rounded to bfloat16 where they are read.
+struct RoundedMatrix {
+  MatrixView<const float> of;
+  std::size_t rows;
+  std::size_t cols;
+
+  constexpr RoundedMatrix() = default;
+  constexpr explicit RoundedMatrix(MatrixView<const float> matrix)
+      : of(matrix), rows(matrix.rows), cols(matrix.cols) {}
+  constexpr float operator()(std::size_t row, std::size_t column) const {
+    return static_cast<float>(BFloat16(of(row, column)));
+  }
 };
 
 /// A part of an operand: `Outer` places along its extent that out has too, `inner` along the other. Each
@@ -37,8 +55,8 @@ struct MatmulPart {
   float values[per_thread];
 
   /// Zeros where the operand ends before the part does.
-  constexpr void load(const MatrixView<const float>& x, std::int64_t first_outer, std::int64_t first_inner,
-                      int thread) {
+  template <class Operand>
+  constexpr void load(const Operand& x, std::int64_t first_outer, std::int64_t first_inner, int thread) {
     const auto rows = static_cast<std::int64_t>(x.rows);
     const auto columns = static_cast<std::int64_t>(x.cols);
     const std::int64_t column = (InnerIsRow ? first_inner : first_outer) + thread % along;
@@ -63,7 +81,8 @@ struct MatmulPart {
 
 /// out = scale · op(a) · op(b), or out += that. A thread computes Quads × Quads groups of 4 × 4 values that
 /// lie 64 apart. The order of additions is that of the inner extent, whatever Quads is.
-template <bool TransposeA, bool TransposeB, Write How, int Quads>
+template <bool TransposeA, bool TransposeB, Write How, int Quads, class A = MatrixView<const float>,
+          class B = MatrixView<const float>>
 struct MatmulKernel {
   static constexpr int quad = 4;
   static constexpr int apart = 64;
@@ -76,7 +95,7 @@ struct MatmulKernel {
   static constexpr int resident_blocks = 2;
   static constexpr std::size_t shared_floats = PartOfA::floats + PartOfB::floats;
   static_assert(threads * side * side == tile * tile);
-  using Arguments = MatmulArguments;
+  using Arguments = MatmulArgumentsOf<A, B>;
 
   static constexpr std::int64_t blocks(std::int64_t rows, std::int64_t columns) {
     return ceil_div(rows, tile) * ceil_div(columns, tile);
@@ -136,32 +155,31 @@ struct MatmulKernel {
 };
 
 /// The product by tiles of 64 · Quads rows and columns.
-template <bool TransposeA, bool TransposeB, int Quads, class Launcher>
-void run_matmul_tiles(Launcher& launcher, const MatmulArguments& arguments, Write write) {
+template <bool TransposeA, bool TransposeB, int Quads, class Launcher, class A, class B>
+void run_matmul_tiles(Launcher& launcher, const MatmulArgumentsOf<A, B>& arguments, Write write) {
   const auto launch = [&]<class Kernel>(std::type_identity<Kernel>) {
     const std::int64_t blocks = Kernel::blocks(static_cast<std::int64_t>(arguments.out.rows),
                                                static_cast<std::int64_t>(arguments.out.cols));
     launcher.template run<Kernel>(blocks, Kernel::shared_floats, arguments);
   };
   if (write == Write::Add) {
-    launch(std::type_identity<MatmulKernel<TransposeA, TransposeB, Write::Add, Quads>>{});
+    launch(std::type_identity<MatmulKernel<TransposeA, TransposeB, Write::Add, Quads, A, B>>{});
   } else {
-    launch(std::type_identity<MatmulKernel<TransposeA, TransposeB, Write::Overwrite, Quads>>{});
+    launch(std::type_identity<MatmulKernel<TransposeA, TransposeB, Write::Overwrite, Quads, A, B>>{});
   }
 }
 
 /// out = scale · op(a) · op(b), or out += that, by one kernel. The shapes must fit, and out may share no
 /// memory with the operands.
-template <bool TransposeA, bool TransposeB, class Launcher>
-void run_matmul(Launcher& launcher, MatrixView<float> out, MatrixView<const float> a,
-                MatrixView<const float> b, Write write, float scale) {
+template <bool TransposeA, bool TransposeB, class Launcher, class A, class B>
+void run_matmul(Launcher& launcher, MatrixView<float> out, const A& a, const B& b, Write write, float scale) {
   const std::size_t inner = TransposeA ? a.rows : a.cols;
   if (out.rows == 0 || out.cols == 0) return;
   if (inner == 0) {
     if (write == Write::Add) return;
     scale = 1.0F;  // zeros, whatever the scale
   }
-  const MatmulArguments arguments{out, a, b, static_cast<std::int64_t>(inner), scale};
+  const MatmulArgumentsOf<A, B> arguments{out, a, b, static_cast<std::int64_t>(inner), scale};
   // Large tiles read less, small ones keep more multiprocessors at work.
   constexpr std::size_t large = 128;
   constexpr std::size_t enough = 128;
