@@ -49,6 +49,11 @@ struct LoraLinear {
   static constexpr std::string_view description = "LoRA on in_proj and out_proj";
   using placement = presets::LoRALinear<>;
 };
+struct LoraPeft {
+  static constexpr std::string_view name = "lora-peft";
+  static constexpr std::string_view description = "LoRA where peft can load it: in_proj, x_proj and A_log";
+  using placement = presets::LoRAPeft<>;
+};
 struct LoraAll {
   static constexpr std::string_view name = "lora-all";
   static constexpr std::string_view description = "LoRA on every linear projection";
@@ -81,7 +86,8 @@ struct Full {
 using Placements =
     ModelChoices<placements::Frozen, placements::Prompt, placements::Prefix, placements::InitialState,
                  placements::BitFit, placements::LoraSsm, placements::LoraLinear, placements::LoraAll,
-                 placements::LoraOut, placements::Sdlora, placements::SdloraLinear, placements::Full>;
+                 placements::LoraOut, placements::LoraPeft, placements::Sdlora, placements::SdloraLinear,
+                 placements::Full>;
 /// A base of any size, in float.
 using AnyBase = Placements::base_type;
 using AnyBasePointer = Placements::base_pointer;
@@ -99,6 +105,7 @@ extern template struct ModelMaker<examples::placements::LoraSsm>;
 extern template struct ModelMaker<examples::placements::LoraLinear>;
 extern template struct ModelMaker<examples::placements::LoraAll>;
 extern template struct ModelMaker<examples::placements::LoraOut>;
+extern template struct ModelMaker<examples::placements::LoraPeft>;
 extern template struct ModelMaker<examples::placements::Sdlora>;
 extern template struct ModelMaker<examples::placements::SdloraLinear>;
 extern template struct ModelMaker<examples::placements::Full>;

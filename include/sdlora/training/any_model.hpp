@@ -161,7 +161,8 @@ class ModelChoicesOf {
 
   /// The model of an adapter directory, whichever of the placements it was trained with. FileError where it
   /// is none of these, and as `load_adapter_with`.
-  static std::unique_ptr<model_type> load_adapter(base_pointer base, const std::filesystem::path& directory) {
+  static std::unique_ptr<model_type> load_adapter(base_pointer base, const std::filesystem::path& directory,
+                                                  BaseFingerprint same = BaseFingerprint::Required) {
     std::error_code none;
     if (std::filesystem::is_regular_file(directory, none)) {
       throw FileError(directory.string(), "",
@@ -170,10 +171,12 @@ class ModelChoicesOf {
     const AdapterDescription description = read_adapter_description(directory);
     for (const choice_type& each : all()) {
       if (each.placement != description.placement || description.placement.empty()) continue;
-      return load_adapter_with(*base, description.placement, directory,
-                               [&](const Selection& selection, const AdapterOptions& options) {
-                                 return each.make(base, selection, options);
-                               });
+      return load_adapter_with(
+          *base, description.placement, directory,
+          [&](const Selection& selection, const AdapterOptions& options) {
+            return each.make(base, selection, options);
+          },
+          same);
     }
     throw FileError(
         description.path, "field sdlora_adapter.placement",
