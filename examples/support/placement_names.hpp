@@ -46,6 +46,11 @@ struct LoraLinear {
   static constexpr std::string_view description = "LoRA on in_proj and out_proj";
   using placement = presets::LoRALinear<>;
 };
+struct LoraPeft {
+  static constexpr std::string_view name = "lora-peft";
+  static constexpr std::string_view description = "LoRA where peft can load it: in_proj, x_proj and A_log";
+  using placement = presets::LoRAPeft<>;
+};
 struct LoraAll {
   static constexpr std::string_view name = "lora-all";
   static constexpr std::string_view description = "LoRA on every linear projection";
@@ -88,6 +93,7 @@ extern template struct ModelMaker<examples::placements::LoraSsm>;
 extern template struct ModelMaker<examples::placements::LoraLinear>;
 extern template struct ModelMaker<examples::placements::LoraAll>;
 extern template struct ModelMaker<examples::placements::LoraOut>;
+extern template struct ModelMaker<examples::placements::LoraPeft>;
 extern template struct ModelMaker<examples::placements::Sdlora>;
 extern template struct ModelMaker<examples::placements::SdloraLinear>;
 extern template struct ModelMaker<examples::placements::Full>;

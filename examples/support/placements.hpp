@@ -13,7 +13,8 @@ namespace sdlora::examples {
 using Placements =
     ModelChoices<placements::Frozen, placements::Prompt, placements::Prefix, placements::InitialState,
                  placements::BitFit, placements::LoraSsm, placements::LoraLinear, placements::LoraAll,
-                 placements::LoraOut, placements::Sdlora, placements::SdloraLinear, placements::Full>;
+                 placements::LoraOut, placements::LoraPeft, placements::Sdlora, placements::SdloraLinear,
+                 placements::Full>;
 /// A base of any size, in float.
 using AnyBase = Placements::base_type;
 using AnyBasePointer = Placements::base_pointer;
@@ -25,7 +26,7 @@ namespace sdlora {
 // What reads files is compiled once for all programs, too (instances.cpp).
 extern template std::unique_ptr<AnyModel<>> load_chosen_adapter(std::span<const ModelChoice<AnyModel<>>>,
                                                                 examples::AnyBasePointer,
-                                                                const std::filesystem::path&);
+                                                                const std::filesystem::path&, BaseFingerprint);
 extern template std::shared_ptr<const examples::AnyBase> load_base<presets::AnyMamba, float, Cpu>(
     const std::filesystem::path&);
 

@@ -36,7 +36,8 @@ struct ModelChoice {
 template <class Model>
 std::unique_ptr<Model> load_chosen_adapter(std::span<const ModelChoice<Model>> choices,
                                            std::shared_ptr<const typename Model::base_type> base,
-                                           const std::filesystem::path& directory) {
+                                           const std::filesystem::path& directory,
+                                           BaseFingerprint same = BaseFingerprint::Required) {
   std::error_code none;
   if (std::filesystem::is_regular_file(directory, none)) {
     throw FileError(directory.string(), "",
@@ -45,10 +46,12 @@ std::unique_ptr<Model> load_chosen_adapter(std::span<const ModelChoice<Model>> c
   const AdapterDescription description = read_adapter_description(directory);
   for (const ModelChoice<Model>& each : choices) {
     if (each.placement != description.placement || description.placement.empty()) continue;
-    return load_adapter_with(*base, description.placement, directory,
-                             [&](const Selection& selection, const AdapterOptions& options) {
-                               return each.make(base, selection, options);
-                             });
+    return load_adapter_with(
+        *base, description.placement, directory,
+        [&](const Selection& selection, const AdapterOptions& options) {
+          return each.make(base, selection, options);
+        },
+        same);
   }
   throw FileError(description.path, "field sdlora_adapter.placement",
                   detail::in_quotes(description.placement) +
@@ -99,8 +102,9 @@ class ModelChoicesOf {
 
   /// The model of an adapter directory, whichever of the placements it was trained with. Throws as
   /// `load_chosen_adapter`.
-  static std::unique_ptr<model_type> load_adapter(base_pointer base, const std::filesystem::path& directory) {
-    return load_chosen_adapter<model_type>(all(), std::move(base), directory);
+  static std::unique_ptr<model_type> load_adapter(base_pointer base, const std::filesystem::path& directory,
+                                                  BaseFingerprint same = BaseFingerprint::Required) {
+    return load_chosen_adapter<model_type>(all(), std::move(base), directory, same);
   }
 };
 
