@@ -27,6 +27,7 @@ TEST_CASE("adapter: every preset comes back, static and dynamic sizes alike") {
   round_trip<presets::LoRALinear<7>, presets::LoRALinear<>>();
   round_trip<presets::LoRALinear<>, presets::LoRALinear<2>>();
   round_trip<presets::LoRASsm<>, presets::LoRASsm<>>();
+  round_trip<presets::LoRAPeft<2>, presets::LoRAPeft<>>();
   round_trip<presets::LoRAAll<>, presets::LoRAAll<2>>();
   round_trip<presets::InitialState, presets::InitialState>();
   round_trip<presets::BitFit, presets::BitFit>();

@@ -15,6 +15,7 @@ TEST_CASE("gradients: LoRA on the linear projections") {
   check_placement_gradients<presets::LoRALinear<2>>();
 }
 TEST_CASE("gradients: LoRA on the SSM") { check_placement_gradients<presets::LoRASsm<2>>(); }
+TEST_CASE("gradients: LoRA where peft takes it") { check_placement_gradients<presets::LoRAPeft<2>>(); }
 TEST_CASE("gradients: LoRA everywhere") { check_placement_gradients<presets::LoRAAll<2>>(); }
 TEST_CASE("gradients: initial state") { check_placement_gradients<presets::InitialState>(); }
 TEST_CASE("gradients: BitFit") { check_placement_gradients<presets::BitFit>(); }

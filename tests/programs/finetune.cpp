@@ -14,8 +14,8 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
   const Arguments text{"--model", at.at("base"), "--text", "3 and one is 4"};
   const Scores base = score(text);
   for (const std::string placement :
-       {"sdlora", "lora-linear", "lora-ssm", "lora-all", "lora-out", "sdlora-linear", "bitfit", "prompt",
-        "prefix", "initial-state", "full"}) {
+       {"sdlora", "lora-linear", "lora-ssm", "lora-all", "lora-out", "lora-peft", "sdlora-linear", "bitfit",
+        "prompt", "prefix", "initial-state", "full"}) {
     CAPTURE(placement);
     const std::string out = at.at(placement);
     const Result trained =

@@ -55,7 +55,8 @@ class PeftAdapter {
   /// missing, is no part of a LoRA, rsLoRA or DoRA of a Mamba, or has another rank than the configuration
   /// says.
   static PeftAdapter open(const std::filesystem::path& directory) {
-    return PeftAdapter(read_peft_config(directory), TensorFile::open(directory / detail::peft_tensor_file));
+    PeftConfig config = read_peft_config(directory);
+    return {std::move(config), TensorFile::open(directory / detail::peft_tensor_file)};
   }
 
   const PeftConfig& config() const { return config_; }

@@ -41,6 +41,9 @@ static_assert(trainable_parameters<presets::LoRAAll<8>>(of<presets::Mamba130m>) 
               trainable_parameters<presets::LoRASsm<8>>(of<presets::Mamba130m>) +
                   trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>));
 
+static_assert(trainable_parameters<presets::LoRAPeft<8>>(of<presets::Mamba130m>) ==
+              24 * 8 * (2 * (1536 + 768) + (48 + 1536) + 2 * (16 + 1536) + (1536 + 16)));
+
 static_assert(of<presets::Mamba130m> == MambaDimensions{768, 24, 50280, 48, 1536, 16, 4, 1e-5});
 static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3}).dt_rank == 2);  // rounded up
 static_assert(dimensions({.d_model = 17, .n_layer = 1, .vocab_size = 3, .dt_rank = 5}).dt_rank == 5);
