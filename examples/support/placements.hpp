@@ -104,6 +104,6 @@ extern template struct ModelMaker<examples::placements::SdloraLinear>;
 extern template struct ModelMaker<examples::placements::Full>;
 
 extern template std::shared_ptr<const examples::AnyBase> load_base<presets::AnyMamba, float, Cpu>(
-    const std::filesystem::path&);
+    const std::filesystem::path&, const LoadBaseOptions&);
 
 }  // namespace sdlora
