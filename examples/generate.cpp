@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/any_adapter.hpp"
 #include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/stop_text.hpp"
@@ -39,13 +40,13 @@ void require_sensible(const GenerateOptions& options, std::size_t vocab_size) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::filesystem::path model_directory, adapter;
+  std::filesystem::path model_directory;
   std::string prompt, stop;
   std::vector<std::int32_t> ids;
   GenerateOptions options{.max_tokens = 200};
   examples::CommandLine command("generate", "Continues a text with a Mamba checkpoint");
   command.option("--model", model_directory, "checkpoint directory").required();
-  command.option("--adapter", adapter, "adapter directory");
+  const examples::AdapterFlags adapter(command);
   const auto ids_option =
       command.option("--ids", ids, "token ids to continue, on any checkpoint; prints ids");
   command.exactly_one_of(
@@ -83,8 +84,7 @@ int main(int argc, char** argv) {
     options.vocabulary = text ? tokenizer->vocab_size() : examples::used_vocabulary(model_directory, config);
     examples::StopText stopping(examples::unescaped(stop));
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
-    const auto model = adapter.empty() ? examples::Placements::make("frozen", base, {}, {})
-                                       : examples::Placements::load_adapter(base, adapter);
+    const auto model = adapter.load(base);
     // The prompt is printed with the first token, so that a failure prints nothing.
     bool begun = false;
     const auto begin = [&] {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/any_adapter.hpp"
 #include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
@@ -26,11 +27,12 @@ Dtype merged_dtype(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::filesystem::path model_directory, adapter, out;
+  std::filesystem::path model_directory, out;
   std::string dtype = "float32";
   examples::CommandLine command("merge", "Merges an adapter into its base checkpoint");
   command.option("--model", model_directory, "checkpoint directory of the base").required();
-  command.option("--adapter", adapter, "adapter directory").required();
+  examples::AdapterFlags adapter(command);
+  adapter.required();
   command.option("--out", out, "directory of the merged checkpoint to write").required();
   command.option("--dtype", dtype, "of the weights: float32, or bfloat16, rounded once from the sums");
   return command.run(argc, argv, [&] {
@@ -39,7 +41,13 @@ int main(int argc, char** argv) {
     examples::require_no_run(out);
     const CheckpointConfig config = read_base_config(model_directory);
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
-    const auto merged = examples::Placements::load_adapter(base, adapter)->merged();
+    const auto merged = adapter.load(base)->merged();
+    if (base->dimensions().tied_head && !merged->dimensions().tied_head) {
+      throw FileError(
+          adapter.directory().string(), "",
+          "acts on the embedding or the head alone, which the base ties together; merged, they would be two "
+          "tensors where the base has one: give the folder to generate and score as --adapter");
+    }
     const examples::NewFolder folder(out);
     const FolderLock lock(out);
     examples::remove_model_leftovers(out);

@@ -8,20 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "support/any_adapter.hpp"
 #include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/text.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
-  std::filesystem::path model_directory, adapter, file;
+  std::filesystem::path model_directory, file;
   std::string text;
   std::vector<std::int32_t> ids;
   bool json = false;
   examples::CommandLine command("score",
                                 "Log-probabilities of the tokens of a text under a Mamba checkpoint");
   command.option("--model", model_directory, "checkpoint directory").required();
-  command.option("--adapter", adapter, "adapter directory");
+  const examples::AdapterFlags adapter(command);
   command.exactly_one_of({command.option("--ids", ids, "token ids, 5,17,…"),
                           command.option("--text", text, "text, by the checkpoint's tokenizer"),
                           command.option("--file", file, "a file of text")});
@@ -38,8 +39,7 @@ int main(int argc, char** argv) {
                           std::to_string(ids.size()));
     }
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
-    const auto model = adapter.empty() ? examples::Placements::make("frozen", base, {}, {})
-                                       : examples::Placements::load_adapter(base, adapter);
+    const auto model = adapter.load(base);
     const std::vector<double> logprobs = token_log_probabilities(*model, ids);
     double sum = 0.0;
     for (const double value : logprobs) sum += value;

@@ -1,6 +1,6 @@
 #include <sdlora/training/model_maker.hpp>
 
 #include "instances.hpp"
-#include "placements.hpp"
+#include "placement_names.hpp"
 
 template struct sdlora::ModelMaker<sdlora::examples::placements::LoraSsm>;

@@ -1,6 +1,7 @@
 #include <sdlora/training/model_maker.hpp>
+#include <sdlora/training/select_dimensions.hpp>
 
 #include "instances.hpp"
-#include "placements.hpp"
+#include "placement_names.hpp"
 
 template struct sdlora::ModelMaker<sdlora::examples::placements::SdloraLinear>;

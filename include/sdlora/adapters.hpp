@@ -20,3 +20,4 @@
 #include "adapters/selection_phase.hpp"
 #include "adapters/site.hpp"
 #include "adapters/state_offset.hpp"
+#include "adapters/vera.hpp"

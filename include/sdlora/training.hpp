@@ -9,6 +9,7 @@
 #include "training/evaluate.hpp"
 #include "training/gradient_tree.hpp"
 #include "training/metrics_log.hpp"
+#include "training/model_choices.hpp"
 #include "training/model_maker.hpp"
 #include "training/progress.hpp"
 #include "training/run_identity.hpp"

@@ -28,7 +28,7 @@ TEST_CASE("options: for all sites, for one, and their defaults") {
   CHECK(options.of<LoRAOptions>("in_proj_x").rank == 4);
   CHECK(options.of<LoRAOptions>("in_proj_x").alpha == 0.0);  // a part for one site says everything
   CHECK(options.of<LoRAOptions>().dropout == 0.0);
-  CHECK(options.of<DoRAOptions>("out_proj").rank == 16);  // an option of the same name
+  CHECK(options.of<DoRAOptions>("out_proj").rank == 8);  // LoRA's are not DoRA's
   CHECK(options.of<SelectedOptions>().states == 4);
   CHECK(options.number("alpha", 1.0) == 32.0);
   CHECK(options.number("prompt_length", 16.0) == 16.0);
@@ -36,7 +36,10 @@ TEST_CASE("options: for all sites, for one, and their defaults") {
 
 TEST_CASE("options: later parts change what they differ in") {
   AdapterOptions options{LoRAOptions{.rank = 16, .alpha = 32.0}};
-  options.set(LoRAOptions{.dropout = 0.1}).set("rank", 8.0);
+  options.set(LoRAOptions{.dropout = 0.1}).set("rank", 5.0);
+  CHECK(options.of<LoRAOptions>().rank == 16);  // a part says more than a name
+  CHECK(options.of<DoRAOptions>().rank == 5);
+  options.set("rank", 8.0, {}, LoRAOptions::name);
   CHECK(options.of<LoRAOptions>().rank == 8);
   CHECK(options.of<LoRAOptions>().alpha == 32.0);
   CHECK(options.of<LoRAOptions>().dropout == 0.1);

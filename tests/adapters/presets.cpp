@@ -36,6 +36,8 @@ static_assert(presets::FullFineTune::mergeable && presets::SDLoRA<>::mergeable &
 TEST_CASE("presets: which sites learn") {
   CHECK(learning_sites<presets::SDLoRA<>>() == Names{"out_proj", "A_log", "x_proj_B", "x_proj_C"});
   CHECK(learning_sites<presets::LoRALinear<>>() == Names{"in_proj_x", "in_proj_z", "out_proj"});
+  CHECK(learning_sites<presets::LoRAPeft<>>() ==
+        Names{"in_proj_x", "in_proj_z", "x_proj_dt", "x_proj_B", "x_proj_C", "A_log"});
   CHECK(learning_sites<presets::LoRASsm<>>() == Names{"x_proj_dt", "x_proj_B", "x_proj_C", "dt_proj"});
   Names both = learning_sites<presets::LoRALinear<>>();
   both.merge(learning_sites<presets::LoRASsm<>>());

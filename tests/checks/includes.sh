@@ -5,12 +5,12 @@ source "$(dirname "$0")/common.sh"
 declare -A rank=()
 for i in "${!folders[@]}"; do rank[${folders[i]}]=$((i + 1)); done
 
-# The folder of a header: tensor … training, `root` for error and version, `umbrella` for the collections.
+# The folder of a header: tensor … training, `root` for error, setting, text and version, `umbrella` for the collections.
 folder_of() {
   local path=${1#include/sdlora/}
   case $path in
     */*) echo "${path%%/*}" ;;
-    error.hpp | text.hpp | version.hpp) echo root ;;
+    error.hpp | setting.hpp | text.hpp | version.hpp) echo root ;;
     *) echo umbrella ;;
   esac
 }

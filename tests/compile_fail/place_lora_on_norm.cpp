@@ -1,4 +1,4 @@
-// expect: sdlora::On: this policy cannot sit at this site. LoRA and RsLoRA take linear sites
+// expect: sdlora::On: this policy cannot sit at this site
 #include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;

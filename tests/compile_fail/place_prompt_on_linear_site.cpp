@@ -1,4 +1,4 @@
-// expect: sdlora::On: this policy cannot sit at this site. .*PromptTuning takes prompt
+// expect: sdlora::On: this policy cannot sit at this site
 #include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;

@@ -1,4 +1,4 @@
-// expect: SelectedDimensions takes A_log, x_proj_B and x_proj_C
+// expect: sdlora::On: this policy cannot sit at this site
 #include <sdlora/adapters/presets.hpp>
 
 using namespace sdlora;

@@ -174,9 +174,19 @@ TEST_CASE("adapter: refused on another base") {
   auto base = rough_base<TinyAny, float>(tiny_dimensions);
   base->layer(1).D.data[19] += 0.5F;
   base->finish();
-  check_error<FileError>([&] { load_adapter<Linear>(base, folder.path()); },
-                         {(folder / file_name).string(), "base_fingerprint",
-                          fingerprint_text(fingerprint(*base)), "weights differ", "give the base"});
+  check_error<FileError>(
+      [&] { load_adapter<Linear>(base, folder.path()); },
+      {(folder / file_name).string(), "base_fingerprint", fingerprint_text(fingerprint(*base)),
+       "weights differ", "give the base", "--ignore-base-fingerprint"});
+  // On purpose it loads: the same values on other weights.
+  const auto loaded = load_adapter<Linear>(base, folder.path(), BaseFingerprint::Ignored);
+  CHECK(loaded.base() == base);
+  check_same(loaded, load<Linear>(folder));
+  // Sizes still have to be the base's.
+  const std::shared_ptr<const Base<TinyAny, float>> wider(
+      rough_base<TinyAny, float>(m = tiny_with_layers(3)));
+  check_error<FileError>([&] { load_adapter<Linear>(wider, folder.path(), BaseFingerprint::Ignored); },
+                         {"n_layer"});
 }
 
 TEST_CASE("adapter: refused in a model of another placement or size") {
@@ -345,7 +355,7 @@ TEST_CASE("adapter: a folder without one says what it is, and what to do") {
   folder.write("checkpoint/checkpoint.safetensors", "");
   refused({"has not ended", "--resume"});
   folder.write("adapter_config.json", "{}");
-  refused({"an adapter of peft", "merge_and_unload", "save_pretrained"});
+  refused({"an adapter of peft", "--adapter", "load_peft_adapter"});
   folder.write(file_name, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
   check_error<FileError>([&] { read_adapter_description(folder.path()); }, {file_name, "git lfs pull"});
 }

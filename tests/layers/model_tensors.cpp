@@ -29,7 +29,6 @@ TEST_CASE("model_tensors: a checkpoint holds the embedding, the last norm and a 
   using Shape = std::vector<std::size_t>;
   const auto& facts = model_facts<Sizes>;
   CHECK(facts[0].key == "backbone.embeddings.weight");
-  CHECK(facts[0].other_key == "backbone.embedding.weight");
   CHECK(facts[0].stored_shape(tied) == Shape{11, 6});
   CHECK(facts[1].key == "backbone.norm_f.weight");
   CHECK(facts[1].stored_shape(tied) == Shape{6});

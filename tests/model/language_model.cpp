@@ -94,5 +94,5 @@ TEST_CASE("language_model: generation runs a model that is no Mamba") {
   const Counter model;
   const std::vector<std::int32_t> prompt{4, 2};
   CHECK(generate(model, prompt, {.max_tokens = 4}) == std::vector<std::int32_t>{3, 4, 0, 1});
-  CHECK(generate(model, prompt, {.max_tokens = 4, .stop_token = 0}) == std::vector<std::int32_t>{3, 4});
+  CHECK(generate(model, prompt, {.max_tokens = 4, .stop_tokens = {0}}) == std::vector<std::int32_t>{3, 4});
 }

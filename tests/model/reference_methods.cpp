@@ -69,10 +69,10 @@ class Adapted {
         compare_gradient(model_, layer + part.site + ".lora_B", rows_of(B, r, part.first, part.count),
                          gradients_within);
         if (!magnitudes()) continue;
-        compare_gradient(
-            model_, layer + part.site + ".magnitude",
-            rows_of(reference_.read("grad." + theirs + ".lora_magnitude_vector.weight"), 1, part.first, part.count),
-            gradients_within);
+        compare_gradient(model_, layer + part.site + ".magnitude",
+                         rows_of(reference_.read("grad." + theirs + ".lora_magnitude_vector.weight"), 1,
+                                 part.first, part.count),
+                         gradients_within);
       }
       CHECK(relative_error(A, reference_.read("grad." + theirs + ".lora_A.weight")) <= gradients_within);
     });
@@ -98,9 +98,9 @@ class Adapted {
 };
 
 template <template <std::size_t> class Policy>
-using OnProjections = Place<On<site::InProjX, Policy<dyn>>, On<site::InProjZ, Policy<dyn>>,
-                            On<site::XProjDt, Policy<dyn>>, On<site::XProjB, Policy<dyn>>,
-                            On<site::XProjC, Policy<dyn>>>;
+using OnProjections =
+    Place<On<site::InProjX, Policy<dyn>>, On<site::InProjZ, Policy<dyn>>, On<site::XProjDt, Policy<dyn>>,
+          On<site::XProjB, Policy<dyn>>, On<site::XProjC, Policy<dyn>>>;
 
 std::vector<double> transpose(const std::vector<double>& matrix, std::size_t rows, std::size_t cols) {
   std::vector<double> result(matrix.size());
@@ -124,12 +124,15 @@ void compare_all(double outputs_within, double gradients_within) {
       .compare(outputs_within, gradients_within);
 
   // peft stores an embedding's A and B transposed, and acts on the lookup alone.
-  using WithEmbedding = Place<On<site::InProjX, LoRA<>>, On<site::InProjZ, LoRA<>>, On<site::Embedding, LoRA<>>>;
+  using WithEmbedding =
+      Place<On<site::InProjX, LoRA<>>, On<site::InProjZ, LoRA<>>, On<site::Embedding, LoRA<>>>;
   Adapted<WithEmbedding, T> embedded("peft_embedding", {in_proj()},
                                      {LoRAOptions{.rank = r, .alpha = 6.0, .lookup_only = true}});
   const std::string key = "base_model.model.backbone.embeddings.lora_embedding_";
-  set(embedded.model(), "embedding.lora_B", transpose(embedded.adapter().template read<double>(key + "A"), r, V));
-  set(embedded.model(), "embedding.lora_A", transpose(embedded.adapter().template read<double>(key + "B"), d, r));
+  set(embedded.model(), "embedding.lora_B",
+      transpose(embedded.adapter().template read<double>(key + "A"), r, V));
+  set(embedded.model(), "embedding.lora_A",
+      transpose(embedded.adapter().template read<double>(key + "B"), d, r));
   embedded.compare(outputs_within, gradients_within);
   compare_gradient(embedded.model(), "embedding.lora_B",
                    transpose(embedded.reference().read("grad." + key + "A"), r, V), gradients_within);
@@ -141,5 +144,9 @@ void compare_all(double outputs_within, double gradients_within) {
 
 }  // namespace
 
-TEST_CASE("rsLoRA, DoRA, LoRA of A_log and of the embedding in double, of peft") { compare_all<double>(1e-11, 1e-9); }
-TEST_CASE("rsLoRA, DoRA, LoRA of A_log and of the embedding in float, of peft") { compare_all<float>(1e-5, 1e-4); }
+TEST_CASE("rsLoRA, DoRA, LoRA of A_log and of the embedding in double, of peft") {
+  compare_all<double>(1e-11, 1e-9);
+}
+TEST_CASE("rsLoRA, DoRA, LoRA of A_log and of the embedding in float, of peft") {
+  compare_all<float>(1e-5, 1e-4);
+}

@@ -53,7 +53,7 @@ TEST_CASE("programs: what is no checkpoint gets the sentence that helps") {
   at.write("peft/adapter_config.json", "{\"peft_type\": \"LORA\"}");
   at.write("peft/adapter_model.safetensors", "");
   check_fails("score", {"--model", at.at("base"), "--adapter", at.at("peft"), "--ids", "1,2"},
-              {"an adapter of peft", "merge_and_unload"});
+              {"peft/adapter_config.json", "field r"});
   at.write("base/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
   fails(at.at("base"), {"base/model.safetensors", "git lfs pull"});
   std::filesystem::rename(at / "base/model.safetensors", at / "base/pytorch_model.bin");

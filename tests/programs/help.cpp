@@ -28,6 +28,7 @@ TEST_CASE("programs: --help lists the options and succeeds") {
         "lora-ssm",
         "lora-all",
         "lora-out",
+        "lora-peft",
         "sdlora-linear",
         "bitfit",
         "prompt",
@@ -38,7 +39,8 @@ TEST_CASE("programs: --help lists the options and succeeds") {
        {"--model", "--adapter", "--prompt", "--temperature", "--top-k", "--top-p", "--seed", "--stop",
         "--stop-ids"}},
       {"score", {"--model", "--adapter", "--ids", "--text", "--file", "--json"}},
-      {"merge", {"--model", "--adapter", "--out", "--dtype"}},
+      {"merge", {"--model", "--adapter", "--out", "--dtype", "--ignore-base-fingerprint"}},
+      {"export", {"--model", "--adapter", "--out", "--format", "--base-name", "peft"}},
       {"pretrain", {"--text", "--heldout", "--out"}},
       {"compare_placements", {"--quick"}},
       {"baselines", {"--train", "--test"}}};

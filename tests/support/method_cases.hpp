@@ -30,8 +30,8 @@ using namespace sdlora;
 inline constexpr std::size_t tiny_layers = 2;
 
 inline AdapterOptions method_options() {
-  return {LoRAOptions{.rank = 2, .alpha = 3.0}, SelectedOptions{.channels = 3, .states = 2},
-          RowsOptions{.prompt_length = 3}};
+  return {LoRAOptions{.rank = 2, .alpha = 3.0}, DoRAOptions{.rank = 2, .alpha = 3.0}, VeRAOptions{.rank = 2},
+          SelectedOptions{.channels = 3, .states = 2}, RowsOptions{.prompt_length = 3}};
 }
 
 template <class P>

@@ -1,8 +1,9 @@
-// Compiles the models that any_model.cpp chooses among, and makes one in this source file.
+// Compiles the models that model_choices.cpp chooses among, and makes one in this source file.
 #include "support/tiny_models.hpp"
-#include "training/any_model_choices.hpp"
+#include "training/model_choices.hpp"
 
 #include <sdlora/training/model_maker.hpp>
+#include <sdlora/training/select_dimensions.hpp>
 
 #include <doctest/doctest.h>
 

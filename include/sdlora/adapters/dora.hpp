@@ -12,6 +12,8 @@ namespace sdlora {
 
 /// What DoRA leaves open.
 struct DoRAOptions {
+  static constexpr std::string_view name = "dora";
+
   std::size_t rank = 8;
   double alpha = 0.0;        ///< the scale is alpha / rank; 0 means alpha = rank
   double dropout = 0.0;      ///< probability, on the input of A, while training

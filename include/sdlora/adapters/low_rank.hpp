@@ -15,6 +15,8 @@ namespace sdlora {
 
 /// What LoRA, and policies that build on it, leave open.
 struct LoRAOptions {
+  static constexpr std::string_view name = "lora";
+
   std::size_t rank = 8;      ///< where the type says dyn
   double alpha = 0.0;        ///< the scale is alpha / rank (RsLoRA: alpha / √rank); 0 means alpha = rank
   double dropout = 0.0;      ///< probability, on the input of A, while training

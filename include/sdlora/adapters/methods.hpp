@@ -8,6 +8,7 @@
 #include "rs_lora.hpp"
 #include "selected_dimensions.hpp"
 #include "state_offset.hpp"
+#include "vera.hpp"
 
 namespace sdlora {
 
@@ -17,6 +18,6 @@ struct MethodList {};
 
 /// Every method of this library, sizes left to run time. A new one is a line here.
 using Methods = MethodList<Frozen, Full, LoRA<>, RsLoRA<>, DoRA<>, IA3, SelectedDimensions<>, StateOffset,
-                           PromptTuning<>, PrefixTuning<>>;
+                           PromptTuning<>, PrefixTuning<>, VeRA<>>;
 
 }  // namespace sdlora

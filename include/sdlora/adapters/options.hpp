@@ -40,12 +40,21 @@ struct Seed {
   std::uint64_t value = 0;
 };
 
-/// The options of a policy, as LoRAOptions: an aggregate with a static `visit(self, visit)` that calls
-/// visit(Setting, member) for each member, a number or a bool.
+namespace detail {
+/// A visitor that does nothing. No lambda: nvcc takes none in a concept.
+struct VisitNothing {
+  template <class Member>
+  constexpr void operator()(const Setting&, Member&) const {}
+};
+}  // namespace detail
+
+/// The options of a policy, as LoRAOptions: an aggregate with a `name` and a static `visit(self, visit)` that
+/// calls visit(Setting, member) for each member, a number or a bool.
 template <class O>
-concept PolicyOptions =
-    std::default_initializable<O> && std::copyable<O> &&
-    requires(O& options, void (*visit)(...)) { O::visit(options, [](const Setting&, auto&) {}); };
+concept PolicyOptions = std::default_initializable<O> && std::copyable<O> && requires(O& options) {
+  { O::name } -> std::convertible_to<std::string_view>;
+  O::visit(options, detail::VisitNothing{});
+};
 
 /// Options at one site, among the parts of AdapterOptions; made by `options_at`.
 template <Site S, PolicyOptions O>
@@ -77,17 +86,20 @@ struct IsPart<Seed> : std::true_type {};
 ///     AdapterOptions{LoRAOptions{.rank = 16, .alpha = 32}, Layers<site::OutProj>{12, 24},
 ///                    options_at<site::InProjX>(LoRAOptions{.rank = 4}), Seed{7}}
 ///
-/// Options are kept by the names that their visitors give, so that command lines and files can set them too.
-/// Policies with an option of the same name share what is said for all sites. A part for all sites says what
-/// differs from the default; a part for one site says everything.
+/// A part for all sites says what differs from the default; a part for one site says everything. A part is
+/// for the policies that have these options: DoRA does not read LoRAOptions. Values can also be set by name
+/// alone, as command lines and files do: then for every policy that has an option of that name, where no part
+/// says more.
 class AdapterOptions {
   template <class P>
   static constexpr bool is_part = detail::IsPart<P>::value;
 
  public:
-  /// One option as it was set: at a site, or, with an empty site, wherever a policy has one of this name.
+  /// One option as it was set: at a site or, with an empty site, at all; of one struct of options or, without
+  /// its name, of every one.
   struct Value {
     std::string site;
+    std::string of;
     std::string name;
     double number = 0.0;
 
@@ -115,7 +127,7 @@ class AdapterOptions {
       O::visit(defaults, [&](const Setting& other, const auto& usual) {
         if (setting.name != other.name) return;
         if (static_cast<double>(value) != static_cast<double>(usual)) {
-          set(setting.name, static_cast<double>(value));
+          set(setting.name, static_cast<double>(value), {}, O::name);
         }
       });
     });
@@ -124,7 +136,7 @@ class AdapterOptions {
   template <Site S, PolicyOptions O>
   AdapterOptions& set(OptionsAt<S, O> at) {
     O::visit(at.options, [&](const Setting& setting, const auto& value) {
-      set(setting.name, static_cast<double>(value), S::name);
+      set(setting.name, static_cast<double>(value), S::name, O::name);
     });
     return *this;
   }
@@ -137,15 +149,16 @@ class AdapterOptions {
     seed = s.value;
     return *this;
   }
-  /// By name: at a site, or with an empty one everywhere.
-  AdapterOptions& set(std::string_view name, double value, std::string_view site = {}) {
+  /// By name: at a site, or with an empty one everywhere; of one struct of options, or of all.
+  AdapterOptions& set(std::string_view name, double value, std::string_view site = {},
+                      std::string_view of = {}) {
     for (Value& known : values_) {
-      if (known.name == name && known.site == site) {
+      if (known.name == name && known.site == site && known.of == of) {
         known.number = value;
         return *this;
       }
     }
-    values_.push_back({std::string(site), std::string(name), value});
+    values_.push_back({std::string(site), std::string(of), std::string(name), value});
     return *this;
   }
 
@@ -161,17 +174,19 @@ class AdapterOptions {
   O of(std::string_view site = {}) const {
     O options;
     O::visit(options, [&](const Setting& setting, auto& value) {
-      const Value* const found = find(setting.name, site);
+      const Value* const found = find(setting.name, site, O::name);
       if (found == nullptr) return;
       require(setting, *found, std::is_floating_point_v<std::remove_cvref_t<decltype(value)>>);
       value = static_cast<std::remove_cvref_t<decltype(value)>>(found->number);
     });
     return options;
   }
-  /// The number that was set under this name, for the site or for all; else `otherwise`.
+  /// The number that was set under this name, for the site or for all, of whatever options; else `otherwise`.
   double number(std::string_view name, double otherwise, std::string_view site = {}) const {
-    const Value* const found = find(name, site);
-    return found == nullptr ? otherwise : found->number;
+    for (const Value& value : values_) {
+      if (value.name == name && (value.site == site || value.site.empty())) return value.number;
+    }
+    return otherwise;
   }
   const std::vector<Value>& values() const { return values_; }
 
@@ -184,14 +199,19 @@ class AdapterOptions {
   }
 
  private:
-  const Value* find(std::string_view name, std::string_view site) const {
-    const Value* everywhere = nullptr;
+  /// The value that says most of where it is asked for: of the site, then of the options.
+  const Value* find(std::string_view name, std::string_view site, std::string_view of) const {
+    const Value* best = nullptr;
+    int most = -1;
     for (const Value& value : values_) {
-      if (value.name != name) continue;
-      if (value.site == site) return &value;
-      if (value.site.empty()) everywhere = &value;
+      if (value.name != name || (!value.site.empty() && value.site != site)) continue;
+      if (!value.of.empty() && value.of != of) continue;
+      const int says = (value.site.empty() ? 0 : 2) + (value.of.empty() ? 0 : 1);
+      if (says <= most) continue;
+      best = &value;
+      most = says;
     }
-    return everywhere;
+    return best;
   }
 
   static void require(const Setting& setting, const Value& found, bool real) {
@@ -212,6 +232,7 @@ class AdapterOptions {
 
 /// For policies that leave nothing open.
 struct NoOptions {
+  static constexpr std::string_view name = "none";
   template <class Self, class Visitor>
   static constexpr void visit(Self&, Visitor&&) {}
 };

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -87,6 +88,26 @@ class ParameterStore {
                place.layer, how.rate_factor);
   }
 
+  /// Values (rows, cols) that do not learn, are not saved and serve every place of the model that asks for
+  /// them by the same key, as a method's random matrices: value(i) of the host, made for the first. They live
+  /// as long as the store.
+  template <class Function>
+  MatrixView<const T, Device> constant(const std::string& key, std::size_t rows, std::size_t cols,
+                                       const Function& value) {
+    const std::string name = key + " " + detail::extents_text(rows, cols);
+    const auto [found, fresh] = constants_.try_emplace(name);
+    Storage<T, Device>& memory = found->second;
+    if (fresh) {
+      const std::size_t count =
+          detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "ParameterStore");
+      std::vector<T> host(count);
+      for (std::size_t i = 0; i < count; ++i) host[i] = static_cast<T>(value(i));
+      memory = Storage<T, Device>(count);
+      Storage<T, Device>::write(memory.data(), host.data(), count);
+    }
+    return {memory.data(), rows, cols};
+  }
+
   std::size_t size() const { return used_; }
   std::size_t capacity() const { return capacity_; }
   const std::vector<ParameterInfo>& entries() const { return entries_; }
@@ -163,6 +184,7 @@ class ParameterStore {
   Storage<T, Device> values_;
   Storage<T, Device> gradients_;
   std::vector<ParameterInfo> entries_;
+  std::map<std::string, Storage<T, Device>> constants_;
 };
 
 }  // namespace sdlora

@@ -70,14 +70,12 @@ struct On {
       "sdlora::On: the second type must be an adapter policy, an empty type derived from "
       "PolicyDefaults with a name and count(site, options), as LoRA<8>; what a policy keeps at a site "
       "belongs in its nested templates");
-  static_assert(
-      detail::can_sit_at<S, P>(),
-      "sdlora::On: this policy cannot sit at this site. LoRA and RsLoRA take linear sites (in_proj_x, "
-      "in_proj_z, "
-      "x_proj_*, dt_proj, out_proj), conv1d, A_log, h0 and embedding; DoRA and IA3 take linear sites; "
-      "SelectedDimensions takes A_log, x_proj_B and x_proj_C; StateOffset takes scan; PromptTuning takes "
-      "prompt; "
-      "PrefixTuning takes prefix; Full takes any site with values of its own");
+  static_assert(detail::can_sit_at<S, P>(),
+                "sdlora::On: this policy cannot sit at this site: it has no state for sites of this kind, or "
+                "says by sits_at "
+                "that it takes others. The table of policies in README.md has the sites of the library's "
+                "own, as LoRA's: "
+                "linear sites, conv1d, A_log, h0 and embedding");
   using site_type = S;
   using policy_type = P;
 };

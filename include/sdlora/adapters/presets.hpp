@@ -32,6 +32,13 @@ template <std::size_t Rank = dyn>
 struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>,
                        On<site::XProjC, LoRA<Rank>>, On<site::DtProj, LoRA<Rank>>> {};
 
+/// LoRA where `peft` can train and load it on a Mamba: in_proj, x_proj and A_log. The placement to train for
+/// peft.
+template <std::size_t Rank = dyn>
+struct LoRAPeft
+    : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::XProjDt, LoRA<Rank>>,
+            On<site::XProjB, LoRA<Rank>>, On<site::XProjC, LoRA<Rank>>, On<site::ALog, LoRA<Rank>>> {};
+
 /// LoRA on every linear site.
 template <std::size_t Rank = dyn>
 struct LoRAAll

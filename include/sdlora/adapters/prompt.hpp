@@ -10,6 +10,8 @@ namespace sdlora {
 
 /// What prompts and prefixes leave open.
 struct RowsOptions {
+  static constexpr std::string_view name = "rows";
+
   std::size_t prompt_length = 16;  ///< rows, where the type says dyn
 
   template <class Self, class Visitor>

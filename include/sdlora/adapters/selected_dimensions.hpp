@@ -33,6 +33,8 @@ class IndexList {
 
 /// What SelectedDimensions leaves open.
 struct SelectedOptions {
+  static constexpr std::string_view name = "selected";
+
   std::size_t channels = 0;  ///< of each layer, where the type says dyn; 0 means 1 % of them
   std::size_t states = 4;    ///< of each chosen channel, where the type says dyn
 

@@ -25,6 +25,11 @@
 
 namespace sdlora {
 
+/// Whether an adapter must lie on the very weights that it was trained on. Without, it may be loaded on
+/// others of the same sizes: right for rounded copies, as a bfloat16 copy of a float32 base, where results
+/// differ by the rounding; on any other base the adapter loads and what it computes means nothing.
+enum class BaseFingerprint { Required, Ignored };
+
 /// What an adapter file says besides its values: enough to build the model that it belongs to.
 struct AdapterDescription {
   std::string path;       ///< of the file
@@ -53,9 +58,11 @@ struct UsualOption {
 inline constexpr UsualOption usual_options[] = {{"rank", 8.0, true},     {"alpha", 0.0, false},
                                                 {"dropout", 0.0, false}, {"channels", 0.0, true},
                                                 {"states", 4.0, true},   {"prompt_length", 16.0, true}};
-inline bool is_usual(std::string_view name) {
-  return std::any_of(std::begin(usual_options), std::end(usual_options),
-                     [&](const UsualOption& option) { return option.name == name; });
+/// Whether such a field alone brings back that an option was set to this number.
+inline bool has_field_for(std::string_view name, double number) {
+  return std::any_of(std::begin(usual_options), std::end(usual_options), [&](const UsualOption& option) {
+    return option.name == name && option.usual != number;
+  });
 }
 
 inline std::string adapter_text(const AdapterDescription& a) {
@@ -76,7 +83,8 @@ inline std::string adapter_text(const AdapterDescription& a) {
   }
   std::string others;
   for (const AdapterOptions::Value& value : a.options.values()) {
-    if (value.site.empty() && is_usual(value.name)) continue;
+    // What is set to the usual number stays set: it need not be the default of every policy that has it.
+    if (value.site.empty() && has_field_for(value.name, value.number)) continue;
     others += (others.empty() ? "" : ", ") + std::string("{\"site\": ") + json_string(value.site) +
               ", \"name\": " + json_string(value.name) + ", \"value\": " + short_number(value.number) + "}";
   }
@@ -215,7 +223,7 @@ namespace detail {
 /// hostile description must not make a model large. Completes the selection.
 template <class BaseType>
 void check_adapter(AdapterDescription& a, const std::string& placement, const BaseType& base,
-                   const TensorFile& file) {
+                   const TensorFile& file, BaseFingerprint same) {
   const MambaDimensions& m = base.dimensions();
   const auto refuse = [&](const std::string& field, const std::string& what) {
     throw FileError(a.path, std::string("field ") + adapter_key + "." + field, what);
@@ -240,10 +248,13 @@ void check_adapter(AdapterDescription& a, const std::string& placement, const Ba
   if (static_cast<float>(m.norm_epsilon) != static_cast<float>(epsilon)) {
     differs("norm_epsilon", short_number(m.norm_epsilon), short_number(epsilon));
   }
-  if (const std::uint64_t found = fingerprint(base); found != a.base) {
-    refuse("base_fingerprint", "the adapter was trained on the base " + fingerprint_text(a.base) +
-                                   ", the one given is " + fingerprint_text(found) +
-                                   ": its weights differ; give the base that the adapter was trained on");
+  if (const std::uint64_t found = same == BaseFingerprint::Required ? fingerprint(base) : a.base;
+      found != a.base) {
+    refuse("base_fingerprint",
+           "the adapter was trained on the base " + fingerprint_text(a.base) + ", the one given is " +
+               fingerprint_text(found) +
+               ": its weights differ; give the base that the adapter was trained on, or, where "
+               "this one is a rounded copy of it, --ignore-base-fingerprint");
   }
   // The factor leaves room for a message of the tensor that is not as large as it should be.
   a.options.most_values = total_parameters(m);
@@ -278,10 +289,11 @@ void read_adapter_values(const TensorFile& file, ParameterStore<T, D>& store) {
 /// is another; nothing is allocated before the sizes were compared with the values that there are.
 template <class BaseType, class Make>
 auto load_adapter_with(const BaseType& base, const std::string& placement,
-                       const std::filesystem::path& directory, const Make& make) {
+                       const std::filesystem::path& directory, const Make& make,
+                       BaseFingerprint same = BaseFingerprint::Required) {
   const TensorFile file = detail::open_adapter(directory);
   AdapterDescription a = detail::describe_adapter(file);
-  detail::check_adapter(a, placement, base, file);
+  detail::check_adapter(a, placement, base, file, same);
   try {
     auto model = make(a.selection, a.options);
     if constexpr (requires { model->parameters(); }) {
@@ -297,16 +309,18 @@ auto load_adapter_with(const BaseType& base, const std::string& placement,
   }
 }
 
-/// The model of an adapter directory, on the base that it was trained on. Throws as
-/// `load_adapter_with`.
+/// The model of an adapter directory, on the base that it was trained on, unless its fingerprint is to be
+/// ignored: see BaseFingerprint. Throws as `load_adapter_with`.
 template <class Model>
 Model load_adapter(std::shared_ptr<const typename Model::base_type> base,
-                   const std::filesystem::path& directory) {
+                   const std::filesystem::path& directory, BaseFingerprint same = BaseFingerprint::Required) {
   using P = typename Model::placement_type;
-  return load_adapter_with(*base, describe<P>(), directory,
-                           [&](const Selection& selection, const AdapterOptions& options) {
-                             return Model(base, selection, options);
-                           });
+  return load_adapter_with(
+      *base, describe<P>(), directory,
+      [&](const Selection& selection, const AdapterOptions& options) {
+        return Model(base, selection, options);
+      },
+      same);
 }
 
 }  // namespace sdlora

@@ -55,10 +55,10 @@ class StoredNames {
 
   const std::string& embedding() const { return embedding_; }
   const std::string& head() const { return head_; }
-  std::string operator()(const std::string& name) const {
-    if (name == "backbone.embeddings.weight") return embedding_;
-    if (name == "lm_head.weight") return head_;
-    return prefix_ + name.substr(backbone.size());
+  std::string operator()(std::string_view name) const {
+    if (name == model_facts<MambaDimensions>[0].key) return embedding_;
+    if (name == model_facts<MambaDimensions>[2].key) return head_;
+    return prefix_ + std::string(name.substr(backbone.size()));
   }
   /// Of layer `l`: "A_log" and the like.
   std::string mixer(std::size_t l, const char* name) const {
@@ -208,7 +208,7 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
     for_each_tensor<T, D>(
         dimensions,
         [&](const auto& line) {
-          source.require_shape(stored(std::string(line.facts.key)), line.facts.stored_shape(dimensions));
+          source.require_shape(stored(line.facts.key), line.facts.stored_shape(dimensions));
         },
         [&](const auto& line, std::size_t l) {
           source.require_shape(stored(layer_key(l, line.facts.key)), line.facts.stored_shape(dimensions));

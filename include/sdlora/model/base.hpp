@@ -35,7 +35,7 @@ class Base {
   using Matrix = MatrixView<T, D>;
   using View = MatrixView<const T, D>;
 
-  static_assert(detail::KernelSizes<C>::known);
+  static_assert(detail::KernelSizes<C>::valid);
 
  public:
   /// Zeros of the given sizes, to be filled through `visit`. Throws ArgumentError where a size
@@ -149,6 +149,7 @@ class Base {
   FrozenWeight<T, D> head() const {                                         // (V, d)
     return m_.tied_head ? frozen_model_.embedding : frozen_model_.head;
   }
+  /// The values above the blocks; its head is empty where that is the embedding.
   const ModelWeights<const T, D>& model() const { return frozen_model_; }
   const MambaWeights<const T, D>& layer(std::size_t l) const { return frozen_layers_[l]; }
   /// −exp(A_log), (E, N): what the scan reads.

@@ -1,13 +1,9 @@
 #pragma once
 
-#include "../adapters/describe.hpp"
 #include "../adapters/options.hpp"
 #include "../adapters/parameter_store.hpp"
 #include "../adapters/place.hpp"
 #include "../adapters/selection.hpp"
-#include "../error.hpp"
-#include "../io/adapter.hpp"
-#include "../io/utf8.hpp"
 #include "../model/base.hpp"
 #include "../model/batch.hpp"
 #include "../model/execution.hpp"
@@ -19,14 +15,10 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <utility>
-#include <vector>
 
 namespace sdlora {
 
@@ -88,8 +80,9 @@ concept NamedPlacement = requires {
   requires Placement<typename N::placement>;
 };
 
-/// How a model of one named placement is made. Its members are defined in model_maker.hpp. To compile each
-/// placement once, in a source file of its own, declare it
+/// How a model of one named placement is made. Its members are defined in model_maker.hpp; where the
+/// placement selects, they need select_dimensions.hpp besides. To compile each placement once, in a source
+/// file of its own, declare it
 ///   extern template struct sdlora::ModelMaker<Biases>;
 /// beside its name, and let one source file include model_maker.hpp and say the same without `extern`.
 template <NamedPlacement N, Config C = presets::AnyMamba, class X = float>
@@ -103,88 +96,5 @@ struct ModelMaker {
   /// SDLoRA's first phase. Throws ArgumentError where the placement selects nothing.
   static Selection select(base_pointer base, std::span<const Example> data, const SelectionOptions& options);
 };
-
-/// What is known of a named placement at run time.
-template <class Model>
-struct ModelChoice {
-  using base_pointer = std::shared_ptr<const typename Model::base_type>;
-
-  std::string name;
-  std::string description;
-  std::string placement;  ///< as adapter files hold it
-  bool learns = true;
-  bool selects = false;  ///< it needs a Selection
-  std::unique_ptr<Model> (*make)(base_pointer, const Selection&, const AdapterOptions&) = nullptr;
-  Selection (*select)(base_pointer, std::span<const Example>, const SelectionOptions&) = nullptr;
-};
-
-/// Named placements to choose from at run time, for models on bases of type C, run as X says.
-template <Config C, class X, NamedPlacement... Names>
-class ModelChoicesOf {
- public:
-  using model_type = AnyModel<C, X>;
-  using base_type = typename model_type::base_type;
-  using base_pointer = std::shared_ptr<const base_type>;
-  using choice_type = ModelChoice<model_type>;
-
-  /// In the order of the list.
-  static const std::vector<choice_type>& all() {
-    static const std::vector<choice_type> choices{
-        {std::string(Names::name), std::string(Names::description), describe<typename Names::placement>(),
-         Names::placement::learns, Names::placement::selects, &ModelMaker<Names, C, X>::make,
-         &ModelMaker<Names, C, X>::select}...};
-    return choices;
-  }
-
-  /// The choice of that name. Throws ArgumentError that lists the names of those that learn.
-  static const choice_type& find(std::string_view name) {
-    std::string names;
-    for (const choice_type& each : all()) {
-      if (each.name == name) return each;
-      if (each.learns) names += (names.empty() ? "" : ", ") + each.name;
-    }
-    throw ArgumentError("placement '" + std::string(name) + "' is not known; choose one of " + names);
-  }
-
-  /// A fresh model of the placement `name`.
-  static std::unique_ptr<model_type> make(std::string_view name, base_pointer base,
-                                          const Selection& selection = {},
-                                          const AdapterOptions& options = {}) {
-    return find(name).make(std::move(base), selection, options);
-  }
-
-  /// SDLoRA's first phase for the placement `name`. Throws ArgumentError where that selects nothing.
-  static Selection select(std::string_view name, base_pointer base, std::span<const Example> data,
-                          const SelectionOptions& options) {
-    return find(name).select(std::move(base), data, options);
-  }
-
-  /// The model of an adapter directory, whichever of the placements it was trained with. FileError where it
-  /// is none of these, and as `load_adapter_with`.
-  static std::unique_ptr<model_type> load_adapter(base_pointer base, const std::filesystem::path& directory) {
-    std::error_code none;
-    if (std::filesystem::is_regular_file(directory, none)) {
-      throw FileError(directory.string(), "",
-                      "expected the directory of an adapter, found a file; give the directory that holds it");
-    }
-    const AdapterDescription description = read_adapter_description(directory);
-    for (const choice_type& each : all()) {
-      if (each.placement != description.placement || description.placement.empty()) continue;
-      return load_adapter_with(*base, description.placement, directory,
-                               [&](const Selection& selection, const AdapterOptions& options) {
-                                 return each.make(base, selection, options);
-                               });
-    }
-    throw FileError(
-        description.path, "field sdlora_adapter.placement",
-        detail::in_quotes(description.placement) +
-            " is none of the placements that this program can choose; load it in a program of your "
-            "own with its placement's type");
-  }
-};
-
-/// The same on bases of any size, in float on the Cpu.
-template <NamedPlacement... Names>
-using ModelChoices = ModelChoicesOf<presets::AnyMamba, float, Names...>;
 
 }  // namespace sdlora

@@ -2,7 +2,6 @@
 
 #include "../model/mamba_model.hpp"
 #include "any_model.hpp"
-#include "select_dimensions.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +10,8 @@
 #include <string>
 #include <utility>
 
-// What any_model.hpp declares, to be compiled once for each named placement.
+// What any_model.hpp declares, to be compiled once for each named placement. A source file whose placement
+// selects dimensions includes select_dimensions.hpp besides.
 
 namespace sdlora {
 namespace detail {
@@ -89,7 +89,8 @@ template <NamedPlacement N, Config C, class X>
 Selection ModelMaker<N, C, X>::select([[maybe_unused]] base_pointer base,
                                       [[maybe_unused]] std::span<const Example> data,
                                       [[maybe_unused]] const SelectionOptions& options) {
-  // The first phase scores dimensions by A_log.
+  // The first phase scores dimensions by A_log. select_dimensions is found where its header is included: a
+  // source file whose placement selects nothing does without the trainer.
   if constexpr (detail::selected_channels<typename N::placement::template policy_at<site::ALog>> != 0) {
     return select_dimensions<typename N::placement>(std::move(base), data, options);
   } else {

@@ -17,8 +17,9 @@ inline std::string why_no_adapter(const std::filesystem::path& directory) {
   const auto has = [&](const char* name) { return std::filesystem::exists(directory / name, none); };
   if (!std::filesystem::exists(directory, none)) return "no such folder; give the one that finetune wrote to";
   if (has("adapter_config.json")) {
-    return "missing, but there is an adapter of peft, which is not read here; merge it in Python "
-           "(merge_and_unload, then save_pretrained), and give that folder as the model";
+    return "missing, but there is an adapter of peft; generate, score and merge take its folder as "
+           "--adapter, and a "
+           "program loads it with load_peft_adapter or apply_peft_adapter";
   }
   if (has("checkpoint/checkpoint.safetensors")) {
     return "missing, for the run in this folder has not ended; the same finetune command with --resume ends "

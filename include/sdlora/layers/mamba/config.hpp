@@ -70,7 +70,7 @@ namespace detail {
 /// Asserts what the kernels need of a configuration's type.
 template <Config C>
 struct KernelSizes {
-  static constexpr bool known = true;
+  static constexpr bool valid = true;
   static_assert(
       C::config.d_state > 0 && C::config.d_conv > 0 && C::config.expand > 0,
       "sdlora: d_state, d_conv and expand of a MambaConfig must be at least 1; with a d_conv of 1 the "

@@ -92,7 +92,8 @@ void require_used(const AdapterOptions& options) {
     each_learning_site<P>([&]<class S, class Policy>(S, Policy) {
       typename Policy::options usual;
       Policy::options::visit(usual, [&](const Setting& setting, const auto&) {
-        used = used || (value.site == S::name && value.name == setting.name);
+        used = used || (value.site == S::name && value.name == setting.name &&
+                        (value.of.empty() || value.of == Policy::options::name));
       });
     });
     if (used) continue;

@@ -40,7 +40,7 @@ struct ChosenByType {
 /// Asserts what a configuration and a placement must keep to together.
 template <Config C, Placement P>
 struct TypesFit {
-  static constexpr bool fit = KernelSizes<C>::known;
+  static constexpr bool fit = KernelSizes<C>::valid;
   static_assert(C::config.d_model == dyn || C::config.expand == dyn ||
                     ChosenByType<P>::channels <= C::config.expand * C::config.d_model,
                 "sdlora::MambaModel: SelectedDimensions chooses more channels than the model has (expand * "

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <sdlora/adapters/presets.hpp>
-#include <sdlora/training/any_model.hpp>
+#include <sdlora/training/model_choices.hpp>
 
 #include <string_view>
 

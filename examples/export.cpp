@@ -1,0 +1,56 @@
+// Writes an adapter in the format of another library, which loads it with the same logits.
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/io/folder_lock.hpp>
+#include <sdlora/io/peft_export.hpp>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "support/any_adapter.hpp"
+#include "support/command_line.hpp"
+#include "support/placements.hpp"
+#include "support/run_folder.hpp"
+
+namespace {
+
+using namespace sdlora;
+
+/// What would stand beside an adapter of peft in `out` or be replaced is refused.
+void require_no_adapter(const std::filesystem::path& out) {
+  for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter.safetensors"}) {
+    if (!std::filesystem::exists(out / name)) continue;
+    throw FileError(
+        out.string(), "",
+        std::string("holds an adapter already (") + name + "); remove it, or choose another --out");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::filesystem::path model_directory, out;
+  std::string format = "peft", base_name;
+  examples::CommandLine command("export", "Writes an adapter in peft's format");
+  command.option("--model", model_directory, "checkpoint directory of the base").required();
+  examples::AdapterFlags adapter(command);
+  adapter.required();
+  command.option("--out", out, "directory of the adapter to write").required();
+  command.option("--format", format, "peft: adapter_config.json and adapter_model.safetensors");
+  command.option("--base-name", base_name, "of the base in adapter_config.json, a path or a name on the hub")
+      .without_default();
+  return command.run(argc, argv, [&] {
+    if (format != "peft") throw ArgumentError("--format: expected peft, found '" + format + "'");
+    if (is_peft_adapter(adapter.directory())) {
+      throw FileError(adapter.directory().string(), "", "is in peft's format as it is; copy it");
+    }
+    examples::require_no_model_or_base(out, model_directory);
+    require_no_adapter(out);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const auto model = adapter.load(base);
+    const examples::NewFolder folder(out);
+    const FolderLock lock(out);
+    save_peft_adapter(*model, out, base_name.empty() ? model_directory.string() : base_name);
+    std::fprintf(stderr, "adapter for peft written to %s\n", out.c_str());
+  });
+}

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <sdlora/adapters/presets.hpp>
+#include <sdlora/training/any_model.hpp>
+#include <string_view>
+
+// The placements that the programs' command lines know. Each is compiled once for all programs, in a source
+// file of its own (placement_*.cpp).
+
+namespace sdlora::examples {
+namespace placements {
+
+struct Frozen {
+  static constexpr std::string_view name = "frozen";
+  static constexpr std::string_view description = "the checkpoint as it is";
+  using placement = presets::NothingTrains;
+};
+struct Prompt {
+  static constexpr std::string_view name = "prompt";
+  static constexpr std::string_view description = "prompt tuning: learned embeddings before the sequence";
+  using placement = presets::Prompt<>;
+};
+struct Prefix {
+  static constexpr std::string_view name = "prefix";
+  static constexpr std::string_view description =
+      "prefix tuning: learned rows before the convolution of every block";
+  using placement = presets::Prefix<>;
+};
+struct InitialState {
+  static constexpr std::string_view name = "initial-state";
+  static constexpr std::string_view description = "the initial state of every SSM";
+  using placement = presets::InitialState;
+};
+struct BitFit {
+  static constexpr std::string_view name = "bitfit";
+  static constexpr std::string_view description = "the biases of the convolution and of dt";
+  using placement = presets::BitFit;
+};
+struct LoraSsm {
+  static constexpr std::string_view name = "lora-ssm";
+  static constexpr std::string_view description = "LoRA on the projections of the SSM";
+  using placement = presets::LoRASsm<>;
+};
+struct LoraLinear {
+  static constexpr std::string_view name = "lora-linear";
+  static constexpr std::string_view description = "LoRA on in_proj and out_proj";
+  using placement = presets::LoRALinear<>;
+};
+struct LoraPeft {
+  static constexpr std::string_view name = "lora-peft";
+  static constexpr std::string_view description = "LoRA where peft can load it: in_proj, x_proj and A_log";
+  using placement = presets::LoRAPeft<>;
+};
+struct LoraAll {
+  static constexpr std::string_view name = "lora-all";
+  static constexpr std::string_view description = "LoRA on every linear projection";
+  using placement = presets::LoRAAll<>;
+};
+struct LoraOut {
+  static constexpr std::string_view name = "lora-out";
+  static constexpr std::string_view description = "LoRA on out_proj alone: SDLoRA less its dimensions";
+  using placement = Place<On<site::OutProj, LoRA<>>>;
+};
+struct Sdlora {
+  static constexpr std::string_view name = "sdlora";
+  static constexpr std::string_view description = "LoRA on out_proj and selected dimensions of the SSM";
+  using placement = presets::SDLoRA<>;
+};
+struct SdloraLinear {
+  static constexpr std::string_view name = "sdlora-linear";
+  static constexpr std::string_view description =
+      "LoRA on in_proj and out_proj and selected dimensions of the SSM";
+  using placement = presets::SDLoRALinear<>;
+};
+struct Full {
+  static constexpr std::string_view name = "full";
+  static constexpr std::string_view description = "every weight";
+  using placement = presets::FullFineTune;
+};
+
+}  // namespace placements
+
+}  // namespace sdlora::examples
+
+namespace sdlora {
+
+extern template struct ModelMaker<examples::placements::Frozen>;
+extern template struct ModelMaker<examples::placements::Prompt>;
+extern template struct ModelMaker<examples::placements::Prefix>;
+extern template struct ModelMaker<examples::placements::InitialState>;
+extern template struct ModelMaker<examples::placements::BitFit>;
+extern template struct ModelMaker<examples::placements::LoraSsm>;
+extern template struct ModelMaker<examples::placements::LoraLinear>;
+extern template struct ModelMaker<examples::placements::LoraAll>;
+extern template struct ModelMaker<examples::placements::LoraOut>;
+extern template struct ModelMaker<examples::placements::LoraPeft>;
+extern template struct ModelMaker<examples::placements::Sdlora>;
+extern template struct ModelMaker<examples::placements::SdloraLinear>;
+extern template struct ModelMaker<examples::placements::Full>;
+
+}  // namespace sdlora

@@ -1,0 +1,77 @@
+// Adapters of peft as programs take and write them.
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+using namespace programs;
+
+namespace {
+
+constexpr const char* ids = "1,200,33,4,5,60,7,8,99";
+
+Scores with_adapter(const Workplace& at, const std::string& adapter, const Arguments& more = {}) {
+  return score(with({"--model", at.at("base"), "--adapter", at.at(adapter), "--ids", ids}, more));
+}
+
+Arguments exporting(const Workplace& at, const std::string& adapter, const std::string& out) {
+  return {"--model", at.at("base"), "--adapter", at.at(adapter), "--out", at.at(out)};
+}
+
+}  // namespace
+
+TEST_CASE("programs: an exported adapter is scored, continued and merged as the one that it was") {
+  const Workplace at;
+  run_well("finetune", at.finetune("lora-peft", "tuned"));
+  run_well("export", with(exporting(at, "tuned", "peft"), {"--base-name", "some/base"}));
+  CHECK(names_in(at / "peft") ==
+        std::vector<std::string>{"adapter_config.json", "adapter_model.safetensors"});
+  CHECK(nlohmann::json::parse(test::content(at / "peft/adapter_config.json")).at("base_model_name_or_path") ==
+        "some/base");
+  const Scores own = with_adapter(at, "tuned");
+  CHECK(largest_difference(own, score({"--model", at.at("base"), "--ids", ids})) > 1e-3);
+  CHECK(largest_difference(own, with_adapter(at, "peft")) < 1e-5);
+  run_well("merge", {"--model", at.at("base"), "--adapter", at.at("peft"), "--out", at.at("merged")});
+  CHECK(largest_difference(own, score({"--model", at.at("merged"), "--ids", ids})) < 1e-5);
+  const Arguments generating{"--model",      at.at("base"), "--ids",         "1,2,3",
+                             "--max-tokens", "5",           "--temperature", "0"};
+  CHECK(run_well("generate", with(generating, {"--adapter", at.at("peft")})) ==
+        run_well("generate", with(generating, {"--adapter", at.at("tuned")})));
+}
+
+TEST_CASE("programs: export names what peft cannot hold, and writes nothing") {
+  const Workplace at;
+  run_well("finetune", at.finetune("lora-all", "tuned"));
+  const Result result = run("export", exporting(at, "tuned", "peft"));
+  CHECK(result.status > 0);
+  for (const char* part :
+       {"out_proj: peft refuses LoRA", "dt_proj: transformers reads", "merge", "lora-peft"}) {
+    CAPTURE(result.err);
+    CHECK(result.err.find(part) != std::string::npos);
+  }
+  CHECK(!std::filesystem::exists(at / "peft"));
+  check_fails("export", with(exporting(at, "tuned", "peft"), {"--format", "gguf"}), {"--format", "'gguf'"});
+  check_fails("export", exporting(at, "tuned", "tuned"), {"holds an adapter already (adapter.safetensors)"});
+  check_fails("export", exporting(at, "tuned", "base"), {"base"});
+}
+
+TEST_CASE("programs: an adapter of peft that cannot be used is refused") {
+  const Workplace at;
+  run_well("finetune", at.finetune("lora-peft", "tuned"));
+  run_well("export", exporting(at, "tuned", "peft"));
+  check_fails("export", exporting(at, "peft", "again"), {"is in peft's format"});
+  std::filesystem::copy(at / "tuned/adapter.safetensors", at / "peft/adapter.safetensors");
+  check_fails("score", {"--model", at.at("base"), "--adapter", at.at("peft"), "--ids", "1,2"},
+              {"holds an adapter of this library", "a folder of its own"});
+}
+
+TEST_CASE("programs: an adapter is put on other weights only where that is asked for") {
+  const Workplace at;
+  run_well("finetune", at.finetune("lora-peft", "tuned"));
+  const Arguments on_other{"--model", at.at("other_base"), "--adapter", at.at("tuned"), "--ids", ids};
+  check_fails("score", on_other, {"base_fingerprint", "--ignore-base-fingerprint"});
+  score(with(on_other, {"--ignore-base-fingerprint"}));
+  check_fails("score", {"--model", at.at("base"), "--ids", ids, "--ignore-base-fingerprint"},
+              {"expected --adapter beside it"});
+}
