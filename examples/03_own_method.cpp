@@ -15,7 +15,7 @@ struct OutputScale : PolicyDefaults {
       if (place.active) s = store.add(place, ".scale", 1, place.rows());  // zeros
     }
     bool active() const { return static_cast<bool>(s); }
-    View weight() const { return base; }  // the layer multiplies by it
+    FrozenWeight<T, D> weight() const { return base; }  // the layer multiplies by it
     // y (M, rows) holds W·x; `kept`, where backward follows, keeps it.
     void forward(View, Matrix y, Matrix kept, const Pass&, WorkspaceOn<D>&) const {
       if (!active()) return;
@@ -31,10 +31,11 @@ struct OutputScale : PolicyDefaults {
     // target (rows, cols) += sign · what was learned, as weights.
     void add_change(Matrix target, T sign) const {
       const View column(s.value.data, base.rows, 1);
-      if (active()) assign<AssignMode::Add>(target, sign * column * base);
+      if (!active()) return;
+      base.visit([&](const auto& w) { assign<AssignMode::Add>(target, sign * column * values_of(w)); });
     }
-    View base;
-    Learned<T, D> s;  // and its gradient
+    FrozenWeight<T, D> base;  // of the stored type that the base has
+    Learned<T, D> s;          // and its gradient
   };
 };
 static_assert(AdapterPolicy<OutputScale>);

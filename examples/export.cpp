@@ -11,6 +11,7 @@
 #include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
+#include "support/weights_flag.hpp"
 
 namespace {
 
@@ -39,14 +40,16 @@ int main(int argc, char** argv) {
   command.option("--format", format, "peft: adapter_config.json and adapter_model.safetensors");
   command.option("--base-name", base_name, "of the base in adapter_config.json, a path or a name on the hub")
       .without_default();
+  const examples::WeightsFlag weights(command);
   return command.run(argc, argv, [&] {
+    const LoadBaseOptions loading = weights.options();
     if (format != "peft") throw ArgumentError("--format: expected peft, found '" + format + "'");
     if (is_peft_adapter(adapter.directory())) {
       throw FileError(adapter.directory().string(), "", "is in peft's format as it is; copy it");
     }
     examples::require_no_model_or_base(out, model_directory);
     require_no_adapter(out);
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);
     const auto model = adapter.load(base);
     const examples::NewFolder folder(out);
     const FolderLock lock(out);

@@ -23,6 +23,7 @@
 #include "support/saved_selection.hpp"
 #include "support/text.hpp"
 #include "support/training_flags.hpp"
+#include "support/weights_flag.hpp"
 
 namespace {
 
@@ -91,10 +92,12 @@ int main(int argc, char** argv) {
       .without_default();
   examples::add_training_flags(command, options, {"steps"});
   command.option("--max-length", data_options.max_length, "longer examples are cut; 0: never");
+  const examples::WeightsFlag weights(command);
   command.threads();
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
   return command.run(argc, argv, [&] {
+    const LoadBaseOptions loading = weights.options();
     examples::require_training_flags(options);
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
@@ -108,7 +111,7 @@ int main(int argc, char** argv) {
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
       evaluation = examples::open_data(evaluation_path, model_directory, config, data_options);
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);
     std::fprintf(stderr, "%s\n", data.report().c_str());
     if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
     auto without_use = method_flags.without_use(choice.placement);

@@ -14,6 +14,7 @@
 #include "support/placements.hpp"
 #include "support/stop_text.hpp"
 #include "support/text.hpp"
+#include "support/weights_flag.hpp"
 
 namespace {
 
@@ -63,8 +64,10 @@ int main(int argc, char** argv) {
       command.option("--top-k", options.top_k, "only the k likeliest tokens; 0: all"),
       command.option("--top-p", options.top_p, "only the likeliest tokens of this probability together"),
       command.option("--seed", options.seed)};
+  const examples::WeightsFlag weights(command);
   command.threads();
   return command.run(argc, argv, [&] {
+    const LoadBaseOptions loading = weights.options();
     if (prompt.empty() && ids.empty())
       throw ArgumentError("--prompt: expected a text to continue, found an empty one; give a byte at least");
     const CheckpointConfig config = read_base_config(model_directory);
@@ -83,7 +86,7 @@ int main(int argc, char** argv) {
     }
     options.vocabulary = text ? tokenizer->vocab_size() : examples::used_vocabulary(model_directory, config);
     examples::StopText stopping(examples::unescaped(stop));
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);
     const auto model = adapter.load(base);
     // The prompt is printed with the first token, so that a failure prints nothing.
     bool begun = false;

@@ -13,6 +13,7 @@
 #include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
+#include "support/weights_flag.hpp"
 
 namespace {
 
@@ -35,12 +36,14 @@ int main(int argc, char** argv) {
   adapter.required();
   command.option("--out", out, "directory of the merged checkpoint to write").required();
   command.option("--dtype", dtype, "of the weights: float32, or bfloat16, rounded once from the sums");
+  const examples::WeightsFlag weights(command);
   return command.run(argc, argv, [&] {
+    const LoadBaseOptions loading = weights.options();
     SaveBaseOptions options{.dtype = merged_dtype(dtype)};
     examples::require_no_model_or_base(out, model_directory);
     examples::require_no_run(out);
     const CheckpointConfig config = read_base_config(model_directory);
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);
     const auto merged = adapter.load(base)->merged();
     if (base->dimensions().tied_head && !merged->dimensions().tied_head) {
       throw FileError(

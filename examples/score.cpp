@@ -12,6 +12,7 @@
 #include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/text.hpp"
+#include "support/weights_flag.hpp"
 
 int main(int argc, char** argv) {
   using namespace sdlora;
@@ -27,8 +28,10 @@ int main(int argc, char** argv) {
                           command.option("--text", text, "text, by the checkpoint's tokenizer"),
                           command.option("--file", file, "a file of text")});
   command.flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
+  const examples::WeightsFlag weights(command);
   command.threads();
   return command.run(argc, argv, [&] {
+    const LoadBaseOptions loading = weights.options();
     const CheckpointConfig config = read_base_config(model_directory);
     if (ids.empty()) {
       const AnyTokenizer tokenizer = examples::read_tokenizer(model_directory, config);
@@ -38,7 +41,7 @@ int main(int argc, char** argv) {
       throw ArgumentError("expected at least 2 tokens to score one after another, found " +
                           std::to_string(ids.size()));
     }
-    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory);
+    const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);
     const auto model = adapter.load(base);
     const std::vector<double> logprobs = token_log_probabilities(*model, ids);
     double sum = 0.0;

@@ -26,8 +26,9 @@ namespace sdlora {
 // What reads files is compiled once for all programs, too (instances.cpp).
 extern template std::unique_ptr<AnyModel<>> load_chosen_adapter(std::span<const ModelChoice<AnyModel<>>>,
                                                                 examples::AnyBasePointer,
-                                                                const std::filesystem::path&, BaseFingerprint);
+                                                                const std::filesystem::path&,
+                                                                BaseFingerprint);
 extern template std::shared_ptr<const examples::AnyBase> load_base<presets::AnyMamba, float, Cpu>(
-    const std::filesystem::path&);
+    const std::filesystem::path&, const LoadBaseOptions&);
 
 }  // namespace sdlora

@@ -13,6 +13,7 @@
 #include "tensor/expression.hpp"
 #include "tensor/extents.hpp"
 #include "tensor/float16.hpp"
+#include "tensor/frozen_weight.hpp"
 #include "tensor/functions.hpp"
 #include "tensor/host_copy.hpp"
 #include "tensor/indexed.hpp"

@@ -3,6 +3,7 @@
 
 #include <sdlora/adapters/presets.hpp>
 #include <sdlora/io/peft_adapter.hpp>
+#include <sdlora/model/fingerprint.hpp>
 
 #include <doctest/doctest.h>
 
@@ -220,6 +221,17 @@ TEST_CASE("peft adapter: modules to save replace the base's values") {
   CHECK(applied->head()(3, 2) == base->head()(3, 2));
   CHECK(applied->embedding()(3, 2) == doctest::Approx(0.3 + 0.01 * ((3 * 13 + 2) % 7)));
   CHECK(apply_peft_adapter(*base, Reference::path_of("lora_peft"))->dimensions().tied_head);
+}
+
+TEST_CASE("peft adapter: on matrices of bfloat16 it is applied to their values") {
+  const auto base = peft_base<float>();
+  const auto stored = base->stored_as(StoredType::BFloat16);
+  for (const char* folder : {"lora_peft", "peft_dora"}) {
+    const auto applied = apply_peft_adapter(stored, Reference::path_of(folder));
+    CHECK(applied->weights() == StoredType::Scalar);
+    CHECK(fingerprint(*applied) ==
+          fingerprint(*apply_peft_adapter(stored.stored_as(StoredType::Scalar), Reference::path_of(folder))));
+  }
 }
 
 TEST_CASE("peft adapter: what the file cannot mean is refused") {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -40,6 +41,31 @@ TEST_CASE("programs: score of ids, a text and a file") {
   REQUIRE((lines >> word >> perplexity));
   CHECK(word == "perplexity");
   CHECK(perplexity == doctest::Approx(ids.perplexity).epsilon(1e-4));
+}
+
+TEST_CASE("programs: matrices of bfloat16 score nearly as floats do, and go with an adapter of their own") {
+  const Workplace at;
+  const std::string list = "52,49,32,105,115,32,51,50";
+  const auto score_as = [&](const char* weights) {
+    return score({"--model", at.at("base"), "--ids", list, "--weights", weights});
+  };
+  const Scores plain = score({"--model", at.at("base"), "--ids", list});
+  const Scores floats = score_as("float32"), rounded = score_as("bfloat16");
+  CHECK(floats.logprobs == plain.logprobs);
+  CHECK(rounded.logprobs != plain.logprobs);
+  REQUIRE(rounded.logprobs.size() == plain.logprobs.size());
+  for (std::size_t i = 0; i < plain.logprobs.size(); ++i) {
+    CHECK(std::abs(rounded.logprobs[i] - plain.logprobs[i]) < 0.1);
+  }
+  CHECK(run_well("generate",
+                 {"--model", at.at("base"), "--ids", list, "--max-tokens", "3", "--weights", "bfloat16"})
+            .size() >= 6);
+  // The values are others than those that this adapter was trained on.
+  check_fails("score",
+              {"--model", at.at("base"), "--adapter", at.at("tuned"), "--ids", list, "--weights", "bfloat16"},
+              {"base_fingerprint"});
+  check_fails("score", {"--model", at.at("base"), "--ids", list, "--weights", "int4"},
+              {"--weights: expected float32 or bfloat16, found 'int4'"});
 }
 
 TEST_CASE("programs: score says what is wrong") {

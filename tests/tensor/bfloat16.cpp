@@ -7,6 +7,8 @@
 
 using sdlora::BFloat16;
 
+static_assert(static_cast<double>(BFloat16(1.5F)) == 1.5);
+
 TEST_CASE("BFloat16: every value survives the way to float and back") {
   for (unsigned bits = 0; bits < 65536; ++bits) {
     BFloat16 value{};

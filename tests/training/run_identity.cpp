@@ -24,8 +24,9 @@ TEST_CASE("run identity: what differs is named, with both values and what to do"
   std::map<std::string, std::string> file{{"base", "abc"}, {"groups", ""}, {"extra", "ignored"}};
   const RunIdentity run{{"base", "abc"}, {"groups", ""}};
   const auto check = [&](const RunIdentity& expected) {
-    detail::require_same_run("some.file", "field run.", "selection", expected,
-                             [&](const std::string& key) { return file.contains(key) ? &file[key] : nullptr; });
+    detail::require_same_run("some.file", "field run.", "selection", expected, [&](const std::string& key) {
+      return file.contains(key) ? &file[key] : nullptr;
+    });
   };
   CHECK_NOTHROW(check(run));
   CHECK_NOTHROW(check({{"absent", ""}}));  // a key that came with a later version
@@ -97,6 +98,21 @@ TEST_CASE("a selection's identity changes with whatever decides the selection") 
   CHECK(identity() != first);
 }
 
+TEST_CASE("the same values in another stored type are another run") {
+  const auto stored = std::make_shared<const Base<Tiny>>(
+      rough_base<Tiny, float>(tiny_dimensions)->stored_as(StoredType::BFloat16));
+  const auto floats = std::make_shared<const Base<Tiny>>(stored->stored_as(StoredType::Scalar));
+  const std::string same = fingerprint_text(fingerprint(*stored));
+  const auto data = doubling_task(3);
+  const auto of_run = [&](const std::shared_ptr<const Base<Tiny>>& base) {
+    const MambaModel<Tiny, presets::LoRALinear<2>> model(base);
+    return training_identity(model, data, {.steps = 2}, 2).front();
+  };
+  CHECK(of_run(floats) == std::pair<std::string, std::string>("base", same));
+  CHECK(of_run(stored) == std::pair<std::string, std::string>("base", same + " bfloat16"));
+  CHECK(selection_identity(*stored, "p", data, {}).front().second == same + " bfloat16");
+}
+
 TEST_CASE("the texts of a training run and of a selection are those that files hold since version 2") {
   // Files are compared by them: a change of a key or a number here would refuse every older checkpoint.
   const auto base = rough_base<Tiny, float>(tiny_dimensions);
@@ -129,7 +145,8 @@ TEST_CASE("the texts of a training run and of a selection are those that files h
                     {"parameters", "324 values 4f21dc70182e10fb"},
                     {"selection", "2ddd7d63f2b9a30e"},
                     {"alpha", "3.5"},
-                    {"dropout", "0.1"}, {"options", ""},
+                    {"dropout", "0.1"},
+                    {"options", ""},
                     {"adapter_seed", "8"},
                     {"data", data_text},
                     {"steps", "1234"},
@@ -177,7 +194,8 @@ TEST_CASE("the texts of a training run and of a selection are those that files h
                     {"dropout", "0.25"},
                     {"channels", "1"},
                     {"states", "3"},
-                    {"prompt_length", "7"}, {"options", ""},
+                    {"prompt_length", "7"},
+                    {"options", ""},
                     {"layers", "A_log:1:2 "},
                     {"adapter_seed", "11"}});
 }

@@ -68,12 +68,14 @@ struct DoRA : PolicyDefaults {
       change_ = {store, place, {.rank = o.rank, .dropout = o.dropout}, alpha / static_cast<double>(o.rank)};
       detach_ = o.detach_norm;
       squares_ = Storage<T, D>(place.rows());
-      assign(squares(), sum_of_squares(base_));
+      for_row_blocks(base_, thread_workspace<D>(), [&](std::size_t first, View w) {
+        assign(squares().rows_from(first, w.rows), sum_of_squares(w));
+      });
       m_ = store.add(place, ".magnitude", 1, place.rows(), {.decay = false});
       assign(column(m_.value), sqrt(squares()));
     }
     bool active() const { return change_.active(); }
-    View weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
 
     void forward(View x, Matrix y, Matrix kept, const Pass& pass, WorkspaceOn<D>& workspace) const {
       if (!active()) return;
@@ -102,7 +104,9 @@ struct DoRA : PolicyDefaults {
       assign<AssignMode::Add>(b.gradient, s * c * (norms.w_a + s * norms.b_aa));
       const Matrix c_b = workspace.template matrix<T>(out, change_.rank());
       assign(c_b, c * b.value);
-      matmul(a.gradient, transposed(c_b), base_, Write::Add, s);
+      for_row_blocks(base_, workspace, [&](std::size_t first, View w) {
+        matmul(a.gradient, transposed(c_b.rows_from(first, w.rows)), w, Write::Add, s);
+      });
       const Matrix b_c_b = workspace.template matrix<T>(change_.rank(), change_.rank());
       matmul(b_c_b, transposed(c_b), b.value);
       matmul(a.gradient, b_c_b, a.value, Write::Add, s * s);
@@ -118,7 +122,7 @@ struct DoRA : PolicyDefaults {
       WorkspaceOn<D>& workspace = thread_workspace<D>();
       const WorkspaceScope scope(workspace);
       const Matrix g = factors(Norms(*this, workspace), workspace);
-      assign<AssignMode::Add>(target, sign * (g - T(1)) * base_);
+      base_.visit([&](const auto& w) { assign<AssignMode::Add>(target, sign * (g - T(1)) * values_of(w)); });
       const Matrix g_b = workspace.template matrix<T>(base_.rows, change_.rank());
       assign(g_b, g * change_.b().value);
       matmul(target, g_b, change_.a().value, Write::Add, sign * change_.scale());
@@ -146,7 +150,9 @@ struct DoRA : PolicyDefaults {
         b_aa = workspace.template matrix<T>(out, r);
         norm = workspace.template matrix<T>(out, 1);
         const Matrix a_a = workspace.template matrix<T>(r, r);
-        matmul(w_a, l.base_, transposed(a));
+        for_row_blocks(l.base_, workspace, [&](std::size_t first, View w) {
+          matmul(w_a.rows_from(first, w.rows), w, transposed(a));
+        });
         matmul(a_a, a, transposed(a));
         matmul(b_aa, b, a_a);
         const View squares(l.squares_.data(), out, 1);
@@ -163,7 +169,7 @@ struct DoRA : PolicyDefaults {
       return g;
     }
 
-    View base_;
+    FrozenWeight<T, D> base_;
     LowRank<T, D> change_;
     Learned<T, D> m_;
     Storage<T, D> squares_;  // ‖W‖² of each row

@@ -24,7 +24,7 @@ struct IA3 : PolicyDefaults {
       assign(l_.value, 1);
     }
     bool active() const { return static_cast<bool>(l_); }
-    View weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
 
     /// y (M, out) = l ∘ y; `kept` is y as it was.
     void forward(View, Matrix y, Matrix kept, const Pass&, WorkspaceOn<D>&) const {
@@ -42,11 +42,12 @@ struct IA3 : PolicyDefaults {
     void add_change(Matrix target, T sign) const {
       if (!active()) return;
       const View column(l_.value.data, base_.rows, 1);
-      assign<AssignMode::Add>(target, sign * (column - T(1)) * base_);
+      base_.visit(
+          [&](const auto& w) { assign<AssignMode::Add>(target, sign * (column - T(1)) * values_of(w)); });
     }
 
    private:
-    View base_;
+    FrozenWeight<T, D> base_;
     Learned<T, D> l_;
   };
 };

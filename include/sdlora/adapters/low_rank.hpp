@@ -187,10 +187,10 @@ struct LowRankPolicy : PolicyDefaults {
    public:
     Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place)
         : LowRank<T, D>(at(store, place)), base_(place.base) {}
-    MatrixView<const T, D> weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
 
    private:
-    MatrixView<const T, D> base_;
+    FrozenWeight<T, D> base_;
   };
 
   /// At an element-wise site or a state: base + scale · B·A, formed in each pass.
@@ -198,7 +198,7 @@ struct LowRankPolicy : PolicyDefaults {
   class Element {
    public:
     Element(ParameterStore<T, D>& store, const SitePlace<T, D>& place)
-        : base_(place.base), change_(at(store, place)), shape_(place.site.shape) {}
+        : base_(place.base.values()), change_(at(store, place)), shape_(place.site.shape) {}
     bool active() const { return change_.active(); }
     MatrixView<const T, D> values(WorkspaceOn<D>& workspace) const {
       if (!active()) return base_;
@@ -237,12 +237,12 @@ struct LowRankPolicy : PolicyDefaults {
       if (place.active) lookup_only_ = options_of<LowRankPolicy>(place).lookup_only;
     }
     bool active() const { return change_.active(); }
-    View weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
 
     /// x (M, d) = the rows of the ids (1, M).
     template <class Index>
     void lookup(Ids<Index> ids, Matrix x, WorkspaceOn<D>& workspace) const {
-      assign(x, rows_at(base_, ids));
+      look_up(x, base_, ids);
       if (!active()) return;
       const WorkspaceScope scope(workspace);
       matmul(x, rows_of_b(ids, workspace), change_.a().value, Write::Add, change_.scale());
@@ -279,7 +279,7 @@ struct LowRankPolicy : PolicyDefaults {
       return rows;
     }
 
-    View base_;
+    FrozenWeight<T, D> base_;
     LowRank<T, D> change_;
     bool lookup_only_ = false;
   };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../tensor/evaluate.hpp"
+#include "../tensor/frozen_weight.hpp"
 #include "../tensor/matmul.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "../tensor/workspace.hpp"
@@ -28,7 +29,7 @@ struct SitePlace {
   SiteInfo site;                              ///< its name in every layer, kind and shape
   std::optional<std::size_t> layer = {};      ///< none: the site is the model's own, as the embedding
   bool active = true;                         ///< false outside of the site's layer range: nothing learns
-  MatrixView<const T, Device> base = {};      ///< the pre-trained values; empty where a checkpoint has none
+  FrozenWeight<T, Device> base = {};          ///< the pre-trained values; absent where a checkpoint has none
   bool decay = true;                          ///< whether weight decay applies to what learns here
   const AdapterOptions* options = nullptr;    ///< never null for a policy that learns
   const LayerSelection* selection = nullptr;  ///< of this layer, where the placement selects
@@ -80,7 +81,8 @@ struct PolicyDefaults {
 ///
 /// Its state at a site is a nested template of a scalar and a device, made from (ParameterStore<T, D>&,
 /// const SitePlace<T, D>&), by the kind of the site:
-/// - `Linear<T, D>`: `weight()` is what the layer multiplies by. `forward(x, y, pass, workspace)` changes y,
+/// - `Linear<T, D>`: `weight()` is what the layer multiplies by, a FrozenWeight or a matrix. `forward(x, y,
+/// pass, workspace)` changes y,
 ///   which holds the product x·weight()ᵀ already; `backward(x, d_y, d_x, pass, workspace)` adds to the
 ///   gradients of what learns and, unless it is empty, to d_x what does not come through `weight()`. d_y is
 ///   the gradient of the product. Both may be missing. Two more pairs, for what is no addition:
@@ -165,11 +167,11 @@ struct Frozen : PolicyDefaults {
    public:
     Linear(ParameterStore<T, D>&, const SitePlace<T, D>& place) : base_(place.base) {}
     static constexpr bool active() { return false; }
-    MatrixView<const T, D> weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
     void add_change(MatrixView<T, D>, T) const {}
 
    private:
-    MatrixView<const T, D> base_;
+    FrozenWeight<T, D> base_;
   };
 
   /// Frozen element-wise values are the base's own.
@@ -178,12 +180,12 @@ struct Frozen : PolicyDefaults {
    public:
     Element(ParameterStore<T, D>&, const SitePlace<T, D>& place) : base_(place.base) {}
     static constexpr bool active() { return false; }
-    MatrixView<const T, D> values() const { return base_; }
+    MatrixView<const T, D> values() const { return base_.values(); }
     static constexpr MatrixView<T, D> gradient() { return {}; }
     void add_change(MatrixView<T, D>, T) const {}
 
    private:
-    MatrixView<const T, D> base_;
+    FrozenWeight<T, D> base_;  // at the embedding of any stored type
   };
 };
 
@@ -199,10 +201,12 @@ struct Full : PolicyDefaults {
     Element(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
       own_ = store.add(place, "", place.rows(), place.cols());
-      if (base_) assign(own_.value, base_);
+      if (base_) base_.visit([&](const auto& w) { assign(own_.value, values_of(w)); });
     }
     bool active() const { return static_cast<bool>(own_); }
-    MatrixView<const T, D> values() const { return own_ ? MatrixView<const T, D>(own_.value) : base_; }
+    MatrixView<const T, D> values() const {
+      return own_ ? MatrixView<const T, D>(own_.value) : base_.values();
+    }
     /// Where the gradient adds up; empty in a layer where the site does not learn.
     MatrixView<T, D> gradient() const { return own_.gradient; }
 
@@ -210,14 +214,17 @@ struct Full : PolicyDefaults {
     void add_change(MatrixView<T, D> target, T sign) const {
       if (!own_) return;
       if (base_) {
-        assign<AssignMode::Add>(target, sign * (own_.value - base_));
+        base_.visit(
+            [&](const auto& w) { assign<AssignMode::Add>(target, sign * (own_.value - values_of(w))); });
       } else {
         assign<AssignMode::Add>(target, sign * own_.value);
       }
     }
 
+   protected:
+    FrozenWeight<T, D> base_;
+
    private:
-    MatrixView<const T, D> base_;
     Learned<T, D> own_;
   };
 
@@ -226,7 +233,9 @@ struct Full : PolicyDefaults {
   class Linear : public Element<T, D> {
    public:
     using Element<T, D>::Element;
-    MatrixView<const T, D> weight() const { return this->values(); }
+    FrozenWeight<T, D> weight() const {
+      return this->active() ? FrozenWeight<T, D>(this->values()) : this->base_;
+    }
     void backward(MatrixView<const T, D> x, MatrixView<const T, D> d_y, MatrixView<T, D>, const Pass&,
                   WorkspaceOn<D>&) const {
       if (this->active()) matmul(this->gradient(), transposed(d_y), x, Write::Add);

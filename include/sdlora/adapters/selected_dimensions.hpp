@@ -108,7 +108,7 @@ struct SelectedDimensions : PolicyDefaults {
     }
 
     bool active() const { return static_cast<bool>(delta_); }
-    View weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
 
     /// y (M, N) += x's chosen columns · deltaᵀ, x (M, E).
     void forward(View x, MatrixView<T, D> y, const Pass&, WorkspaceOn<D>& workspace) const {
@@ -141,7 +141,7 @@ struct SelectedDimensions : PolicyDefaults {
       return columns;
     }
 
-    View base_;
+    FrozenWeight<T, D> base_;
     Learned<T, D> delta_;
     detail::IndexList<D> channels_;
   };
@@ -152,7 +152,7 @@ struct SelectedDimensions : PolicyDefaults {
     using View = MatrixView<const T, D>;
 
    public:
-    Selected(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
+    Selected(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base.values()) {
       if (!place.active) return;
       const options o = options_of<SelectedDimensions>(place);
       require_channels(place, o.channels);

@@ -64,7 +64,7 @@ struct VeRA : PolicyDefaults {
       b_ = random(store, o.projection_seed, "vera_B", place.rows(), o.rank);
     }
     bool active() const { return static_cast<bool>(scale_d_); }
-    View weight() const { return base_; }
+    FrozenWeight<T, D> weight() const { return base_; }
     /// A (rank, in) and B (out, rank); only where the site learns.
     View a() const { return a_; }
     View b() const { return b_; }
@@ -123,7 +123,8 @@ struct VeRA : PolicyDefaults {
                             [&](std::size_t i) { return bound * (2.0 * stream.uniform(i) - 1.0); });
     }
 
-    View base_, a_, b_;
+    FrozenWeight<T, D> base_;
+    View a_, b_;
     Learned<T, D> scale_d_, scale_b_;  // d and b
   };
 };

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
@@ -21,6 +22,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 namespace sdlora {
@@ -158,15 +160,45 @@ inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
   return config;
 }
 
+/// How `load_base` reads.
+struct LoadBaseOptions {
+  /// How the matrices of products are stored: as the scalar, or as bfloat16. From a checkpoint of bfloat16
+  /// the latter has the checkpoint's values, from another one each rounded once.
+  StoredType weights = StoredType::Scalar;
+};
+
+namespace detail {
+
+/// Reads a tensor that is to be stored as bfloat16, a block of its values at a time.
+inline void read_rounded(const TensorSource& source, const std::string& tensor, std::span<BFloat16> to) {
+  constexpr std::size_t block = std::size_t{1} << 16;
+  std::vector<float> values(std::min(block, to.size()));
+  for (std::size_t first = 0; first < to.size(); first += block) {
+    const std::size_t count = std::min(block, to.size() - first);
+    source.read_part(tensor, first, std::span<float>(values).first(count));
+    round_row(to.data() + first, values.data(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (std::isfinite(static_cast<float>(to[first + i]))) continue;
+      throw FileError(source.file_of(tensor).path(),
+                      tensor_place(tensor) + ", element " + std::to_string(first + i),
+                      "expected a value that bfloat16 can hold, found " + std::to_string(values[i]) +
+                          "; load this checkpoint with float weights");
+    }
+  }
+}
+
+}  // namespace detail
+
 /// Reads a base checkpoint: a directory with config.json and safetensors, of either key style, with or
 /// without "backbone." before the tensors' names. The head is the stored one where config.json says that it
 /// is not tied, or where it is not the embedding's values. Throws FileError for a missing, misshapen,
 /// non-finite or unknown tensor and for a model that is not supported; ArgumentError where the sizes
-/// contradict the configuration's type.
+/// contradict the configuration's type, or bfloat16 is asked for beside double.
 template <Config C, class T = float, class D = Cpu>
-std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& directory) {
+std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& directory,
+                                               const LoadBaseOptions& options = {}) {
   if constexpr (!is_host<D>) {
-    return std::make_shared<Base<C, T, D>>(*load_base<C, T>(directory));
+    return std::make_shared<Base<C, T, D>>(*load_base<C, T>(directory, options));
   } else {
     const CheckpointConfig config = read_base_config(directory, C::config);
     const TensorSource source = TensorSource::open(directory);
@@ -182,11 +214,17 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
           source.require_shape(stored(layer_key(l, line.facts.key)), line.facts.stored_shape(dimensions));
         });
     if (dimensions.tied_head) dimensions.tied_head = !detail::has_other_head(source, stored);
-    const auto base = std::make_shared<Base<C, T>>(dimensions);
+    const auto base = std::make_shared<Base<C, T>>(dimensions, options.weights);
     std::set<std::string> known{stored.head(), stored.embedding()};
-    base->visit([&](const std::string& name, MatrixView<T> values, const std::vector<std::size_t>&) {
+    base->visit([&]<class Stored>(const std::string& name, MatrixView<Stored> values,
+                                  const std::vector<std::size_t>&) {
       const std::string tensor = stored(name);
-      source.read(tensor, std::span<T>(values.data, values.rows * values.cols));
+      const std::span<Stored> to(values.data, values.rows * values.cols);
+      if constexpr (std::is_same_v<Stored, T>) {
+        source.read(tensor, to);
+      } else {
+        detail::read_rounded(source, tensor, to);
+      }
       known.insert(tensor);
     });
     for (const std::string& name : source.names()) {
@@ -212,8 +250,9 @@ struct SaveBaseOptions {
 
 /// Writes config.json and model.safetensors into `directory`, which is made where missing, in Hugging
 /// Face's style: `load_base` and `transformers` read it. A checkpoint that stood there before is
-/// replaced when both are on the disk. Throws FileError, and then leaves that one whole, unless it is the
-/// very last step that fails, the renaming of config.json.
+/// replaced when both are on the disk. Matrices that the base stores as bfloat16 are written as what they
+/// are with Dtype::BF16, and widened with F32. Throws FileError, and then leaves that one whole, unless it is
+/// the very last step that fails, the renaming of config.json.
 template <Config C, class T, class D>
 void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory,
                const SaveBaseOptions& options = {}) {
@@ -223,15 +262,30 @@ void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory
     const MambaDimensions& m = base.dimensions();
     SafetensorsWriter writer;
     writer.set_metadata("format", "pt");
-    base.visit(
-        [&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
-          const std::span<const T> span(values.data, values.rows * values.cols);
-          if (const std::size_t i = detail::find_not_finite(span); i != span.size()) {
-            throw Error("save_base: " + name + " is not finite at element " + std::to_string(i) +
-                        "; nothing was written to " + directory.string());
-          }
-          writer.add(name, options.dtype, shape, span);
-        });
+    const auto require_finite = [&](const std::string& name, std::span<const T> values) {
+      if (const std::size_t i = detail::find_not_finite(values); i != values.size()) {
+        throw Error("save_base: " + name + " is not finite at element " + std::to_string(i) +
+                    "; nothing was written to " + directory.string());
+      }
+    };
+    std::vector<T> widened;  // of one tensor at a time
+    base.visit([&]<class Stored>(const std::string& name, MatrixView<const Stored> values,
+                                 const std::vector<std::size_t>& shape) {
+      const std::span<const Stored> span(values.data, values.rows * values.cols);
+      if constexpr (std::is_same_v<Stored, T>) {
+        require_finite(name, span);
+        writer.add(name, options.dtype, shape, span);
+      } else {
+        const auto widen = [&widened, span] {
+          widened.resize(span.size());
+          std::transform(span.begin(), span.end(), widened.begin(),
+                         [](BFloat16 value) { return static_cast<T>(value); });
+          return std::span<const T>(widened);
+        };
+        require_finite(name, widen());
+        writer.add(name, options.dtype, shape, SafetensorsWriter::Producer<T>(widen));
+      }
+    });
     CheckpointConfig config;
     config.d_model = m.d_model;
     config.n_layer = m.n_layer;

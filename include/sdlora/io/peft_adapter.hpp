@@ -374,11 +374,16 @@ inline bool unties_head(const PeftAdapter& adapter) {
 
 /// A copy of the base with an adapter of peft's format added to its weights: whatever modules it has, the
 /// function that peft computes. In peft an adapted embedding is no longer the head; so the copy of a base
-/// with a tied head then has a head of its own. Throws FileError where the adapter cannot be read or does not
+/// with a tied head then has a head of its own. All values of the copy are of the base's scalar, also where
+/// the base stores matrices as bfloat16. Throws FileError where the adapter cannot be read or does not
 /// belong to the base.
 template <class BaseType>
 std::shared_ptr<const BaseType> apply_peft_adapter(const BaseType& base,
                                                    const std::filesystem::path& directory) {
+  using T = typename decltype(base.norm_f())::value_type;
+  if (base.weights() != StoredType::Scalar) {
+    return apply_peft_adapter(base.stored_as(StoredType::Scalar), directory);
+  }
   const PeftAdapter adapter = PeftAdapter::open(directory);
   adapter.require_fits(base.dimensions());
   std::shared_ptr<BaseType> result;
@@ -388,9 +393,8 @@ std::shared_ptr<const BaseType> apply_peft_adapter(const BaseType& base,
     result = std::make_shared<BaseType>(m);
     std::map<std::string, const void*> from;
     base.visit([&](const std::string& name, auto values, const auto&) { from[name] = values.data; });
-    result->visit([&](const std::string& name, auto values, const auto&) {
+    result->visit([&](const std::string& name, MatrixView<T> values, const auto&) {
       const auto found = from.find(name == "lm_head.weight" ? "backbone.embeddings.weight" : name);
-      using T = typename decltype(values)::value_type;
       std::copy_n(static_cast<const T*>(found->second), values.rows * values.cols, values.data);
     });
   } else {
@@ -400,9 +404,8 @@ std::shared_ptr<const BaseType> apply_peft_adapter(const BaseType& base,
   for (const PeftChange& each : adapter.changes()) changes[each.target.key] = &each;
   std::map<std::string, const PeftReplacement*> replacements;
   for (const PeftReplacement& each : adapter.replacements()) replacements[each.target.key] = &each;
-  result->visit([&](const std::string& name, auto values, const auto&) {
+  result->visit([&](const std::string& name, MatrixView<T> values, const auto&) {
     if (const auto found = replacements.find(name); found != replacements.end()) {
-      using T = typename decltype(values)::value_type;
       adapter.file().read(found->second->tensor, std::span<T>(values.data, values.rows * values.cols));
     }
     if (const auto found = changes.find(name); found != changes.end()) {

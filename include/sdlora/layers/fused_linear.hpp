@@ -2,6 +2,7 @@
 
 #include "../adapters/policy.hpp"
 #include "../tensor/evaluate.hpp"
+#include "../tensor/frozen_weight.hpp"
 #include "../tensor/matmul.hpp"
 #include "../tensor/workspace.hpp"
 
@@ -97,7 +98,7 @@ class FusedLinear {
       if constexpr (changes_input<State>) {
         if (part.active()) {
           d_input = workspace.template matrix<T>(x.rows, x.cols);
-          matmul(d_input, d_part, part.weight());
+          matmul(d_input, d_part, FrozenWeight<T, D>(part.weight()));
         }
       }
       if constexpr (requires { &State::backward; }) part.backward(input, d_part, d_input, pass, workspace);
@@ -118,7 +119,8 @@ class FusedLinear {
   /// The products of a pass: weights of neighbours that lie together in memory and read the same input,
   /// joined.
   struct Products {
-    std::array<View, parts> weights{}, inputs{};
+    std::array<FrozenWeight<T, D>, parts> weights{};
+    std::array<View, parts> inputs{};
     std::array<std::size_t, parts> first{};
     std::array<bool, parts> changed{};  // a part of its own input
     std::array<View, parts> of_part{};  // the input of each part
@@ -151,10 +153,10 @@ class FusedLinear {
         if (changed) input = part.input(x, pass, workspace);
       }
       result.of_part[next++] = input;
-      const View weight = part.weight();
+      const FrozenWeight<T, D> weight = part.weight();
       if (result.count > 0 && !changed && !result.changed[result.count - 1]) {
-        View& last = result.weights[result.count - 1];
-        if (last.stride == weight.stride && last.row(last.rows) == weight.data) {
+        FrozenWeight<T, D>& last = result.weights[result.count - 1];
+        if (last.followed_by(weight)) {
           last.rows += weight.rows;
           return;
         }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../adapters/site.hpp"
+#include "../tensor/frozen_weight.hpp"
 #include "../tensor/matrix_view.hpp"
 #include "tensor_table.hpp"
 
@@ -13,9 +14,9 @@ namespace sdlora {
 /// The pre-trained values that a language model has once, as views.
 template <class Element, class Device = Cpu>
 struct ModelWeights {
-  MatrixView<Element, Device> embedding = {};  // (V, d)
+  WeightView<Element, Device> embedding = {};  // (V, d)
   MatrixView<Element, Device> norm_f = {};     // (1, d)
-  MatrixView<Element, Device> head = {};       // (V, d); empty where it is the embedding
+  WeightView<Element, Device> head = {};       // (V, d); empty where it is the embedding
 };
 
 namespace detail {

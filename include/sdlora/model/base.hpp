@@ -9,7 +9,9 @@
 #include "../tensor/device.hpp"
 #include "../tensor/evaluate.hpp"
 #include "../tensor/extents.hpp"
+#include "../tensor/frozen_weight.hpp"
 #include "../tensor/functions.hpp"
+#include "../tensor/parallel.hpp"
 #include "../tensor/random.hpp"
 
 #include <cmath>
@@ -19,13 +21,15 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace sdlora {
 
 /// The pre-trained values of a Mamba language model, in the memory of a device. Built once, then immutable
 /// and shared by every model on it, whatever its placement. The head is the embedding, or has values of its
-/// own where the dimensions say so.
+/// own where the dimensions say so. The matrices of products (the embedding, the head, in_proj, x_proj,
+/// dt_proj and out_proj) may be stored as bfloat16, in half the memory; everything else is of T.
 template <Config C, class T = float, class D = Cpu>
 class Base {
   using Matrix = MatrixView<T, D>;
@@ -35,8 +39,15 @@ class Base {
 
  public:
   /// Zeros of the given sizes, to be filled through `visit`. Throws ArgumentError where a size
-  /// contradicts the configuration's type, ShapeError where no memory can hold them.
-  explicit Base(const MambaDimensions& m) : m_(m) {
+  /// contradicts the configuration's type or `weights` is not beside T, ShapeError where no memory can hold
+  /// them.
+  explicit Base(const MambaDimensions& m, StoredType weights = StoredType::Scalar)
+      : m_(m), weights_(weights) {
+    if (weights != StoredType::Scalar && !FrozenWeight<T, D>::has_choice) {
+      throw ArgumentError(
+          "Base: expected weights that are stored as double beside double, found bfloat16; "
+          "take a Base of float");
+    }
     require("d_model", C::config.d_model, m.d_model);
     require("n_layer", C::config.n_layer, m.n_layer);
     require("vocab_size", C::config.vocab_size, m.vocab_size);
@@ -48,60 +59,111 @@ class Base {
     require_mixer_norms(m.mixer_norm_epsilon);
     detail::checked_bytes(m.n_layer, sizeof(MambaWeights<T, D>), "Base");
     layers_.resize(m.n_layer);
+    frozen_layers_.resize(m.n_layer);
     A_.resize(m.n_layer);
-    std::size_t count = 0;
-    lay_out([&](Matrix&, SiteShape shape) {
-      count += padded(detail::checked_size(Extents<dyn, dyn>(shape.rows, shape.cols), sizeof(T), "Base"));
-      detail::checked_bytes(count, sizeof(T), "Base");
+    std::size_t count = 0, rounded = 0;
+    lay_out([&](Matrix&, auto& frozen, SiteShape shape) {
+      if (is_rounded(frozen)) {
+        rounded += padded<BFloat16>(shape);
+        detail::checked_bytes(rounded, sizeof(BFloat16), "Base");
+      } else {
+        count += padded<T>(shape);
+        detail::checked_bytes(count, sizeof(T), "Base");
+      }
     });
     memory_ = Storage<T, D>(count);
+    Storage<T, D>::zero(memory_.data(), count);
+    rounded_ = Storage<BFloat16, D>(rounded);
+    Storage<BFloat16, D>::zero(rounded_.data(), rounded);
     T* next = memory_.data();
-    Storage<T, D>::zero(next, count);
-    lay_out([&](Matrix& view, SiteShape shape) {
+    BFloat16* next_rounded = rounded_.data();
+    lay_out([&](Matrix& view, auto& frozen, SiteShape shape) {
+      if constexpr (std::is_same_v<decltype(frozen), FrozenWeight<T, D>&> && FrozenWeight<T, D>::has_choice) {
+        if (is_rounded(frozen)) {
+          frozen = MatrixView<BFloat16, D>(next_rounded, shape.rows, shape.cols);
+          next_rounded += padded<BFloat16>(shape);
+          return;
+        }
+      }
       view = {next, shape.rows, shape.cols};
-      next += padded(shape.size());
+      frozen = view;
+      next += padded<T>(shape);
     });
   }
 
-  Base(const Base& other) : Base(other.m_) {
+  Base(const Base& other) : Base(other.m_, other.weights_) {
     Storage<T, D>::copy(memory_.data(), other.memory_.data(), memory_.capacity());
+    Storage<BFloat16, D>::copy(rounded_.data(), other.rounded_.data(), rounded_.capacity());
   }
   /// A copy on this device of what lies on the host.
   explicit Base(const Base<C, T>& other)
     requires(!is_host<D>)
-      : Base(other.m_) {
+      : Base(other.m_, other.weights_) {
     Storage<T, D>::write(memory_.data(), other.memory_.data(), memory_.capacity());
+    Storage<BFloat16, D>::write(rounded_.data(), other.rounded_.data(), rounded_.capacity());
   }
   Base(Base&&) = default;
   Base& operator=(const Base&) = delete;
 
   /// A copy in host memory.
   Base<C, T> on_host() const {
-    Base<C, T> result(m_);
+    Base<C, T> result(m_, weights_);
     Storage<T, D>::read(result.memory_.data(), memory_.data(), memory_.capacity());
+    Storage<BFloat16, D>::read(result.rounded_.data(), rounded_.data(), rounded_.capacity());
     return result;
+  }
+
+  /// A copy whose matrices are stored otherwise: as bfloat16, each value rounded once (to nearest, ties to
+  /// even), or as T, widened exactly.
+  Base stored_as(StoredType weights) const {
+    if (weights == weights_) return Base(*this);
+    if constexpr (!is_host<D>) {
+      return Base(on_host().stored_as(weights));
+    } else {
+      Base result(m_, weights);
+      for_each_tensor<const T, D>(
+          m_,
+          [&](const auto& line) {
+            copy_values(result.frozen_model_.*line.member, frozen_model_.*line.member);
+          },
+          [&](const auto& line, std::size_t l) {
+            copy_values(result.frozen_layers_[l].*line.member, frozen_layers_[l].*line.member);
+          });
+      result.finish();
+      return result;
+    }
   }
 
   /// Random values as a model starts its pre-training (Mamba's published initialisation).
   static Base random(const MambaDimensions& m, std::uint64_t seed);
 
   const MambaDimensions& dimensions() const { return m_; }
-  View embedding() const { return model_.embedding; }                          // (V, d)
-  View norm_f() const { return model_.norm_f; }                                // (1, d)
-  View head() const { return m_.tied_head ? model_.embedding : model_.head; }  // (V, d)
+  /// How the matrices of products are stored.
+  StoredType weights() const { return weights_; }
+  /// The memory that all values take.
+  std::size_t bytes() const {
+    return memory_.capacity() * sizeof(T) + rounded_.capacity() * sizeof(BFloat16);
+  }
+  FrozenWeight<T, D> embedding() const { return frozen_model_.embedding; }  // (V, d)
+  View norm_f() const { return model_.norm_f; }                             // (1, d)
+  FrozenWeight<T, D> head() const {                                         // (V, d)
+    return m_.tied_head ? frozen_model_.embedding : frozen_model_.head;
+  }
   /// The values above the blocks; its head is empty where that is the embedding.
-  ModelWeights<const T, D> model() const { return {model_.embedding, model_.norm_f, model_.head}; }
-  MambaWeights<const T, D> layer(std::size_t l) const { return read_only(layers_[l]); }
+  const ModelWeights<const T, D>& model() const { return frozen_model_; }
+  const MambaWeights<const T, D>& layer(std::size_t l) const { return frozen_layers_[l]; }
   /// −exp(A_log), (E, N): what the scan reads.
   View A(std::size_t l) const { return A_[l]; }
 
-  Matrix embedding() { return model_.embedding; }
+  // To be changed. These throw ArgumentError unless all values are of T; others change through `visit`.
+  Matrix embedding() { return changeable().model_.embedding; }
   Matrix norm_f() { return model_.norm_f; }
-  Matrix head() { return m_.tied_head ? model_.embedding : model_.head; }
-  const ModelWeights<T, D>& model() { return model_; }
-  const MambaWeights<T, D>& layer(std::size_t l) { return layers_[l]; }
+  Matrix head() { return m_.tied_head ? changeable().model_.embedding : changeable().model_.head; }
+  const ModelWeights<T, D>& model() { return changeable().model_; }
+  const MambaWeights<T, D>& layer(std::size_t l) { return changeable().layers_[l]; }
 
-  /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names.
+  /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names. The values
+  /// are a MatrixView of what is stored, T or BFloat16. Throws ArgumentError where f does not take that.
   template <class Function>
   void visit(const Function& f) {
     visit_as(*this, f);
@@ -120,9 +182,54 @@ class Base {
   template <Config, class, class>
   friend class Base;
 
-  static std::size_t padded(std::size_t count) {
-    constexpr std::size_t line = alignment / sizeof(T);
-    return detail::round_up(count, line);
+  /// The memory of so many values, in whole lines.
+  template <class Stored>
+  static std::size_t padded(SiteShape shape) {
+    const std::size_t count =
+        detail::checked_size(Extents<dyn, dyn>(shape.rows, shape.cols), sizeof(Stored), "Base");
+    return detail::round_up(count, alignment / sizeof(Stored));
+  }
+
+  Base& changeable() {
+    if (weights_ == StoredType::Scalar) return *this;
+    throw ArgumentError(
+        "Base: expected matrices of the models' scalar to change, found bfloat16; change a "
+        "copy, stored_as(StoredType::Scalar), or read this one through std::as_const");
+  }
+
+  /// Whether what the table holds there is a matrix that is stored as bfloat16.
+  bool is_rounded(const FrozenWeight<T, D>&) const { return weights_ == StoredType::BFloat16; }
+  static constexpr bool is_rounded(const View&) { return false; }
+
+  /// f(the values as they are stored, to be changed), which lie in this base's own memory.
+  template <class Function>
+  static void as_stored(const View& values, const Function& f) {
+    f(Matrix(const_cast<T*>(values.data), values.rows, values.cols, values.stride));
+  }
+  template <class Function>
+  static void as_stored(const FrozenWeight<T, D>& weight, const Function& f) {
+    weight.visit([&](const auto& w) {
+      const auto values = w.stored();
+      using Stored = typename std::remove_cvref_t<decltype(values)>::value_type;
+      f(MatrixView<Stored, D>(const_cast<Stored*>(values.data), w.rows, w.cols, w.stride));
+    });
+  }
+
+  /// to = from, each rounded once where it is stored so.
+  template <class Values>
+  static void copy_values(const Values& to, const Values& from) {
+    as_stored(to, [&](auto out) {
+      as_stored(from, [&](auto in) {
+        using Out = typename decltype(out)::value_type;
+        if constexpr (std::is_same_v<Out, BFloat16> && std::is_same_v<typename decltype(in)::value_type, T>) {
+          store_values(out, in);
+        } else {
+          parallel_for(out.rows, [&](std::size_t i) {
+            for (std::size_t j = 0; j < out.cols; ++j) out(i, j) = static_cast<Out>(in(i, j));
+          });
+        }
+      });
+    });
   }
 
   static void require(const char* name, std::size_t expected, std::size_t found) {
@@ -159,42 +266,71 @@ class Base {
         "; use the preset of this checkpoint, or presets::AnyMamba, which takes both");
   }
 
-  /// Calls f(view, shape) for all values in their order in memory.
+  /// Calls f(view, what is read of it, shape) for all values in their order in memory.
   template <class Function>
   void lay_out(const Function& f) {
-    const auto add = [&](const auto& table, auto& weights) {
-      for_each_line(table, [&](const auto& line) {
-        if (line.facts.exists(m_)) f(weights.*line.member, line.facts.shape(m_));
-      });
+    const auto add = [&]<class... Lines, class... FrozenLines>(
+                         const std::tuple<Lines...>& table, auto& weights,
+                         const std::tuple<FrozenLines...>& frozen_table, auto& frozen) {
+      const auto one = [&](const auto& line, const auto& frozen_line) {
+        if (line.facts.exists(m_)) f(weights.*line.member, frozen.*frozen_line.member, line.facts.shape(m_));
+      };
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (one(std::get<I>(table), std::get<I>(frozen_table)), ...);
+      }(std::index_sequence_for<Lines...>{});
     };
     // The embedding, the blocks, each with its A, and what comes behind them.
     const auto& [embedding, norm_f, head] = model_tensors<MambaDimensions, ModelWeights<T, D>>;
-    add(std::tuple{embedding}, model_);
+    const auto& [frozen_embedding, frozen_norm_f, frozen_head] =
+        model_tensors<MambaDimensions, ModelWeights<const T, D>>;
+    add(std::tuple{embedding}, model_, std::tuple{frozen_embedding}, frozen_model_);
     for (std::size_t l = 0; l < m_.n_layer; ++l) {
-      add(mamba_tensors<MambaWeights<T, D>>, layers_[l]);
-      f(A_[l], SiteShape{m_.d_inner, m_.d_state});
+      add(mamba_tensors<MambaWeights<T, D>>, layers_[l], mamba_tensors<MambaWeights<const T, D>>,
+          frozen_layers_[l]);
+      View A;
+      f(A_[l], A, SiteShape{m_.d_inner, m_.d_state});
     }
-    add(std::tuple{norm_f, head}, model_);
+    add(std::tuple{norm_f, head}, model_, std::tuple{frozen_norm_f, frozen_head}, frozen_model_);
   }
 
   template <class Self, class Function>
   static void visit_as(Self& self, const Function& f) {
-    using Element = std::conditional_t<std::is_const_v<Self>, const T, T>;
     const MambaDimensions& m = self.m_;
-    for_each_tensor<Element, D>(
+    const auto pass_on = [&](const std::string& name, const auto& values, const auto& shape) {
+      as_stored(values, [&](auto stored) {
+        using Stored = typename decltype(stored)::value_type;
+        using Element = std::conditional_t<std::is_const_v<Self>, const Stored, Stored>;
+        const MatrixView<Element, D> view = stored;
+        if constexpr (std::is_invocable_v<const Function&, const std::string&, MatrixView<Element, D>,
+                                          const std::vector<std::size_t>&>) {
+          f(name, view, shape);
+        } else {
+          throw ArgumentError("Base::visit: " + name +
+                              " is stored as bfloat16, and the function given takes other values only; let "
+                              "it take MatrixView of BFloat16 too, or visit stored_as(StoredType::Scalar)");
+        }
+      });
+    };
+    for_each_tensor<const T, D>(
         m,
         [&](const auto& line) {
-          f(std::string(line.facts.key), self.model().*line.member, line.facts.stored_shape(m));
+          pass_on(std::string(line.facts.key), self.frozen_model_.*line.member, line.facts.stored_shape(m));
         },
         [&](const auto& line, std::size_t l) {
-          f(layer_key(l, line.facts.key), self.layer(l).*line.member, line.facts.stored_shape(m));
+          pass_on(layer_key(l, line.facts.key), self.frozen_layers_[l].*line.member,
+                  line.facts.stored_shape(m));
         });
   }
 
   MambaDimensions m_;
+  StoredType weights_;
   Storage<T, D> memory_;
+  Storage<BFloat16, D> rounded_;  // the matrices, where they are stored so
+  // What can be changed as T, and all to be read.
   ModelWeights<T, D> model_;
   std::vector<MambaWeights<T, D>> layers_;
+  ModelWeights<const T, D> frozen_model_;
+  std::vector<MambaWeights<const T, D>> frozen_layers_;
   std::vector<Matrix> A_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../error.hpp"
+#include "../tensor/frozen_weight.hpp"
 #include "../tensor/matmul.hpp"
 #include "../tensor/parallel.hpp"
 #include "../tensor/simd.hpp"
@@ -132,7 +133,7 @@ inline namespace SDLORA_SIMD_TAG {
 /// d_h, as an adapter of the head does. Throws ShapeError, and ArgumentError for a target outside of W's
 /// rows.
 template <class T, class D, class Beside = PlainHead>
-Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixView<const T, D> W,
+Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, const FrozenWeight<T, D>& W,
                         std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
                         std::type_identity_t<MatrixView<T, D>> d_h,
                         std::type_identity_t<MatrixView<T, D>> d_W, WorkspaceOn<D>& workspace,
@@ -168,6 +169,14 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixVi
   Storage<T, D>::read(found.data(), losses.data, h.rows);
   for (const T one : found) loss.sum += static_cast<double>(one);
   return loss;
+}
+template <class T, class D, class Beside = PlainHead>
+Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixView<const T, D> W,
+                        std::span<const std::int32_t> targets, std::type_identity_t<T> scale,
+                        std::type_identity_t<MatrixView<T, D>> d_h,
+                        std::type_identity_t<MatrixView<T, D>> d_W, WorkspaceOn<D>& workspace,
+                        const Beside& beside = {}) {
+  return head_cross_entropy(h, FrozenWeight<T, D>(W), targets, scale, d_h, d_W, workspace, beside);
 }
 
 }  // namespace SDLORA_SIMD_TAG

@@ -57,7 +57,9 @@ std::uint64_t hash_values(const T* values, std::size_t count) {
 /// over norm_epsilon and mixer_norm_epsilon (as float32 too), the numbers besides them that decide what it
 /// computes.
 /// The same for both styles of checkpoint and for every configuration type, scalar type and number
-/// of threads; any changed weight changes it. Adapters and training checkpoints carry it.
+/// of threads; any changed weight changes it. Matrices that are stored as bfloat16 count by their values: a
+/// base that was rounded from a float32 checkpoint is another one, one that a bfloat16 checkpoint gives is
+/// the same in both precisions. Adapters and training checkpoints carry it.
 template <Config C, class T, class D>
 std::uint64_t fingerprint(const Base<C, T, D>& base) {
   if constexpr (!is_host<D>) {
@@ -70,18 +72,17 @@ std::uint64_t fingerprint(const Base<C, T, D>& base) {
       hash.add(std::uint64_t{std::bit_cast<std::uint32_t>(mixer)});  // so that Mamba's stay what they were
     }
     std::vector<std::uint64_t> parts;
-    base.visit(
-        [&](const std::string& name, MatrixView<const T> values, const std::vector<std::size_t>& shape) {
-          hash.add(name);
-          for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
-          const std::size_t count = values.rows * values.cols;
-          parts.resize(detail::ceil_div(count, block));
-          parallel_for(parts.size(), [&](std::size_t task) {
-            const std::size_t first = task * block;
-            parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));
-          });
-          for (const std::uint64_t part : parts) hash.add(part);
-        });
+    base.visit([&](const std::string& name, const auto& values, const std::vector<std::size_t>& shape) {
+      hash.add(name);
+      for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
+      const std::size_t count = values.rows * values.cols;
+      parts.resize(detail::ceil_div(count, block));
+      parallel_for(parts.size(), [&](std::size_t task) {
+        const std::size_t first = task * block;
+        parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));
+      });
+      for (const std::uint64_t part : parts) hash.add(part);
+    });
     return hash.value();
   }
 }

@@ -194,13 +194,15 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     return result;
   }
 
-  /// A base with everything learned added to its weights: the same function, for any placement.
+  /// A base with everything learned added to its weights: the same function, for any placement. All its
+  /// values are of the model's scalar, also where the model's own base stores them as bfloat16; then the
+  /// function is the same within the rounding of activations by products.
   std::shared_ptr<const base_type> merged() const {
     static_assert(P::mergeable,
                   "sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a "
                   "checkpoint's weights and cannot be merged; save it as an adapter instead");
     detail::require_mergeable_embedding(embedding_, dimensions().tied_head);
-    auto result = std::make_shared<base_type>(*base_);
+    auto result = std::make_shared<base_type>(base_->stored_as(StoredType::Scalar));
     add_change(*result, T(1));
     return result;
   }
@@ -316,8 +318,8 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
 
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
   /// What the logits are formed with (V, d).
-  MatrixView<const T, D> head_values() const {
-    return dimensions().tied_head ? embedding_.weight() : base_->head();
+  FrozenWeight<T, D> head_values() const {
+    return dimensions().tied_head ? FrozenWeight<T, D>(embedding_.weight()) : base_->head();
   }
   auto tied_head(const Pass& pass) const {
     return detail::tied_head(embedding_, pass, dimensions().tied_head);

@@ -16,6 +16,7 @@ struct BFloat16 {
   constexpr explicit operator float() const {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
   }
+  constexpr explicit operator double() const { return static_cast<float>(*this); }
 
   /// As the floats are: zeros of both signs are equal, and a NaN equals nothing. `bits` tells more.
   friend constexpr bool operator==(const BFloat16& x, const BFloat16& y) {

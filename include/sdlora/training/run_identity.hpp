@@ -108,6 +108,17 @@ void append_settings(RunIdentity& identity, const Options& options) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Which base a run is on; its values alone do not say how products read them.
+template <Config C, class T, class D>
+std::string base_text(const Base<C, T, D>& base) {
+  return fingerprint_text(fingerprint(base)) +
+         (base.weights() == StoredType::Scalar ? "" : " " + std::string(stored_type_name(base.weights())));
+}
+
+}  // namespace detail
+
 /// What a training run is: the model's base, placement, selection and adapter options, the data and the
 /// options of the run, which makes `total` steps.
 template <TrainableModel Model>
@@ -129,7 +140,7 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
     for (const std::uint32_t n : layer.states) selection.add(std::uint64_t{n});
   }
   RunIdentity identity{
-      {"base", fingerprint_text(fingerprint(*model.base()))},
+      {"base", detail::base_text(*model.base())},
       {"placement", model.placement()},
       {"parameters", std::to_string(values) + " values " + fingerprint_text(parameters.value())},
       {"selection", fingerprint_text(selection.value())},
@@ -158,7 +169,7 @@ RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& pla
     layers += range.site + ":" + std::to_string(range.first) + ":" +
               std::to_string(std::min(range.last, base.dimensions().n_layer)) + " ";
   }
-  RunIdentity identity{{"base", fingerprint_text(fingerprint(base))},
+  RunIdentity identity{{"base", detail::base_text(base)},
                        {"placement", placement},
                        {"data", detail::data_text(examples_of(data))}};
   detail::append_settings(identity, options);

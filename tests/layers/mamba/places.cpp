@@ -17,8 +17,8 @@ TEST_CASE("mamba_places: a site is told its name, layer, shape, range and base")
   m.d_conv = 4;
   std::vector<float> values(32 * 16, 1.0F);
   MambaWeights<const float> weights;
-  weights.in_proj = {values.data(), 32, 8};
-  weights.out_proj = {values.data() + 256, 8, 16};
+  weights.in_proj = MatrixView<float>(values.data(), 32, 8);
+  weights.out_proj = MatrixView<float>(values.data() + 256, 8, 16);
   weights.A_log = {values.data(), 16, 4};
   const AdapterOptions options{LoRAOptions{.rank = 5}, Layers<site::OutProj>{0, 3}};
   const LayerSelection selection{{1, 2}, {0, 3}};

@@ -91,7 +91,7 @@ TEST_CASE("mamba_tensors: a checkpoint's tensors, their shapes and their order")
 TEST_CASE("mamba_tensors: a site's values are its rows of the tensor that holds it") {
   std::vector<float> values(1000);
   MambaWeights<const float> w;
-  w.x_proj = {values.data(), 13, 21};
+  w.x_proj = MatrixView<float>(values.data(), 13, 21);
   w.D = {values.data() + 500, 1, 21};
   const auto C = site_values<site::XProjC>(w, m);  // behind dt's 3 rows and B's 5
   CHECK(C.data == values.data() + 8 * 21);
@@ -102,7 +102,8 @@ TEST_CASE("mamba_tensors: a site's values are its rows of the tensor that holds 
   CHECK_FALSE(site_values<site::H0>(w, m));       // a checkpoint has none
   CHECK_FALSE(site_values<site::InProjX>(w, m));  // not given
 
-  const ModelWeights<const float> above{{values.data(), 19, 10}, {values.data() + 200, 1, 10}};
+  const ModelWeights<const float> above{MatrixView<float>(values.data(), 19, 10),
+                                        {values.data() + 200, 1, 10}};
   CHECK(site_values<site::NormF>(above).data == values.data() + 200);
   CHECK(site_values<site::Embedding>(above).rows == 19);
   CHECK_FALSE(site_values<site::Prompt>(above));

@@ -127,28 +127,26 @@ constexpr SiteShape site_shape(const MambaDimensions& m) {
 template <Site S>
 inline constexpr bool site_decays = detail::MambaSite<S>::decay();
 
-/// A site's own pre-trained values; empty where a checkpoint has none.
+/// A site's own pre-trained values, as the table holds them; empty where a checkpoint has none.
 template <Site S, class Element, class Device>
-MatrixView<Element, Device> site_values(const MambaWeights<Element, Device>& weights,
-                                        const MambaDimensions& m) {
+auto site_values(const MambaWeights<Element, Device>& weights, const MambaDimensions& m) {
   using Where = detail::MambaSite<S>;
   if constexpr (Where::in_block.found) {
     const auto& line = std::get<Where::in_block.tensor>(mamba_tensors<MambaWeights<Element, Device>>);
-    const MatrixView<Element, Device> all = weights.*line.member;
-    if (!all) return {};
-    return all.rows_from(first_row(line.facts, Where::part, m), Where::shape(m).rows);
+    const auto all = weights.*line.member;
+    return all ? all.rows_from(first_row(line.facts, Where::part, m), Where::shape(m).rows) : all;
   } else {
-    return {};
+    return MatrixView<Element, Device>{};
   }
 }
 template <Site S, class Element, class Device>
-MatrixView<Element, Device> site_values(const ModelWeights<Element, Device>& weights) {
+auto site_values(const ModelWeights<Element, Device>& weights) {
   using Where = detail::MambaSite<S>;
   if constexpr (Where::in_model.found) {
     using Table = ModelWeights<Element, Device>;
     return weights.*std::get<Where::in_model.tensor>(model_tensors<MambaDimensions, Table>).member;
   } else {
-    return {};
+    return MatrixView<Element, Device>{};
   }
 }
 

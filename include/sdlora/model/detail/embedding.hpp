@@ -2,7 +2,7 @@
 
 #include "../../adapters/policy.hpp"
 #include "../../tensor/add_rows.hpp"
-#include "../../tensor/indexed.hpp"
+#include "../../tensor/frozen_weight.hpp"
 #include "../../tensor/workspace.hpp"
 #include "../cross_entropy.hpp"
 
@@ -25,18 +25,22 @@ class EmbeddingState<Policy, T, D, false> : public Policy::template Element<T, D
   using Matrix = MatrixView<T, D>;
 
  public:
-  using Policy::template Element<T, D>::Element;
-  View weight() const { return this->values(); }
+  EmbeddingState(ParameterStore<T, D>& store, const SitePlace<T, D>& place)
+      : Policy::template Element<T, D>(store, place), base_(place.base) {}
+  FrozenWeight<T, D> weight() const { return this->active() ? FrozenWeight<T, D>(this->values()) : base_; }
   Matrix weight_gradient() const { return this->gradient(); }
 
   template <class Index>
   void lookup(MatrixView<const Index, D> ids, Matrix x, WorkspaceOn<D>&) const {
-    assign(x, rows_at(this->values(), ids));
+    look_up(x, weight(), ids);
   }
   template <class Index>
   void lookup_backward(MatrixView<const Index, D> ids, View d_x, WorkspaceOn<D>&) const {
     if (this->active()) add_rows(this->gradient(), d_x, ids);
   }
+
+ private:
+  FrozenWeight<T, D> base_;
 };
 
 /// What a tied head does beside its product with the embedding's weight, in one pass.

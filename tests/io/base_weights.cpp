@@ -1,0 +1,158 @@
+// Bases that store their matrices as bfloat16, from checkpoints of either precision. operator new of the
+// whole executable counts bytes: no copy in float is made on the way.
+#include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/model/fingerprint.hpp>
+#include <sdlora/tensor/emulated.hpp>
+
+#include "support.hpp"
+#include "support/tiny_models.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SDLORA_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SDLORA_TEST_SANITIZED 1
+#endif
+#endif
+
+namespace {
+std::atomic<std::size_t> allocated{0};  // bytes since the program began; what was freed stays counted
+}  // namespace
+
+#if !defined(SDLORA_TEST_SANITIZED)
+// A sanitizer has replacements of its own; there bases are loaded, but nothing is counted.
+constexpr bool counting = true;
+
+namespace {
+void* counted_new(std::size_t bytes) {
+  allocated.fetch_add(bytes, std::memory_order_relaxed);
+  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
+  throw std::bad_alloc();
+}
+void* counted_new(std::size_t bytes, std::align_val_t align) {
+  allocated.fetch_add(bytes, std::memory_order_relaxed);
+  const auto a = static_cast<std::size_t>(align);
+  if (void* p = std::aligned_alloc(a, (bytes + a - 1) / a * a)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted_new(bytes); }
+void* operator new[](std::size_t bytes) { return counted_new(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
+void* operator new[](std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+#else
+constexpr bool counting = false;
+#endif
+
+using namespace sdlora;
+using namespace sdlora_test;
+
+namespace {
+
+constexpr LoadBaseOptions as_bfloat16{.weights = StoredType::BFloat16};
+
+/// The names and bits of all values.
+template <class B>
+std::string bits_of(const B& base) {
+  std::string all;
+  base.visit([&](const std::string& name, const auto& values, const auto&) {
+    all += name;
+    all.append(reinterpret_cast<const char*>(values.data), values.rows * values.cols * sizeof(*values.data));
+  });
+  return all;
+}
+
+/// Sizes of which the matrices are most: 3 Mi values.
+MambaDimensions large() {
+  MambaDimensions m = tiny_dimensions;
+  m.d_model = 128;
+  m.d_inner = 256;
+  m.n_layer = 3;
+  m.vocab_size = 20011;
+  return m;
+}
+
+}  // namespace
+
+TEST_CASE("base weights: a float32 checkpoint is rounded once per value") {
+  const test::Folder folder;
+  const auto base = rough_base<TinyFalcon, float>(dimensions(TinyFalcon::config));
+  save_base(*base, folder.path());
+  const auto loaded = load_base<TinyFalcon>(folder.path(), as_bfloat16);
+  CHECK(loaded->weights() == StoredType::BFloat16);
+  CHECK(bits_of(*loaded) == bits_of(base->stored_as(StoredType::BFloat16)));
+  CHECK(fingerprint(*loaded) != fingerprint(*base));
+  CHECK(load_base<TinyFalcon>(folder.path())->weights() == StoredType::Scalar);
+  const auto there = load_base<TinyFalcon, float, Emulated>(folder.path(), as_bfloat16);
+  CHECK(bits_of(there->on_host()) == bits_of(*loaded));
+  CHECK_THROWS_WITH_AS((load_base<TinyFalcon, double>(folder.path(), as_bfloat16)),
+                       doctest::Contains("Base of float"), ArgumentError);
+}
+
+TEST_CASE("base weights: a bfloat16 checkpoint keeps its values, there and back") {
+  const test::Folder folder;
+  const auto base = rough_base<TinyFalcon, float>(dimensions(TinyFalcon::config));
+  save_base(*base, folder.path(), {.dtype = Dtype::BF16});
+  const auto loaded = load_base<TinyFalcon>(folder.path(), as_bfloat16);
+  const auto floats = load_base<TinyFalcon>(folder.path());
+  CHECK(fingerprint(*loaded) == fingerprint(*floats));
+  for (const Dtype dtype : {Dtype::BF16, Dtype::F32}) {
+    save_base(*loaded, folder / "again", {.dtype = dtype});
+    const auto file = TensorFile::open(folder / "again" / "model.safetensors");
+    CHECK(file.info("backbone.layers.1.mixer.x_proj.weight").dtype == dtype);
+    CHECK(bits_of(*load_base<TinyFalcon>(folder / "again", as_bfloat16)) == bits_of(*loaded));
+    CHECK(bits_of(*load_base<TinyFalcon>(folder / "again")) == bits_of(*floats));
+  }
+}
+
+TEST_CASE("base weights: loading allocates what the base takes, and no copy in float") {
+  const test::Folder folder;
+  save_base(Base<presets::AnyMamba>::random(large(), 3), folder.path(), {.dtype = Dtype::BF16});
+  const auto loaded_bytes = [&](const LoadBaseOptions& options) {
+    const std::size_t before = allocated.load();
+    const auto base = load_base<presets::AnyMamba>(folder.path(), options);
+    const std::size_t found = allocated.load() - before;
+    if (counting) {
+      CHECK(found >= base->bytes());
+      // Besides the base: blocks of 64 Ki floats, the header, names.
+      const std::size_t blocks = base->weights() == StoredType::Scalar ? 0 : 13 * 4 * (std::size_t{1} << 16);
+      CHECK(found <= base->bytes() + blocks + (std::size_t{1} << 19));
+    }
+    return base->bytes();
+  };
+  const std::size_t rounded = loaded_bytes(as_bfloat16), floats = loaded_bytes({});
+  CHECK(static_cast<double>(rounded) < 0.53 * static_cast<double>(floats));
+}
+
+TEST_CASE("base weights: values that bfloat16 cannot hold") {
+  const test::Folder folder;
+  auto base = rough_base<TinyAny, float>(tiny_dimensions);
+  base->layer(1).out_proj(2, 3) = 3.4e38F;  // the next of bfloat16 is infinite
+  save_base(*base, folder.path());
+  CHECK_NOTHROW(load_base<TinyAny>(folder.path()));
+  test::check_error<FileError>([&] { load_base<TinyAny>(folder.path(), as_bfloat16); },
+                               {"layers.1.mixer.out_proj.weight", "element 43", "bfloat16", "float weights"});
+  auto stored = base->stored_as(StoredType::BFloat16);
+  test::check_error<Error>([&] { save_base(stored, folder.path()); },
+                           {"out_proj", "not finite", "element 43", "nothing was written"});
+}
