@@ -116,7 +116,7 @@ TEST_CASE("falcon_mamba: a learned embedding leaves a head of its own as it is")
   const auto& base = *model.base();
   CHECK(merged->embedding()(3, 1) != base.embedding()(3, 1));
   for (std::size_t i = 0; i < m.vocab_size * m.d_model; ++i) {
-    CHECK(merged->head().data[i] == base.head().values().data[i]);
+    CHECK(merged->head().values().data[i] == base.head().values().data[i]);
   }
   auto tied = rough_base<TinyFalcon, double>([] {
     MambaDimensions other = m;
