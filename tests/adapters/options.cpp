@@ -31,6 +31,8 @@ TEST_CASE("options: for all sites, for one, and their defaults") {
   CHECK(options.of<DoRAOptions>("out_proj").rank == 8);  // LoRA's are not DoRA's
   CHECK(options.of<SelectedOptions>().states == 4);
   CHECK(options.number("alpha", 1.0) == 32.0);
+  CHECK(options.number("rank", 1.0, "in_proj_x") == 4.0);
+  CHECK(options.number("rank", 1.0, "out_proj") == 16.0);
   CHECK(options.number("prompt_length", 16.0) == 16.0);
 }
 

@@ -100,7 +100,7 @@ const auto as_it_is = [](PeftParts&) {};
 }  // namespace
 
 TEST_CASE("peft adapter: logits in double are peft's") { compare_all<double>(1e-9); }
-TEST_CASE("peft adapter: logits in float are peft's") { compare_all<float>(1e-5); }
+TEST_CASE("peft adapter: logits in float are peft's") { compare_all<float>(5e-5); }
 
 TEST_CASE("peft adapter: names of wrapped mixers, and magnitudes with .weight, are the same tensors") {
   const std::vector<double> plain = changed_logits<Projections<DoRA>>("peft_dora", as_it_is);

@@ -185,7 +185,9 @@ TEST_CASE("mamba_model: options out of range") {
   refuses(options, "adapter options: expected a rank of at least 1, found 0; ");
   options = some_options();
   options.set(RowsOptions{.prompt_length = 0});
-  refuses(options, "adapter options: expected a prompt length of at least 1, found 0; ");
+  CHECK_THROWS_WITH_AS(
+      sdlora_model<presets::Prompt<>>(options),
+      doctest::Contains("adapter options: expected a prompt length of at least 1, found 0; "), ArgumentError);
   options = some_options();
   options.set(SelectedOptions{.states = 0});
   refuses(options, "adapter options: expected at least 1 state of each selected channel, found 0; ");

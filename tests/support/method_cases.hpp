@@ -154,7 +154,7 @@ void check_stored() {
   const auto of = [](const auto& tensor) { return std::span<const float>(tensor.data(), tensor.size()); };
   const auto float_logits = expected.logits(batch), logits = here.logits(batch);
   const double rounding = relative_norm(of(logits), of(float_logits));
-  CHECK(rounding < 2e-2);
+  CHECK(rounding < 5e-2);
   CHECK(rounding > 1e-5);  // products do round
   const double loss = here.accumulate_gradients(batch, 0.5).sum;
   CHECK(loss == doctest::Approx(expected.accumulate_gradients(batch, 0.5).sum).epsilon(1e-2));

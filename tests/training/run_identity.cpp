@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <sdlora/adapters/lora.hpp>
 #include <sdlora/training/run_identity.hpp>
 
 #include "training/support.hpp"

@@ -123,7 +123,7 @@ TEST_CASE("run-time sizes, layer ranges and progress") {
   };
   refuse(21, 3, "21 of 20 channels");
   refuse(5, 17, "17 of 16 states");
-  refuse(5, 0, "at least 1 state of each channel to choose, found 0");
+  refuse(5, 0, "at least 1 state of each selected channel, found 0");
 }
 
 TEST_CASE("what nothing was measured by is not selected") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <sdlora/adapters/lora.hpp>
 #include <sdlora/training/selection_options.hpp>
 #include <sdlora/training/trainer.hpp>
 

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <sdlora/adapters/lora.hpp>
 #include <sdlora/training/selection_options.hpp>
 #include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer_options.hpp>
@@ -59,7 +60,7 @@ TEST_CASE("settings: each reaches the other struct, whatever its value, and noth
   CHECK(to.steps == from.steps);
   CHECK(to.learning_rate == from.learning_rate);
   CHECK(to.seed == from.seed);
-  CHECK(to.adapters.rank == 3);
+  CHECK(to.adapters.of<LoRAOptions>().rank == 3);
   CHECK(!to.progress);
   TrainerOptions again{.decay = Decay::Cosine, .label = "kept"};
   copy_settings(to, again);

@@ -183,10 +183,13 @@ class AdapterOptions {
   }
   /// The number that was set under this name, for the site or for all, of whatever options; else `otherwise`.
   double number(std::string_view name, double otherwise, std::string_view site = {}) const {
+    const Value* everywhere = nullptr;
     for (const Value& value : values_) {
-      if (value.name == name && (value.site == site || value.site.empty())) return value.number;
+      if (value.name != name) continue;
+      if (value.site == site) return value.number;
+      if (value.site.empty() && everywhere == nullptr) everywhere = &value;
     }
-    return otherwise;
+    return everywhere == nullptr ? otherwise : everywhere->number;
   }
   const std::vector<Value>& values() const { return values_; }
 

@@ -51,6 +51,11 @@ void require_same_run(const std::string& file, const std::string& place, const s
     const std::string* const there = found(key);
     const std::string other = there == nullptr ? std::string() : *there;
     if (other == text) continue;
+    if (there == nullptr) {
+      throw FileError(file, place + key,
+                      "missing: nothing says that the " + what + " is of this run, which has " + key + " = " +
+                          in_quotes(text) + "; begin anew in another directory");
+    }
     throw FileError(file, place + key,
                     "the " + what + " is of a run with " + key + " = " + in_quotes(other) +
                         ", this one has " + in_quotes(text) +
