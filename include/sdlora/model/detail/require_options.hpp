@@ -23,8 +23,8 @@ template <class P>
 struct ChosenByType {
   template <class S>
   static constexpr std::size_t channels_at() {
-    const std::size_t channels = P::template policy_at<S>::selected_channels;
-    return channels == dyn ? 0 : channels;
+    const std::size_t count = P::template policy_at<S>::selected_channels;
+    return count == dyn ? 0 : count;
   }
   static constexpr std::size_t channels =
       std::max({channels_at<site::ALog>(), channels_at<site::XProjB>(), channels_at<site::XProjC>()});
