@@ -5,7 +5,7 @@
 source "$(dirname "$0")/common.sh"
 
 # <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib; oneDNN.
-alone='^include/sdlora/(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|io/bpe_tokenizer|io/gzip)\.hpp$'
+alone='^include/sdlora/(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|io/bpe_tokenizer|io/chat_template|io/gzip|io/peft_adapter|io/peft_config|io/peft_export)\.hpp$'
 collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -vE "/detail/|$alone" || true; }; }
 
 if [[ ${1:-} == --write ]]; then
