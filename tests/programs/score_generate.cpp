@@ -61,6 +61,7 @@ TEST_CASE("programs: matrices of bfloat16 score nearly as floats do, and go with
                  {"--model", at.at("base"), "--ids", list, "--max-tokens", "3", "--weights", "bfloat16"})
             .size() >= 6);
   // The values are others than those that this adapter was trained on.
+  run_well("finetune", at.finetune("bitfit", "tuned"));
   check_fails("score",
               {"--model", at.at("base"), "--adapter", at.at("tuned"), "--ids", list, "--weights", "bfloat16"},
               {"base_fingerprint"});
