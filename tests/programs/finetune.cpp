@@ -287,7 +287,7 @@ TEST_CASE("programs: finetune says which option makes no sense before it trains"
   fails("lora-linear", {"--accumulation", "0"}, "accumulation");
   fails("sdlora", {"--channels", "25"}, "25 of 24 channels");
   fails("sdlora", {"--states", "17"}, "17 of 16 states");
-  fails("sdlora", {"--states", "0"}, "at least 1 state of each selected channel");
+  fails("sdlora", {"--states", "0"}, "--states: expected a number of at least 1, found 0");
   fails("sdlora", {"--selection-steps", "0"}, "--selection-steps: expected a number of at least 1, found 0");
   at.write("file", "");
   fails("lora-linear", {"--eval", at.at("dev.jsonl"), "--max-length", "1"}, "1");
