@@ -71,7 +71,7 @@ line() {  # TEXT NAME DEPENDENCIES LIMIT
 }
 report() {
   over=0
-  line '<sdlora/sdlora.hpp>' all base_json 2.4
+  line '<sdlora/sdlora.hpp>' all base_json 2.6
   line 'tensor … model (no io, training)' but_io base 2.1
 }
 
