@@ -8,6 +8,8 @@
 
 using namespace programs;
 
+#ifdef SDLORA_WITH_TEXT
+
 namespace {
 
 /// A checkpoint of `vocabulary` tokens, with the small tokenizer.json of that name where one is given.
@@ -30,6 +32,8 @@ std::string save_text_base(const test::Folder& folder, std::size_t vocabulary, c
 }
 
 }  // namespace
+
+#endif
 
 TEST_CASE("programs: tables, plain text and other columns train as JSONL does") {
   const Workplace at;

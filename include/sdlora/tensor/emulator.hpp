@@ -102,7 +102,10 @@ inline void emulated_entry(unsigned high, unsigned low) {
   } catch (...) {
     state.error = std::current_exception();
   }
-  wait(state, thread, Waiting::Done);
+  EmulatedThread& self = state.team[static_cast<std::size_t>(thread)];
+  self.waiting = Waiting::Done;
+  FibreSwitch::last(state.scheduler_stack, state.scheduler_stack_bytes);
+  swapcontext(&self.context, &state.scheduler);
 }
 
 }  // namespace detail

@@ -25,6 +25,9 @@ class FibreSwitch {
 #if defined(SDLORA_ADDRESS_SANITIZER)
   FibreSwitch(const void* to, std::size_t bytes) { __sanitizer_start_switch_fiber(&frames_, to, bytes); }
 
+  /// As the constructor, from a fibre that ends: its frames are given back.
+  static void last(const void* to, std::size_t bytes) { __sanitizer_start_switch_fiber(nullptr, to, bytes); }
+
   /// Stores which stack control came from, where asked to.
   void arrived(const void** from = nullptr, std::size_t* bytes = nullptr) {
     __sanitizer_finish_switch_fiber(frames_, from, bytes);
@@ -42,6 +45,7 @@ class FibreSwitch {
   void* frames_ = nullptr;
 #else
   FibreSwitch(const void* /*to*/, std::size_t /*bytes*/) {}
+  static void last(const void* /*to*/, std::size_t /*bytes*/) {}
   void arrived(const void** /*from*/ = nullptr, std::size_t* /*bytes*/ = nullptr) {}
   static void started(const void** /*from*/, std::size_t* /*bytes*/) {}
   static void forget(void* /*stack*/, std::size_t /*bytes*/) {}
