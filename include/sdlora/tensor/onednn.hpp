@@ -3,6 +3,7 @@
 #include "../error.hpp"
 #include "alignment.hpp"
 #include "bfloat16.hpp"
+#include "detail/bounded_cache.hpp"
 #include "device.hpp"
 #include "extents.hpp"
 #include "matmul_backend.hpp"
@@ -19,7 +20,6 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -208,10 +208,6 @@ class OneDnnProducts {
     dnnl::matmul primitive;
     Desc left, right, out, scratch;
   };
-  struct Entry {
-    std::optional<Made> made;  // nothing where oneDNN has no kernel
-    std::uint64_t used = 0;
-  };
 
   static Dim dim(std::size_t extent) { return static_cast<Dim>(extent); }
   template <class U>
@@ -269,30 +265,20 @@ class OneDnnProducts {
   std::optional<Made> find(const Key& key, const Packed* packed) {
     {
       const std::lock_guard lock(mutex_);
-      if (const auto place = made_.find(key); place != made_.end()) {
-        place->second.used = ++clock_;
-        return place->second.made;
-      }
+      if (const auto* made = made_.find(key); made != nullptr) return *made;
     }
     // Outside of the lock: others need not wait for what this makes.
-    Entry entry;
+    std::optional<Made> made;
     try {
       if (const auto description = describe(key, packed != nullptr ? packed->desc : right(key))) {
-        entry.made.emplace(Made{dnnl::matmul(*description), description->src_desc(),
-                                description->weights_desc(), description->dst_desc(),
-                                description->scratchpad_desc()});
+        made.emplace(Made{dnnl::matmul(*description), description->src_desc(), description->weights_desc(),
+                          description->dst_desc(), description->scratchpad_desc()});
       }
     } catch (const dnnl::error& error) {
       throw refused("making a matrix product", error);
     }
     const std::lock_guard lock(mutex_);
-    if (made_.size() >= most_primitives) {
-      made_.erase(std::min_element(made_.begin(), made_.end(), [](const auto& x, const auto& y) {
-        return x.second.used < y.second.used;
-      }));
-    }
-    entry.used = ++clock_;
-    return made_.insert_or_assign(key, std::move(entry)).first->second.made;
+    return made_.insert(key, std::move(made));
   }
 
   void run(const Made& made, MatrixView<const T> left, const void* weights, MatrixView<float> to,
@@ -317,8 +303,7 @@ class OneDnnProducts {
 
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   mutable std::mutex mutex_;
-  std::map<Key, Entry> made_;
-  std::uint64_t clock_ = 0;
+  BoundedCache<Key, std::optional<Made>> made_{most_primitives};  // nothing where oneDNN has no kernel
 };
 
 }  // namespace detail
