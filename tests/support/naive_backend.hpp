@@ -2,6 +2,8 @@
 
 #include <sdlora/tensor/matmul_backend.hpp>
 
+#include "use_backend.hpp"
+
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -84,20 +86,6 @@ class NaiveBackend : public sdlora::MatmulBackend {
     }
     return true;
   }
-};
-
-/// Gives products to a backend as long as it lasts.
-class UseBackend {
- public:
-  explicit UseBackend(const sdlora::MatmulBackend* backend) : before_(sdlora::matmul_backend()) {
-    sdlora::use_matmul_backend(backend);
-  }
-  ~UseBackend() { sdlora::use_matmul_backend(before_); }
-  UseBackend(const UseBackend&) = delete;
-  UseBackend& operator=(const UseBackend&) = delete;
-
- private:
-  const sdlora::MatmulBackend* before_;
 };
 
 }  // namespace sdlora_test

@@ -59,12 +59,18 @@ inline constexpr std::size_t matmul_block = 256;
 }
 
 /// The body of `matmul` on a device: `run<TransposeA, TransposeB>(out, a, b, write, scale)`, on shapes that
-/// were checked.
+/// were checked. This one is of devices that run kernels: by the program's backend, or by the tiled kernel.
 template <class Device>
 struct Product {
   template <bool TransposeA, bool TransposeB, class T>
   static void run(MatrixView<T, Device> out, MatrixView<const T, Device> a, MatrixView<const T, Device> b,
                   Write write, T scale) {
+    const MatmulBackendOn<Device>* backend = matmul_backend<Device>();
+    const std::size_t inner = TransposeA ? a.rows : a.cols;
+    if (backend != nullptr && inner != 0 &&
+        backend->multiply(out, {a, TransposeA}, {b, TransposeB}, write, scale)) {
+      return;
+    }
     Launcher<Device> launcher("matmul");
     run_matmul<TransposeA, TransposeB>(launcher, out.bare(), a.bare(), b.bare(), write, scale);
   }

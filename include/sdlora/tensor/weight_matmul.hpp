@@ -1,7 +1,12 @@
 #pragma once
 
+#include "bfloat16.hpp"
+#include "detail/kernels/matmul.hpp"
+#include "detail/kernels/round.hpp"
 #include "detail/packed_panels.hpp"
 #include "detail/row_products.hpp"
+#include "detail/stored_values.hpp"
+#include "device.hpp"
 #include "extents.hpp"
 #include "matmul.hpp"
 #include "matmul_backend.hpp"
@@ -172,6 +177,21 @@ class WeightProduct {
   const MatmulBackend* backend_;
 };
 
+/// A product of stored bfloat16 by the backend of a device that runs kernels, for which the activations are
+/// rounded first; false leaves it to the tiled kernel. The rounded values lie in memory of their own, which
+/// follows the thread's stream as a backend's work does.
+template <bool Transpose, class Device>
+bool multiply_by_backend(MatrixView<float, Device> out, MatrixView<const float, Device> x,
+                         const Weight<BFloat16, Device, BFloat16>& w, Write write, float scale) {
+  const MatmulBackendOn<Device>* backend = matmul_backend<Device>();
+  if (backend == nullptr || x.cols == 0 || !backend->multiplies_bfloat16()) return false;
+  const Storage<BFloat16, Device> memory(x.rows * x.cols);
+  const MatrixView<BFloat16, Device> rounded(memory.data(), x.rows, x.cols);
+  Launcher<Device> launcher("matmul");
+  run_round(launcher, rounded.bare(), x.bare());
+  return backend->multiply(out, {rounded}, {w.stored(), Transpose}, write, scale);
+}
+
 template <bool Transpose, class Stored, class Device, class Products, class T>
 void multiply_weight(MatrixView<T, Device> out, MatrixView<const T, Device> x,
                      const Weight<Stored, Device, Products>& w, Write write, T scale) {
@@ -194,6 +214,9 @@ void multiply_weight(MatrixView<T, Device> out, MatrixView<const T, Device> x,
   }
   count_matmul(out.rows, out.cols, x.cols);
   if constexpr (!is_host<Device>) {
+    if constexpr (rounds && std::is_same_v<Stored, BFloat16>) {
+      if (multiply_by_backend<Transpose>(out, x, w, write, scale)) return;
+    }
     Launcher<Device> launcher("matmul");
     const StoredValues<Stored, rounds> right(w);
     if constexpr (rounds) {
