@@ -12,6 +12,8 @@
 #   --min-time     seconds that each variant runs at the least (0.02)
 #
 # SDLORA_GPU_SECONDS is how long all may take (600).
+# Where the toolkit brings cuBLASLt, or CUBLASLT_ROOT names a folder with its include and lib, it is tested, and training steps
+# are timed with it as well.
 # Writes gpu-<device>.md, gpu-<device>.json and the logs to DIR (default $OUT, else build/gpu), the page to docs/results as
 # well, and plots to build/gpu. The device is the first of CUDA_VISIBLE_DEVICES, numbered as nvidia-smi numbers them.
 # Packages are taken from build/gpu-deps where that exists, else from the system.
@@ -145,6 +147,25 @@ if [[ ! -f $deps/include/benchmark/benchmark.h && ! -f /usr/include/benchmark/be
   exit 1
 fi
 
+cublaslt=()  # what links it; nothing where it is not here
+cublaslt_root=${CUBLASLT_ROOT:-$(dirname "$(dirname "$(readlink -f "$nvcc")")")}
+cublaslt_header=()
+if [[ -n ${CUBLASLT_ROOT:-} ]]; then cublaslt_header=(-isystem "$CUBLASLT_ROOT/include"); fi
+here=$work/cublaslt_here
+printf '#include <cublasLt.h>\nint main() { return cublasLtGetVersion() == 0; }\n' >"$here.cu"
+for library in -lcublasLt -l:libcublasLt.so.13 -l:libcublasLt.so.12; do  # NVIDIA's Python packages lack the first
+  link_options=("$library")
+  for folder in "$cublaslt_root"/{lib64,lib}; do
+    [[ ! -d $folder ]] || link_options+=(-L "$folder" -Xlinker "-rpath=$folder")
+  done
+  if "$nvcc" "${cublaslt_header[@]}" "$here.cu" -o "$here" "${link_options[@]}" >"$here.log" 2>&1 && "$here"; then
+    cublaslt=("${link_options[@]}")
+    flags+=("${cublaslt_header[@]}" -DSDLORA_WITH_CUBLASLT)
+    break
+  fi
+done
+if ((!${#cublaslt[@]})); then say "without cuBLASLt, which is not in $cublaslt_root; CUBLASLT_ROOT names another folder"; fi
+
 compiled=()
 most_jobs=$(nproc)
 ((most_jobs >= 2)) || most_jobs=2
@@ -191,6 +212,7 @@ fi
 test_objects=()
 if [[ -z $bench_only ]]; then
   for source in tests/cuda/*.cu; do
+    [[ $source != */cublaslt.cu || ${#cublaslt[@]} -gt 0 ]] || continue
     object=$work/$(basename "$source" .cu).o
     test_objects+=("$object")
     compile_cuda "$object" "$source" -DSDLORA_TEST_ALL_STATES
@@ -231,8 +253,8 @@ if link "the report" "$work/scan_report" "$report_object" &&
   have_benchmark=yes
 fi
 have_step=""
-if link "the training step" "$work/train_step_cuda" "$step_object"; then have_step=yes; fi
-if [[ -z $bench_only ]] && link "the tests" "$work/test_cuda" "${test_objects[@]}"; then have_tests=yes; fi
+if link "the training step" "$work/train_step_cuda" "$step_object" "${cublaslt[@]}"; then have_step=yes; fi
+if [[ -z $bench_only ]] && link "the tests" "$work/test_cuda" "${test_objects[@]}" "${cublaslt[@]}"; then have_tests=yes; fi
 say "built"
 
 status=0
@@ -262,15 +284,19 @@ if [[ -n $have_tests ]]; then
   tail -n 4 "$out/tests.log"
 fi
 
-if [[ -n $have_step ]]; then
+kinds_of_products=(tiled)
+if ((${#cublaslt[@]})); then kinds_of_products+=(cublaslt cublaslt-tf32); fi
+for products in "${kinds_of_products[@]}"; do
+  [[ -n $have_step ]] || break
   result=0
-  bounded tests "$work/train_step_cuda" >"$out/train_step.log" 2>&1 || result=$?
+  log=$out/train_step_$products.log
+  bounded tests "$work/train_step_cuda" --products "$products" >"$log" 2>&1 || result=$?
   case $result in
-    0) say "a training step:"; cat "$out/train_step.log" ;;
-    124) cut_short "the training step" ;;
-    *) trouble "THE TRAINING STEP FAILED" "$out/train_step.log" ;;
+    0) say "a training step:"; cat "$log" ;;
+    124) cut_short "the training step, $products" ;;
+    *) trouble "THE TRAINING STEP FAILED, $products" "$log" ;;
   esac
-fi
+done
 
 verdict_memcheck="not run"
 verdict_racecheck="not run"

@@ -110,7 +110,9 @@ function(sdlora_add_test_folder folder tier)
     return()
   endif()
   sdlora_add_test(${folder} ${tier} "${SDLORA_TEST_FLAGS}" ${sources})
-  if(NOT folder STREQUAL "cuda")
+  if(folder STREQUAL "cuda")
+    target_link_libraries(test_cuda PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::cublaslt>)
+  else()
     target_precompile_headers(test_${folder} REUSE_FROM test_precompiled)
   endif()
   if(folder IN_LIST SDLORA_TEST_OPTIMIZED)
@@ -166,6 +168,9 @@ if(TARGET test_programs AND TARGET 06_gpu)
   target_compile_definitions(test_programs PRIVATE SDLORA_TEST_GPU_EXAMPLE)
 endif()
 if(SDLORA_WITH_CUDA)
+  if(NOT TARGET sdlora::cublaslt)
+    message(STATUS "tests of cuBLASLt's products are left out: cuBLASLt was not found, in the CUDA toolkit or CMAKE_PREFIX_PATH")
+  endif()
   sdlora_add_test_folder(cuda all)
 endif()
 
@@ -174,6 +179,9 @@ file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/checks/include_folders"
      CONTENT "$<JOIN:$<TARGET_PROPERTY:test_main,INCLUDE_DIRECTORIES>,\n>\n" TARGET test_main)
 set(checks_environment
     "CXX=${CMAKE_CXX_COMPILER}" "SDLORA_CHECK_DIR=${PROJECT_BINARY_DIR}/checks" "CMAKE=${CMAKE_COMMAND}")
+if(SDLORA_cublasLt_INCLUDE)
+  list(APPEND checks_environment "SDLORA_CUBLASLT_INCLUDE=${SDLORA_cublasLt_INCLUDE}")
+endif()
 
 # The check `name` of `tier`: tests/checks/<script>.sh, or <name>.sh. Checks run one after another, each spread over the
 # cores by itself. Further arguments are the script's.

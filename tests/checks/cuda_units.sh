@@ -2,13 +2,15 @@
 # with a GPU: the headers of tensor/ and scan/ as host code of one, the benchmark of bench/gpu.sh, the programs of README and
 # docs. For sm_80, where the build takes sm_90 or what the machine has, the device's side: the tests, the examples and the menu
 # of the benchmark with all that they instantiate, as far as PTX that is not optimised; registers.sh goes on to machine code
-# with kernels of every kind. About a minute of one core each.
+# with kernels of every kind. About a minute of one core each. What wants cuBLASLt is compiled where its header is: that of the
+# toolkit, or of the folder SDLORA_CUBLASLT_INCLUDE.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 [[ -x $nvcc ]] || skip "no nvcc"
 options=(-std=c++20 --expt-relaxed-constexpr -ccbin "$CXX" -Iinclude "${dependencies[@]}" -Werror=all-warnings
   "-DSDLORA_SOURCE_DIR=\"$PWD\"")
+if [[ -n ${SDLORA_CUBLASLT_INCLUDE:-} ]]; then options+=(-isystem "$SDLORA_CUBLASLT_INCLUDE"); fi
 # Runs for each line that `spread` is given: ARCHITECTURE:UNIT.
 if [[ ${1:-} == --one ]]; then
   unit=${2#*:}
@@ -40,10 +42,20 @@ if "$CXX" -E "${dependencies[@]}" -x c++ - <<<'#include <benchmark/benchmark.h>'
 else
   without=", without bench/gpu and examples: Google Benchmark is not here (Debian: libbenchmark-dev)"
 fi
+printf '#include <sdlora/%s>\n' tensor.hpp scan.hpp >"$scratch/host.cu"
+echo '#include <cublasLt.h>' >"$scratch/cublaslt.cu"
+cublaslt=""
+if "$nvcc" "${options[@]}" -E "$scratch/cublaslt.cu" >/dev/null 2>&1; then
+  cublaslt=yes
+  echo '#include <sdlora/tensor/cuda/cublaslt.cuh>' >>"$scratch/host.cu"
+else
+  without+=", without cuBLASLt: the toolkit lacks it; SDLORA_CUBLASLT_INCLUDE names a folder of its header"
+fi
 for unit in tests/cuda/*.cu; do
-  [[ $unit == */thrust_host.cu ]] || add sm_80 "$unit"  # which has no device's side
+  [[ $unit != */thrust_host.cu ]] || continue  # which has no device's side
+  [[ $unit != */cublaslt.cu || -n $cublaslt ]] || continue
+  add sm_80 "$unit"
 done
-printf '#include <sdlora/%s.hpp>\n' tensor scan >"$scratch/host.cu"
 add sm_90 "$scratch/host.cu"
 rm -f "$scratch"/shown_*.cu
 for page in README.md docs/scan-variants.md; do

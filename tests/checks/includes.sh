@@ -61,6 +61,8 @@ while IFS= read -r header; do
         problem "$where: $include is not among the dependencies (Eigen, xsimd, nlohmann-json, PCRE2, utf8proc and zlib in io/; oneDNN in tensor/onednn.hpp; cub, thrust and cuda in .cuh)" ;;
       \<dnnl.hpp\> | \<dlfcn.h\>)
         [[ $header == */tensor/onednn.hpp ]] || problem "$where: $include is for tensor/onednn.hpp alone" ;;
+      \<cublasLt.h\>)
+        [[ $header == */tensor/cuda/cublaslt.cuh ]] || problem "$where: $include is for tensor/cuda/cublaslt.cuh alone" ;;
       \<pcre2.h\> | \<utf8proc.h\>)
         [[ $header == */io/detail/* ]] || problem "$where: $include is for io/bpe_tokenizer.hpp alone" ;;
       \<zlib.h\>)

@@ -4,8 +4,8 @@
 # With --write it brings the collections up to date instead.
 source "$(dirname "$0")/common.sh"
 
-# <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib; oneDNN.
-alone='^include/sdlora/(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|io/bpe_tokenizer|io/chat_template|io/gzip|io/peft_adapter|io/peft_config|io/peft_export)\.hpp$'
+# <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib; oneDNN; cuBLASLt.
+alone='^include/sdlora/(tensor/cuda/cublaslt\.cuh|(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|io/bpe_tokenizer|io/chat_template|io/gzip|io/peft_adapter|io/peft_config|io/peft_export)\.hpp)$'
 collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -vE "/detail/|$alone" || true; }; }
 
 if [[ ${1:-} == --write ]]; then
@@ -15,7 +15,7 @@ if [[ ${1:-} == --write ]]; then
       collected "$folder" | sed 's,^include/sdlora/\(.*\)$,#include "\1",'
     } >"include/sdlora/$folder.hpp"
   done
-  cuda=$(files include/sdlora | { grep '\.cuh$' || true; } | { grep -vE '/detail/|sdlora/cuda\.cuh$' || true; })
+  cuda=$(files include/sdlora | { grep '\.cuh$' || true; } | { grep -vE "/detail/|sdlora/cuda\.cuh$|$alone" || true; })
   if [[ -n $cuda ]]; then
     {
       printf '#pragma once\n\n// All that needs nvcc.\n'
@@ -44,6 +44,6 @@ done < <(files include/sdlora | grep -E "$alone" || true)
 for root in error version; do lists sdlora.hpp "$root.hpp"; done
 while IFS= read -r header; do
   path=${header#include/sdlora/}
-  [[ $path == cuda.cuh || $path == */detail/* ]] || lists cuda.cuh "$path"
+  [[ $path == cuda.cuh || $path == */detail/* || $header =~ $alone ]] || lists cuda.cuh "$path"
 done < <(files include/sdlora | grep '\.cuh$' || true)
 finish
