@@ -186,7 +186,7 @@ void compare(Settings settings) {
               settings.full ? "" : " (./run results takes more, tunes the rates and repeats over seeds)",
               items, settings.seeds.size(), settings.seeds.size() == 1 ? "" : "s", thread_count());
   if (settings.full) {
-    std::printf("tuning and training take about 135 minutes of a core; what is done is kept in %s\n",
+    std::printf("tuning and training take about three hours of a core; what is done is kept in %s\n",
                 (settings.out / "runs").c_str());
   }
   std::fflush(stdout);

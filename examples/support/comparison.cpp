@@ -1,5 +1,6 @@
 #include "comparison.hpp"
 
+#include <sdlora/adapters/methods.hpp>
 #include <sdlora/io/atomic_file.hpp>
 #include <sdlora/io/json.hpp>
 #include <sdlora/model/fingerprint.hpp>
@@ -29,6 +30,7 @@ std::vector<Method> methods() {
        {1e-2, 3e-2, 1e-1}},
       {"prefix", "prefix", "prefix tuning, 16 rows", {RowsOptions{.prompt_length = 16}}, 3e-1, few},
       {"initial-state", "initial-state", "initial state", {}, 3e-2, few, true},
+      {"state-offset", "state-offset", "state-offset tuning", {}, 0.0, few, true},
       {"bitfit", "bitfit", "BitFit", {}, 3e-2, few},
       {"lora-ssm", "lora-ssm", "LoRA on the SSM, r = 8", {LoRAOptions{.rank = 8}}, 3e-2, low_rank},
       {"lora-linear",
@@ -37,6 +39,28 @@ std::vector<Method> methods() {
        {LoRAOptions{.rank = 8}},
        1e-2,
        low_rank},
+      {"rslora-linear",
+       "rslora-linear",
+       "rsLoRA on linear projections, r = 8",
+       {LoRAOptions{.rank = 8}},
+       0.0,
+       low_rank,
+       true},
+      {"dora-linear",
+       "dora-linear",
+       "DoRA on linear projections, r = 8",
+       {DoRAOptions{.rank = 8}},
+       0.0,
+       low_rank,
+       true},
+      {"vera-linear",
+       "vera-linear",
+       "VeRA on linear projections, r = 256",
+       {VeRAOptions{.rank = 256}},
+       0.0,
+       few,
+       true},
+      {"ia3", "ia3", "(IA)³ on every projection", {}, 0.0, few, true},
       {"lora-all", "lora-all", "LoRA everywhere, r = 8", {LoRAOptions{.rank = 8}}, 1e-2, low_rank},
       {"sdlora",
        "sdlora",

@@ -20,7 +20,7 @@ struct Method {
   std::string preset;  ///< as `make_model` takes it
   std::string title;   ///< for people
   AdapterOptions adapter;
-  double rate = 0.0;          ///< of the demo: what tuning in the full table chose
+  double rate = 0.0;          ///< of the demo: what tuning in the full table chose; 0: of no demo
   std::vector<double> rates;  ///< that tuning tries
   bool full_only = false;     ///< a row of the full table that the demo leaves out
   /// For the analysis: runs once, at the rate tuned for the method of this name.

@@ -31,6 +31,12 @@ struct InitialState {
   static constexpr std::string_view description = "the initial state of every SSM";
   using placement = presets::InitialState;
 };
+struct StateOffset {
+  static constexpr std::string_view name = "state-offset";
+  static constexpr std::string_view description =
+      "state-offset tuning: an offset of every SSM's state, for all tokens";
+  using placement = presets::StateOffsetTuning;
+};
 struct BitFit {
   static constexpr std::string_view name = "bitfit";
   static constexpr std::string_view description = "the biases of the convolution and of dt";
@@ -45,6 +51,27 @@ struct LoraLinear {
   static constexpr std::string_view name = "lora-linear";
   static constexpr std::string_view description = "LoRA on in_proj and out_proj";
   using placement = presets::LoRALinear<>;
+};
+struct RsLoraLinear {
+  static constexpr std::string_view name = "rslora-linear";
+  static constexpr std::string_view description = "rsLoRA on in_proj and out_proj";
+  using placement = presets::RsLoRALinear<>;
+};
+struct DoraLinear {
+  static constexpr std::string_view name = "dora-linear";
+  static constexpr std::string_view description = "DoRA on in_proj and out_proj";
+  using placement = presets::DoRALinear<>;
+};
+struct VeraLinear {
+  static constexpr std::string_view name = "vera-linear";
+  static constexpr std::string_view description = "VeRA on in_proj and out_proj";
+  using placement = presets::VeRALinear<>;
+};
+struct Ia3 {
+  static constexpr std::string_view name = "ia3";
+  static constexpr std::string_view description =
+      "(IA)³: a factor for each output of every linear projection";
+  using placement = presets::IA3All;
 };
 struct LoraPeft {
   static constexpr std::string_view name = "lora-peft";
@@ -88,9 +115,14 @@ extern template struct ModelMaker<examples::placements::Frozen>;
 extern template struct ModelMaker<examples::placements::Prompt>;
 extern template struct ModelMaker<examples::placements::Prefix>;
 extern template struct ModelMaker<examples::placements::InitialState>;
+extern template struct ModelMaker<examples::placements::StateOffset>;
 extern template struct ModelMaker<examples::placements::BitFit>;
 extern template struct ModelMaker<examples::placements::LoraSsm>;
 extern template struct ModelMaker<examples::placements::LoraLinear>;
+extern template struct ModelMaker<examples::placements::RsLoraLinear>;
+extern template struct ModelMaker<examples::placements::DoraLinear>;
+extern template struct ModelMaker<examples::placements::VeraLinear>;
+extern template struct ModelMaker<examples::placements::Ia3>;
 extern template struct ModelMaker<examples::placements::LoraAll>;
 extern template struct ModelMaker<examples::placements::LoraOut>;
 extern template struct ModelMaker<examples::placements::LoraPeft>;

@@ -26,9 +26,15 @@ static_assert(presets::SDLoRA<8, 15, 4>::selects && !presets::LoRAAll<8>::select
 static_assert(presets::SDLoRA<8, 15, 4>::is_static && !presets::SDLoRA<>::is_static &&
               !presets::SDLoRA<8>::is_static && !presets::SDLoRA<8, 15>::is_static);
 static_assert(presets::BitFit::is_static && presets::FullFineTune::is_static &&
-              presets::InitialState::is_static);
+              presets::InitialState::is_static && presets::IA3All::is_static &&
+              presets::StateOffsetTuning::is_static);
+static_assert(presets::DoRALinear<8>::is_static && !presets::DoRALinear<>::is_static &&
+              !presets::RsLoRALinear<>::is_static && presets::VeRALinear<256>::is_static);
 static_assert(presets::Prompt<3>::is_static && !presets::Prefix<>::is_static);
 static_assert(!presets::NothingTrains::learns && presets::FullFineTune::learns);
+static_assert(presets::DoRALinear<>::mergeable && presets::RsLoRALinear<>::mergeable &&
+              presets::VeRALinear<>::mergeable && presets::IA3All::mergeable &&
+              !presets::StateOffsetTuning::mergeable);
 static_assert(presets::FullFineTune::mergeable && presets::SDLoRA<>::mergeable && presets::BitFit::mergeable);
 
 }  // namespace
@@ -42,6 +48,12 @@ TEST_CASE("presets: which sites learn") {
   Names both = learning_sites<presets::LoRALinear<>>();
   both.merge(learning_sites<presets::LoRASsm<>>());
   CHECK(learning_sites<presets::LoRAAll<>>() == both);
+  const Names linear = learning_sites<presets::LoRALinear<>>();
+  CHECK(learning_sites<presets::RsLoRALinear<>>() == linear);
+  CHECK(learning_sites<presets::DoRALinear<>>() == linear);
+  CHECK(learning_sites<presets::VeRALinear<>>() == linear);
+  CHECK(learning_sites<presets::IA3All>() == both);
+  CHECK(learning_sites<presets::StateOffsetTuning>() == Names{"scan"});
   CHECK(learning_sites<presets::InitialState>() == Names{"h0"});
   CHECK(learning_sites<presets::BitFit>() == Names{"conv_bias", "dt_bias"});
   CHECK(learning_sites<presets::Prompt<>>() == Names{"prompt"});

@@ -134,6 +134,17 @@ TEST_CASE("vera: the sites of a model share what is of one shape, and no two mod
   CHECK(!State(moved, outside).active());
 }
 
+TEST_CASE("vera: a rank that would make the random matrices too large is refused before they are made") {
+  const auto base = small_base();
+  static_assert(VeRAOptions::most_rank == 16384);
+  for (const std::size_t rank : {0U, 16385U, 1U << 24}) {
+    CHECK_THROWS_WITH_AS(
+        (Model{base, {VeRAOptions{.rank = rank}}}),
+        doctest::Contains(("expected a rank from 1 to 16384, found " + std::to_string(rank)).c_str()),
+        ArgumentError);
+  }
+}
+
 TEST_CASE("vera: a loaded adapter draws the A and B that it was trained with") {
   const auto base = small_base();
   const std::filesystem::path folder = SDLORA_BUILD_DIR "/vera-adapter";

@@ -1,5 +1,5 @@
-// expect: sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a checkpoint's
-// weights
+// expect: sdlora::MambaModel: a prompt, a prefix, an initial state or a state offset has no place among a
+// checkpoint's weights
 #include <sdlora/adapters/presets.hpp>
 #include <sdlora/model/mamba_model.hpp>
 

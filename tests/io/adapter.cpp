@@ -236,6 +236,9 @@ TEST_CASE("adapter: hostile descriptions") {
   check_refused<Linear>("/rank", "2", {"sdlora_adapter.rank", "integer"});
   check_refused<Linear>("/rank", 0, {"sdlora_adapter", "rank"});
   check_refused<Linear>("/rank", 3, {"lora_A", "[3, 10]", "[2, 10]"});
+  // VeRA's random matrices are not among the file's values.
+  using Random = MambaModel<TinyAny, Place<On<site::OutProj, VeRA<>>>, float>;
+  check_refused<Random>("/rank", 16385, {"sdlora_adapter", "expected a rank from 1 to 16384, found 16385"});
   check_refused<Linear>("/alpha", nullptr, {"sdlora_adapter.alpha", "missing"});
   check_refused<Linear>("/dropout", 1.0, {"sdlora_adapter", "dropout"});
   check_refused<Linear>("/dropout", -0.5, {"sdlora_adapter", "dropout"});

@@ -28,6 +28,11 @@ TEST_CASE("adapter: every preset comes back, static and dynamic sizes alike") {
   round_trip<presets::LoRALinear<>, presets::LoRALinear<2>>();
   round_trip<presets::LoRASsm<>, presets::LoRASsm<>>();
   round_trip<presets::LoRAPeft<2>, presets::LoRAPeft<>>();
+  round_trip<presets::RsLoRALinear<2>, presets::RsLoRALinear<>>();
+  round_trip<presets::DoRALinear<>, presets::DoRALinear<8>>();
+  round_trip<presets::VeRALinear<2>, presets::VeRALinear<>>();
+  round_trip<presets::IA3All, presets::IA3All>();
+  round_trip<presets::StateOffsetTuning, presets::StateOffsetTuning>();
   round_trip<presets::LoRAAll<>, presets::LoRAAll<2>>();
   round_trip<presets::InitialState, presets::InitialState>();
   round_trip<presets::BitFit, presets::BitFit>();

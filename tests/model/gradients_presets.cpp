@@ -17,6 +17,17 @@ TEST_CASE("gradients: LoRA on the linear projections") {
 TEST_CASE("gradients: LoRA on the SSM") { check_placement_gradients<presets::LoRASsm<2>>(); }
 TEST_CASE("gradients: LoRA where peft takes it") { check_placement_gradients<presets::LoRAPeft<2>>(); }
 TEST_CASE("gradients: LoRA everywhere") { check_placement_gradients<presets::LoRAAll<2>>(); }
+TEST_CASE("gradients: rsLoRA on the linear projections") {
+  check_placement_gradients<presets::RsLoRALinear<2>>();
+}
+TEST_CASE("gradients: DoRA on the linear projections") {
+  check_placement_gradients<presets::DoRALinear<2>>();
+}
+TEST_CASE("gradients: VeRA on the linear projections") {
+  check_placement_gradients<presets::VeRALinear<2>>();
+}
+TEST_CASE("gradients: IA3 on every projection") { check_placement_gradients<presets::IA3All>(); }
+TEST_CASE("gradients: state-offset tuning") { check_placement_gradients<presets::StateOffsetTuning>(); }
 TEST_CASE("gradients: initial state") { check_placement_gradients<presets::InitialState>(); }
 TEST_CASE("gradients: BitFit") { check_placement_gradients<presets::BitFit>(); }
 TEST_CASE("gradients: prompt") { check_placement_gradients<presets::Prompt<3>>(); }

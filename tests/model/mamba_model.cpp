@@ -56,6 +56,12 @@ TEST_CASE("mamba_model: what the store has is what the formula counts") {
   check_counts<presets::SDLoRALinear<2, 3, 2>, presets::SDLoRALinear<>>("sdlora-linear");
   check_counts<presets::LoRASsm<2>, presets::LoRASsm<>>("lora-ssm");
   check_counts<presets::LoRAAll<2>, presets::LoRAAll<>>("lora-all");
+  check_counts<presets::RsLoRALinear<2>, presets::RsLoRALinear<>>("rslora-linear");
+  // The ranks that DoRA and VeRA have where nobody says one.
+  check_counts<presets::DoRALinear<8>, presets::DoRALinear<>>("dora-linear");
+  check_counts<presets::VeRALinear<256>, presets::VeRALinear<>>("vera-linear");
+  check_counts<presets::IA3All, presets::IA3All>("ia3");
+  check_counts<presets::StateOffsetTuning, presets::StateOffsetTuning>("state-offset");
   check_counts<presets::InitialState, presets::InitialState>("initial-state");
   check_counts<presets::BitFit, presets::BitFit>("bitfit");
   check_counts<presets::Prompt<3>, presets::Prompt<>>("prompt");

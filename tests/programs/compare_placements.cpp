@@ -14,7 +14,8 @@ TEST_CASE("programs: compare_placements refuses rows that it does not have") {
   };
   fails({"--only", "nope"}, {"--only: 'nope' is no row", "choose of frozen, prompt", "with --full also"});
   fails({"--only", "bitfit, fro"}, {"'fro' is no row"});
-  fails({"--only", "lora-out"}, {"'lora-out' is no row", "with --full also initial-state", "lora-out"});
+  fails({"--only", "lora-out"},
+        {"'lora-out' is no row", "with --full also initial-state, state-offset", "dora-linear", "lora-out"});
   fails({"--only", "nope", "--full"}, {"'nope' is no row", "lora-out"});
   fails({"--quick", "--full"}, {"--full", "--quick"});
 }

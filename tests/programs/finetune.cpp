@@ -14,8 +14,9 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
   const Arguments text{"--model", at.at("base"), "--text", "3 and one is 4"};
   const Scores base = score(text);
   for (const std::string placement :
-       {"sdlora", "lora-linear", "lora-ssm", "lora-all", "lora-out", "lora-peft", "sdlora-linear", "bitfit",
-        "prompt", "prefix", "initial-state", "full"}) {
+       {"sdlora", "lora-linear", "lora-ssm", "lora-all", "lora-out", "lora-peft", "sdlora-linear",
+        "rslora-linear", "dora-linear", "vera-linear", "ia3", "bitfit", "prompt", "prefix", "initial-state",
+        "state-offset", "full"}) {
     CAPTURE(placement);
     const std::string out = at.at(placement);
     const Result trained =
@@ -29,7 +30,9 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
     const std::size_t note = trained.err.find("without effect under placement " + placement);
     REQUIRE(note != std::string::npos);
     const std::string unused = trained.err.substr(note, trained.err.find('\n', note) - note);
-    CHECK((unused.find("--rank") == std::string::npos) == (placement.find("lora") != std::string::npos));
+    const bool ranked = placement.find("lora") != std::string::npos || placement == "dora-linear" ||
+                        placement == "vera-linear";
+    CHECK((unused.find("--rank") == std::string::npos) == ranked);
     CHECK((unused.find("--prompt-length") == std::string::npos) ==
           (placement == "prompt" || placement == "prefix"));
     CHECK(names_in(out) == std::vector<std::string>{"adapter.safetensors", "checkpoint", "metrics.jsonl"});
@@ -45,7 +48,8 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
     CHECK(generated.starts_with("3 and"));
 
     const Arguments merge{"--model", at.at("base"), "--adapter", out, "--out", out + "-merged"};
-    if (placement == "prompt" || placement == "prefix" || placement == "initial-state") {
+    if (placement == "prompt" || placement == "prefix" || placement == "initial-state" ||
+        placement == "state-offset") {
       check_fails("merge", merge, {placement, "cannot be merged", "keep it as an adapter"});
       CHECK(!std::filesystem::exists(out + "-merged"));
       continue;

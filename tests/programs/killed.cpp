@@ -38,7 +38,8 @@ std::vector<std::uint64_t> steps_of(const std::filesystem::path& log) {
 TEST_CASE("programs: finetune, killed at any moment, resumes to the same bits") {
   const Workplace at;
   std::mt19937 random(20);
-  for (const std::string placement : {"sdlora", "lora-all"}) {
+  for (const std::string placement :
+       {"sdlora", "lora-all", "rslora-linear", "dora-linear", "vera-linear", "ia3", "state-offset"}) {
     CAPTURE(placement);
     const auto arguments = [&](const std::string& out) {
       Arguments all = at.finetune(placement, out);

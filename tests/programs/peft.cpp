@@ -56,6 +56,28 @@ TEST_CASE("programs: export names what peft cannot hold, and writes nothing") {
   check_fails("export", exporting(at, "tuned", "base"), {"base"});
 }
 
+TEST_CASE("programs: export says which methods and sites peft has not") {
+  const Workplace at;
+  const std::pair<const char*, const char*> all[] = {
+      {"rslora-linear", "out_proj: peft refuses LoRA"},
+      {"dora-linear", "out_proj: peft refuses LoRA"},
+      {"vera-linear", "in_proj_x: the format has no vera; merge"},
+      {"ia3", "x_proj_B: the format has no ia3; merge"},
+      {"state-offset", "scan: is no change of a weight, which is all that the format holds; keep"}};
+  for (const auto& [placement, reason] : all) {
+    CAPTURE(placement);
+    run_well("finetune", at.finetune(placement, placement));
+    const Result result = run("export", exporting(at, placement, "peft"));
+    CAPTURE(result.err);
+    CHECK(result.status > 0);
+    CHECK(result.err.find(reason) != std::string::npos);
+    // Beside out_proj nothing of rsLoRA or DoRA is named.
+    CHECK((result.err.find("in_proj") == std::string::npos) ==
+          (std::string(reason).starts_with("out_proj") || std::string(reason).starts_with("scan")));
+    CHECK(!std::filesystem::exists(at / "peft"));
+  }
+}
+
 TEST_CASE("programs: an adapter of peft that cannot be used is refused") {
   const Workplace at;
   run_well("finetune", at.finetune("lora-peft", "tuned"));

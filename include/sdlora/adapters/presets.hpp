@@ -46,6 +46,30 @@ struct LoRAAll
             On<site::XProjB, LoRA<Rank>>, On<site::XProjC, LoRA<Rank>>, On<site::DtProj, LoRA<Rank>>,
             On<site::OutProj, LoRA<Rank>>> {};
 
+/// LoRALinear's sites by rank-stabilised LoRA (arXiv 2312.03732).
+template <std::size_t Rank = dyn>
+struct RsLoRALinear : Place<On<site::InProjX, RsLoRA<Rank>>, On<site::InProjZ, RsLoRA<Rank>>,
+                            On<site::OutProj, RsLoRA<Rank>>> {};
+
+/// LoRALinear's sites by DoRA (arXiv 2402.09353).
+template <std::size_t Rank = dyn>
+struct DoRALinear
+    : Place<On<site::InProjX, DoRA<Rank>>, On<site::InProjZ, DoRA<Rank>>, On<site::OutProj, DoRA<Rank>>> {};
+
+/// LoRALinear's sites by VeRA (arXiv 2310.11454).
+template <std::size_t Rank = dyn>
+struct VeRALinear
+    : Place<On<site::InProjX, VeRA<Rank>>, On<site::InProjZ, VeRA<Rank>>, On<site::OutProj, VeRA<Rank>>> {};
+
+/// (IA)³ (arXiv 2205.05638) on every linear site. The paper scales keys, values and the inner activations of
+/// a Transformer; a Mamba block has no such parts of its own.
+struct IA3All
+    : Place<On<site::InProjX, IA3>, On<site::InProjZ, IA3>, On<site::XProjDt, IA3>, On<site::XProjB, IA3>,
+            On<site::XProjC, IA3>, On<site::DtProj, IA3>, On<site::OutProj, IA3>> {};
+
+/// State-offset tuning of h (arXiv 2503.03499): an offset of every block's state, for all tokens.
+struct StateOffsetTuning : Place<On<site::Scan, StateOffset>> {};
+
 /// The initial state of every block's SSM; costs nothing at inference.
 struct InitialState : Place<On<site::H0, Full>> {};
 

@@ -15,6 +15,9 @@ namespace sdlora {
 /// What VeRA leaves open.
 struct VeRAOptions {
   static constexpr std::string_view name = "vera";
+  /// A and B follow from the rank alone: without a limit an adapter file of a few bytes could ask for any
+  /// memory.
+  static constexpr std::size_t most_rank = 16384;
 
   std::size_t rank = 256;             ///< of the random matrices, where the type says dyn
   std::uint64_t projection_seed = 0;  ///< of the random matrices, whatever the seed of the model
@@ -23,8 +26,8 @@ struct VeRAOptions {
   static constexpr void visit(Self& self, Visitor&& visit) {
     visit(Setting{.name = "rank",
                   .help = "of VeRA's random matrices",
-                  .expected = "a rank of at least 1",
-                  .good = detail::is_count},
+                  .expected = "a rank from 1 to 16384",
+                  .good = [](double rank) { return rank >= 1.0 && rank <= most_rank; }},
           self.rank);
     visit(Setting{.name = "projection_seed", .help = "of VeRA's random matrices"}, self.projection_seed);
   }
@@ -38,6 +41,8 @@ struct VeRAOptions {
 template <std::size_t Rank = dyn>
 struct VeRA : PolicyDefaults {
   static_assert(Rank > 0, "sdlora::VeRA: the rank must be at least 1; to train nothing use Frozen");
+  static_assert(Rank == dyn || Rank <= VeRAOptions::most_rank,
+                "sdlora::VeRA: the rank must be at most 16384; choose a smaller one");
 
   static constexpr std::string_view name = "vera";
   static constexpr bool is_static = Rank != dyn;

@@ -12,7 +12,7 @@
 
 #include "../error.hpp"
 #include "chat_message.hpp"
-#include "detail/jinja.hpp"
+#include "detail/jinja_template.hpp"
 #include "tokenizer_config.hpp"
 #include "utf8.hpp"
 

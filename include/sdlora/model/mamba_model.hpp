@@ -198,9 +198,10 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   /// values are of the model's scalar, also where the model's own base stores them as bfloat16; then the
   /// function is the same within the rounding of activations by products.
   std::shared_ptr<const base_type> merged() const {
-    static_assert(P::mergeable,
-                  "sdlora::MambaModel: a prompt, a prefix or an initial state has no place among a "
-                  "checkpoint's weights and cannot be merged; save it as an adapter instead");
+    static_assert(
+        P::mergeable,
+        "sdlora::MambaModel: a prompt, a prefix, an initial state or a state offset has no place among "
+        "a checkpoint's weights and cannot be merged; save it as an adapter instead");
     detail::require_mergeable_embedding(embedding_, dimensions().tied_head);
     auto result = std::make_shared<base_type>(base_->stored_as(StoredType::Scalar));
     add_change(*result, T(1));

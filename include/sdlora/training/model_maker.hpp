@@ -64,9 +64,10 @@ class ModelOf final : public AnyModel<C, X> {
     if constexpr (P::mergeable) {
       return model_.merged();
     } else {
-      throw ArgumentError("placement " + name() +
-                          ": what it learns (a prompt, a prefix or an initial state) has no place among a "
-                          "checkpoint's weights and cannot be merged; keep it as an adapter");
+      throw ArgumentError(
+          "placement " + name() +
+          ": what it learns (a prompt, a prefix, an initial state or a state offset) has no place "
+          "among a checkpoint's weights and cannot be merged; keep it as an adapter");
     }
   }
 

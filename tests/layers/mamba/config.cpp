@@ -41,6 +41,19 @@ static_assert(trainable_parameters<presets::LoRAAll<8>>(of<presets::Mamba130m>) 
               trainable_parameters<presets::LoRASsm<8>>(of<presets::Mamba130m>) +
                   trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>));
 
+// On in_proj_x, in_proj_z (E, d) and out_proj (d, E): rsLoRA has LoRA's counts; DoRA a magnitude for each
+// output besides; VeRA its rank and a factor for each output. (IA)³: a factor for each output of all seven
+// projections. State-offset tuning: E·N.
+static_assert(trainable_parameters<presets::RsLoRALinear<8>>(of<presets::Mamba130m>) ==
+              trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>));
+static_assert(trainable_parameters<presets::DoRALinear<8>>(of<presets::Mamba130m>) ==
+              24 * (3 * 8 * (1536 + 768) + 2 * 1536 + 768));
+static_assert(trainable_parameters<presets::VeRALinear<256>>(of<presets::Mamba130m>) ==
+              24 * (3 * 256 + 2 * 1536 + 768));
+static_assert(trainable_parameters<presets::IA3All>(of<presets::Mamba130m>) ==
+              24 * (2 * 1536 + (48 + 16 + 16) + 1536 + 768));
+static_assert(trainable_parameters<presets::StateOffsetTuning>(of<presets::Mamba130m>) == 24 * 1536 * 16);
+
 static_assert(trainable_parameters<presets::LoRAPeft<8>>(of<presets::Mamba130m>) ==
               24 * 8 * (2 * (1536 + 768) + (48 + 1536) + 2 * (16 + 1536) + (1536 + 16)));
 
