@@ -7,7 +7,7 @@ function(sdlora_set_sanitizers target)
       ${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${SDLORA_SANITIZE};-fno-sanitize-recover=all;-fno-sanitize=pointer-overflow;-fno-omit-frame-pointer>)
     target_link_options(${target} PRIVATE -fsanitize=${SDLORA_SANITIZE})
     # As GCC has them by default: frames of its own for every fibre of the emulator would cost half of a run's time. The
-    # definition is GCC's too, by which tests know what a sanitizer does not bear.
+    # definition is GCC's too; headers and tests look at it.
     if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND SDLORA_SANITIZE MATCHES "address")
       target_compile_options(
         ${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize-address-use-after-return=never>)

@@ -1,7 +1,8 @@
 # One executable per folder of tests, test_<folder>, from tests/<folder>/**.cpp; the target `tests` builds them all,
 # `tests_quick` and `tests_standard` those of a tier.
+# Sources that compile models of many types are an executable of their own, test_<folder>_thorough, of the tier standard.
 # SDLORA_TEST_OPTIMIZED are the folders whose tests are compiled once more, as users compile, without SDLORA_TEST_FLAGS:
-# test_<folder>_optimized, of the tier standard.
+# test_<folder>_optimized, for --all.
 # SDLORA_TEST_EXCLUDE leaves sources out: under the sanitizers, those that take minutes to compile or to run while
 # their loops run in other tests too. Their syntax is checked.
 # Labels: unit and the folder's name, or check, for the scripts of tests/checks; and the tiers of `./run test` to which a
@@ -16,6 +17,12 @@ if(NOT doctest_FOUND)
                       "-DSDLORA_BUILD_TESTS=OFF does without them")
 endif()
 
+string(JOIN "|" thorough_sources
+       "scan/selective/(selective_scan_devices|kernel_gradients)"
+       "model/(devices|falcon_mamba|kernel_sizes|methods(_rows|_ssm|_vera)?|reference_.*|run_time_sizes|scans|stored_weights)"
+       "io/(adapter_presets|peft_adapter|peft_export)"
+       "training/(model_choices|model_maker|snippet)")
+
 function(sdlora_configure_test target)
   target_link_libraries(${target} PRIVATE sdlora::sdlora doctest::doctest)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/examples")
@@ -24,6 +31,10 @@ function(sdlora_configure_test target)
   sdlora_link_optional(${target} PRIVATE)
   sdlora_set_warnings(${target})
   sdlora_set_sanitizers(${target})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # A tenth of a unit's time would go into collecting what little it leaves unused.
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:--param ggc-min-heapsize=524288>")
+  endif()
 endfunction()
 
 # The labels of what belongs to `tier`.
@@ -106,17 +117,25 @@ function(sdlora_add_test_folder folder tier)
     list(FILTER left_out INCLUDE REGEX "/tests/(${SDLORA_TEST_EXCLUDE})\\.(cpp|cu)$")
     set(excluded_sources ${excluded_sources} ${left_out} PARENT_SCOPE)
   endif()
-  if(NOT sources)
+  if(folder STREQUAL "cuda")
+    sdlora_add_test(cuda ${tier} "${SDLORA_TEST_FLAGS}" ${sources})
+    target_link_libraries(test_cuda PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::cublaslt>)
     return()
   endif()
-  sdlora_add_test(${folder} ${tier} "${SDLORA_TEST_FLAGS}" ${sources})
-  if(folder STREQUAL "cuda")
-    target_link_libraries(test_cuda PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::cublaslt>)
-  else()
+  set(thorough ${sources})
+  list(FILTER thorough INCLUDE REGEX "/tests/(${thorough_sources})\\.cpp$")
+  set(others ${sources})
+  list(FILTER others EXCLUDE REGEX "/tests/(${thorough_sources})\\.cpp$")
+  if(others)
+    sdlora_add_test(${folder} ${tier} "${SDLORA_TEST_FLAGS}" ${others})
     target_precompile_headers(test_${folder} REUSE_FROM test_precompiled)
   endif()
-  if(folder IN_LIST SDLORA_TEST_OPTIMIZED)
-    sdlora_add_test(${folder}_optimized standard "${optimized_flags}" ${sources})
+  if(thorough)
+    sdlora_add_test(${folder}_thorough standard "${SDLORA_TEST_FLAGS}" ${thorough})
+    target_precompile_headers(test_${folder}_thorough REUSE_FROM test_precompiled)
+  endif()
+  if(folder IN_LIST SDLORA_TEST_OPTIMIZED AND sources)
+    sdlora_add_test(${folder}_optimized all "${optimized_flags}" ${sources})
     target_precompile_headers(test_${folder}_optimized REUSE_FROM test_precompiled_optimized)
   endif()
 endfunction()

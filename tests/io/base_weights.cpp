@@ -1,68 +1,20 @@
-// Bases that store their matrices as bfloat16, from checkpoints of either precision. operator new of the
-// whole executable counts bytes: no copy in float is made on the way.
+// Bases that store their matrices as bfloat16, from checkpoints of either precision: no copy in float is
+// made on the way.
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/model/fingerprint.hpp>
 #include <sdlora/tensor/emulated.hpp>
 
 #include "support.hpp"
+#include "support/counted_allocations.hpp"
 #include "support/tiny_models.hpp"
 
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <cmath>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SDLORA_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SDLORA_TEST_SANITIZED 1
-#endif
-#endif
-
-namespace {
-std::atomic<std::size_t> allocated{0};  // bytes since the program began; what was freed stays counted
-}  // namespace
-
-#if !defined(SDLORA_TEST_SANITIZED)
-// A sanitizer has replacements of its own; there bases are loaded, but nothing is counted.
-constexpr bool counting = true;
-
-namespace {
-void* counted_new(std::size_t bytes) {
-  allocated.fetch_add(bytes, std::memory_order_relaxed);
-  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
-  throw std::bad_alloc();
-}
-void* counted_new(std::size_t bytes, std::align_val_t align) {
-  allocated.fetch_add(bytes, std::memory_order_relaxed);
-  const auto a = static_cast<std::size_t>(align);
-  if (void* p = std::aligned_alloc(a, (bytes + a - 1) / a * a)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted_new(bytes); }
-void* operator new[](std::size_t bytes) { return counted_new(bytes); }
-void* operator new(std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
-void* operator new[](std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-#else
-constexpr bool counting = false;
-#endif
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -129,9 +81,9 @@ TEST_CASE("base weights: loading allocates what the base takes, and no copy in f
   const test::Folder folder;
   save_base(Base<presets::AnyMamba>::random(large(), 3), folder.path(), {.dtype = Dtype::BF16});
   const auto loaded_bytes = [&](const LoadBaseOptions& options) {
-    const std::size_t before = allocated.load();
+    const std::size_t before = new_bytes.load();
     const auto base = load_base<presets::AnyMamba>(folder.path(), options);
-    const std::size_t found = allocated.load() - before;
+    const std::size_t found = new_bytes.load() - before;
     if (counting) {
       CHECK(found >= base->bytes());
       // Besides the base: blocks of 64 Ki floats, the header, names.

@@ -1,68 +1,13 @@
-// A step whose shapes fit earlier ones allocates nothing. operator new and malloc of the whole
-// executable are replaced by ones that count; Eigen's packing buffers come through malloc.
+// A step whose shapes fit earlier ones allocates nothing. Eigen's packing buffers come through malloc.
+#include "support/counted_allocations.hpp"
 #include "support/placements.hpp"
 #include "support/tiny_models.hpp"
 
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SDLORA_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SDLORA_TEST_SANITIZED 1
-#endif
-#endif
-
-namespace {
-std::atomic<std::size_t> news{0};
-std::atomic<std::size_t> mallocs{0};  // those of operator new included
-}  // namespace
-
-#if !defined(SDLORA_TEST_SANITIZED)
-// A sanitizer has replacements of its own; there the steps run, but nothing is counted.
-constexpr bool counting = true;
-
-#if defined(__GLIBC__)
-extern "C" void* __libc_malloc(std::size_t bytes);  // NOLINT(bugprone-reserved-identifier)
-extern "C" void* malloc(std::size_t bytes) {
-  mallocs.fetch_add(1, std::memory_order_relaxed);
-  return __libc_malloc(bytes);
-}
-#endif
-
-namespace {
-void* counted_new(std::size_t bytes) {
-  news.fetch_add(1, std::memory_order_relaxed);
-  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
-  throw std::bad_alloc();
-}
-void* counted_new(std::size_t bytes, std::align_val_t align) {
-  news.fetch_add(1, std::memory_order_relaxed);
-  const auto a = static_cast<std::size_t>(align);
-  if (void* p = std::aligned_alloc(a, (bytes + a - 1) / a * a)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted_new(bytes); }
-void* operator new[](std::size_t bytes) { return counted_new(bytes); }
-void* operator new(std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
-void* operator new[](std::size_t bytes, std::align_val_t align) { return counted_new(bytes, align); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-#else
-constexpr bool counting = false;
-#endif
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 using namespace sdlora;
 using namespace sdlora_test;

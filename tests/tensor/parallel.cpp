@@ -1,6 +1,8 @@
 #include <sdlora/error.hpp>
 #include <sdlora/tensor/parallel.hpp>
 
+#include "support/sanitized.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -185,7 +187,7 @@ TEST_CASE("parallel: the number of threads cannot change inside of a loop that s
   CHECK(thread_count() == 2);
 }
 
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__linux__) && !defined(SDLORA_TEST_SANITIZED)
 TEST_CASE("parallel: where the system refuses threads, loops run on those there are") {
   const Threads set(1);
   rlimit before{};
@@ -232,7 +234,7 @@ TEST_CASE("parallel: the child of a fork runs loops in place, and ends") {
     parallel_for(100, [&](std::size_t i) { sum += i; });
     set_thread_count(4);
     const int wrong = sum == 4950 && thread_count() == 1 ? 0 : 1;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SDLORA_TEST_SANITIZED)
     std::_Exit(wrong);  // its search for leaks waits for the parent's threads
 #else
     std::exit(wrong);

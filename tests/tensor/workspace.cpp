@@ -1,6 +1,8 @@
 #include <sdlora/error.hpp>
 #include <sdlora/tensor/workspace.hpp>
 
+#include "support/sanitized.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -205,7 +207,7 @@ TEST_CASE("workspace: a scope may outlive a reset and a move") {
   }
 }
 
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__linux__) && !defined(SDLORA_TEST_SANITIZED)
 TEST_CASE("workspace: a reset that gets no memory leaves an empty one") {
   Workspace workspace;
   workspace.take<char>(std::size_t{64} << 20);
