@@ -18,8 +18,9 @@ if(NOT doctest_FOUND)
 endif()
 
 string(JOIN "|" thorough_sources
-       "scan/selective/(selective_scan_devices|kernel_gradients)"
-       "model/(devices|falcon_mamba|kernel_sizes|methods(_rows|_ssm|_vera)?|reference_.*|run_time_sizes|scans|stored_weights)"
+       "scan/selective/(fused_segments|kernel_gradients|segments|selective_scan_devices)"
+       "model/(biases|devices|falcon_mamba|gradients_.*|kernel_sizes|methods(_.*)?|packing|reference_.*|run_time_sizes|scans)"
+       "model/stored_weights"
        "io/(adapter_presets|peft_adapter|peft_export)"
        "training/(model_choices|model_maker|snippet)")
 
