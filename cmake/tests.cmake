@@ -1,6 +1,7 @@
 # One executable per folder of tests, test_<folder>, from tests/<folder>/**.cpp; the target `tests` builds them all,
 # `tests_quick` and `tests_standard` those of a tier.
-# Sources that compile models of many types are an executable of their own, test_<folder>_thorough, of the tier standard.
+# Sources that compile models of many types are executables of their own, so that the quick tier does without them:
+# test_<folder>_reference of the tier standard, which compares with PyTorch's values, and test_<folder>_thorough for --all.
 # SDLORA_TEST_OPTIMIZED are the folders whose tests are compiled once more, as users compile, without SDLORA_TEST_FLAGS:
 # test_<folder>_optimized, for --all.
 # SDLORA_TEST_EXCLUDE leaves sources out: under the sanitizers, those that take minutes to compile or to run while
@@ -17,9 +18,10 @@ if(NOT doctest_FOUND)
                       "-DSDLORA_BUILD_TESTS=OFF does without them")
 endif()
 
+set(reference_sources "model/reference_.*")
 string(JOIN "|" thorough_sources
        "scan/selective/(fused_segments|kernel_gradients|segments|selective_scan_devices)"
-       "model/(biases|devices|falcon_mamba|gradients_.*|kernel_sizes|methods(_.*)?|packing|reference_.*|run_time_sizes|scans)"
+       "model/(biases|devices|falcon_mamba|gradients_.*|kernel_sizes|methods(_.*)?|packing|run_time_sizes|scans)"
        "model/stored_weights"
        "io/(adapter_presets|peft_adapter|peft_export)"
        "training/(model_choices|model_maker|snippet)")
@@ -123,18 +125,20 @@ function(sdlora_add_test_folder folder tier)
     target_link_libraries(test_cuda PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::cublaslt>)
     return()
   endif()
-  set(thorough ${sources})
-  list(FILTER thorough INCLUDE REGEX "/tests/(${thorough_sources})\\.cpp$")
-  set(others ${sources})
-  list(FILTER others EXCLUDE REGEX "/tests/(${thorough_sources})\\.cpp$")
-  if(others)
-    sdlora_add_test(${folder} ${tier} "${SDLORA_TEST_FLAGS}" ${others})
-    target_precompile_headers(test_${folder} REUSE_FROM test_precompiled)
-  endif()
-  if(thorough)
-    sdlora_add_test(${folder}_thorough standard "${SDLORA_TEST_FLAGS}" ${thorough})
-    target_precompile_headers(test_${folder}_thorough REUSE_FROM test_precompiled)
-  endif()
+  set(common ${sources})
+  foreach(part IN ITEMS reference thorough)
+    set(${part} ${sources})
+    list(FILTER ${part} INCLUDE REGEX "/tests/(${${part}_sources})\\.cpp$")
+    list(FILTER common EXCLUDE REGEX "/tests/(${${part}_sources})\\.cpp$")
+  endforeach()
+  set(parts common "${folder}" ${tier} reference "${folder}_reference" standard thorough "${folder}_thorough" all)
+  while(parts)
+    list(POP_FRONT parts part name part_tier)
+    if(${part})
+      sdlora_add_test(${name} ${part_tier} "${SDLORA_TEST_FLAGS}" ${${part}})
+      target_precompile_headers(test_${name} REUSE_FROM test_precompiled)
+    endif()
+  endwhile()
   if(folder IN_LIST SDLORA_TEST_OPTIMIZED AND sources)
     sdlora_add_test(${folder}_optimized all "${optimized_flags}" ${sources})
     target_precompile_headers(test_${folder}_optimized REUSE_FROM test_precompiled_optimized)
