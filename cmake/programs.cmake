@@ -1,7 +1,7 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
 # together with <folder>/<name>/*.cpp where that exists. What programs share lies in <folder>/support/:
-# headers, and sources that become one library. The target `<folder>` builds them all. A program whose name begins with
-# a digit shows the library alone: it gets nothing of support/.
+# headers, and sources that become one library. The target `<folder>` builds them all, `<folder>_host` those without CUDA. A
+# program whose name begins with a digit shows the library alone: it gets nothing of support/.
 # selective_scan is built once more for AVX2, as selective_scan_v3, so that a machine with wider vectors measures both.
 include(warnings)
 include(sanitizers)
@@ -24,7 +24,11 @@ function(sdlora_add_program folder name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/${folder}")
   sdlora_set_warnings(${name})
   sdlora_set_sanitizers(${name})
-  add_dependencies(${folder} ${name})
+  if(ARGN MATCHES "\\.cu$")
+    add_dependencies(${folder} ${name})
+  else()
+    add_dependencies(${folder}_host ${name})
+  endif()
 endfunction()
 
 function(sdlora_add_programs folder)
@@ -34,6 +38,8 @@ function(sdlora_add_programs folder)
     list(APPEND sources ${cuda_sources})
   endif()
   add_custom_target(${folder})
+  add_custom_target(${folder}_host)
+  add_dependencies(${folder} ${folder}_host)
   # Sources that programs share are compiled once.
   file(GLOB shared CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/support/*.cpp")
   if(shared)
@@ -42,6 +48,9 @@ function(sdlora_add_programs folder)
     sdlora_link_optional(sdlora_${folder}_support PUBLIC)
     sdlora_set_warnings(sdlora_${folder}_support)
     sdlora_set_sanitizers(sdlora_${folder}_support)
+    if(EXISTS "${PROJECT_SOURCE_DIR}/${folder}/support/precompiled.hpp")
+      target_precompile_headers(sdlora_${folder}_support PRIVATE "${PROJECT_SOURCE_DIR}/${folder}/support/precompiled.hpp")
+    endif()
   endif()
   if(SDLORA_BUILD_BENCH AND NOT TARGET benchmark::benchmark)
     find_package(benchmark QUIET CONFIG)
