@@ -1,5 +1,6 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
-# together with <folder>/<name>/*.cpp where that exists. What programs share lies in <folder>/support/:
+# together with <folder>/<name>/*.cpp where that exists. The program that users install, named as the project, lies in
+# <build>/bin/ and is the target <name>_program, for <name> is the library. What programs share lies in <folder>/support/:
 # headers, and sources that become one library. The target `<folder>` builds them all, `<folder>_host` those without CUDA. A
 # program whose name begins with a digit shows the library alone: it gets nothing of support/.
 # selective_scan is built once more for AVX2, as selective_scan_v3, so that a machine with wider vectors measures both.
@@ -22,6 +23,10 @@ function(sdlora_add_program folder name)
   endif()
   target_compile_definitions(${name} PRIVATE SDLORA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/${folder}")
+  if(name STREQUAL "${PROJECT_NAME}_program")
+    set_target_properties(${name} PROPERTIES OUTPUT_NAME ${PROJECT_NAME}
+                                             RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  endif()
   sdlora_set_warnings(${name})
   sdlora_set_sanitizers(${name})
   if(ARGN MATCHES "\\.cu$")
@@ -68,6 +73,9 @@ function(sdlora_add_programs folder)
       continue()
     endif()
     file(GLOB further CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/${name}/*.cpp")
+    if(name STREQUAL PROJECT_NAME)
+      set(name ${PROJECT_NAME}_program)
+    endif()
     sdlora_add_program(${folder} ${name} "${source}" ${further})
     if(wants_benchmark)
       target_link_libraries(${name} PRIVATE benchmark::benchmark)
@@ -79,10 +87,13 @@ function(sdlora_add_programs folder)
     if(wants_text)
       target_link_libraries(${name} PRIVATE sdlora::text)
     endif()
-    file(STRINGS "${source}" takes_onednn REGEX "SDLORA_WITH_ONEDNN|support/weights_flag.hpp" LIMIT_COUNT 1)
-    if(takes_onednn)
-      target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::onednn>)
-    endif()
+    foreach(each IN LISTS source further)
+      file(STRINGS "${each}" takes_onednn REGEX "SDLORA_WITH_ONEDNN|support/weights_flag.hpp" LIMIT_COUNT 1)
+      if(takes_onednn)
+        target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::onednn>)
+        break()
+      endif()
+    endforeach()
     file(STRINGS "${source}" takes_cublaslt REGEX "SDLORA_WITH_CUBLASLT" LIMIT_COUNT 1)
     if(takes_cublaslt)
       target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:sdlora::cublaslt>)
