@@ -77,7 +77,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
       : detail::TrainableCount<C, P>(
             detail::checked_count<P>(detail::required_base(base).dimensions(), options)),
         base_(std::move(base)),
-        options_(detail::completed<P>(std::move(options), base_->dimensions())),
+        options_(detail::completed<P>(options, base_->dimensions(), &without_effect_)),
         selection_(std::move(selection)),
         store_(detail::count_learned<P>(base_->dimensions(), options_)),
         embedding_(store_, place<site::Embedding>()),
@@ -111,6 +111,9 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   const std::shared_ptr<const base_type>& base() const { return base_; }
   const Selection& selection() const { return selection_; }
   const AdapterOptions& options() const { return options_; }
+  /// What the options said for all sites and changed nothing, as "lora rank = 16": no policy of this
+  /// placement has such an option, or its type says another number. print_coverage shows it.
+  const std::vector<std::string>& options_without_effect() const { return without_effect_; }
   ParameterStore<T, D>& parameters() { return store_; }
   const ParameterStore<T, D>& parameters() const { return store_; }
   std::size_t total_parameters() const { return sdlora::total_parameters(dimensions()); }
@@ -580,6 +583,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   }
 
   std::shared_ptr<const base_type> base_;
+  std::vector<std::string> without_effect_;  // before options_, which finds them
   AdapterOptions options_;
   Selection selection_;
   ParameterStore<T, D> store_;
