@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <initializer_list>
 #include <sdlora/error.hpp>
 #include <sdlora/text.hpp>
@@ -21,13 +22,34 @@ inline std::string training_flag(const Setting& setting) {
   return flag;
 }
 
-/// The flags of all settings of training, as --learning-rate, but those in `except` and the lists, which only
-/// a program can give.
+/// The settings that mean something to programs that evaluate alone.
+inline bool is_of_evaluation(const Setting& setting) {
+  return setting.name == "keep_best" || setting.name == "patience";
+}
+
+/// The flags of all settings of training, as --learning-rate, but those in `except`, those of evaluation and
+/// the lists, which only a program can give.
 inline void add_training_flags(CommandLine& command, TrainerOptions& options,
                                std::initializer_list<std::string_view> except = {}) {
   visit_settings(options, [&](const Setting& setting, auto& value) {
-    if constexpr (!std::is_same_v<decltype(value), std::vector<ParameterGroup>&>) {
+    using Value = std::remove_reference_t<decltype(value)>;
+    if constexpr (!std::is_same_v<Value, std::vector<ParameterGroup>> && !std::is_same_v<Value, bool>) {
       if (std::find(except.begin(), except.end(), setting.name) != except.end()) return;
+      if (!is_of_evaluation(setting)) {
+        command.option(training_flag(setting), value, std::string(setting.help));
+      }
+    }
+  });
+}
+
+/// The flags of the settings of evaluation, --keep-best and --patience, for a program that evaluates.
+inline void add_evaluation_flags(CommandLine& command, TrainerOptions& options) {
+  visit_settings(options, [&](const Setting& setting, auto& value) {
+    using Value = std::remove_reference_t<decltype(value)>;
+    if (!is_of_evaluation(setting)) return;
+    if constexpr (std::is_same_v<Value, bool>) {
+      command.flag(training_flag(setting), value, std::string(setting.help));
+    } else if constexpr (std::is_same_v<Value, std::size_t>) {
       command.option(training_flag(setting), value, std::string(setting.help));
     }
   });

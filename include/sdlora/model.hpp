@@ -9,6 +9,7 @@
 #include "model/execution.hpp"
 #include "model/fingerprint.hpp"
 #include "model/generate.hpp"
+#include "model/head_loss.hpp"
 #include "model/language_model.hpp"
 #include "model/loss.hpp"
 #include "model/mamba_model.hpp"

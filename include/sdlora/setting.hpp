@@ -16,6 +16,9 @@ struct Setting {
   /// What a value has to be, as "a learning rate above 0", and whether one is; null: any is good.
   std::string_view expected = {};
   bool (*good)(double value) = nullptr;
+  /// It decides when a run ends, and nothing before: a run goes on with another value, and no RunIdentity
+  /// has it.
+  bool ends_only = false;
 
   constexpr std::string_view identity_key() const { return key.empty() ? name : key; }
 };

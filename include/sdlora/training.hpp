@@ -3,6 +3,7 @@
 // All of training/.
 #include "training/adamw.hpp"
 #include "training/any_model.hpp"
+#include "training/best_evaluation.hpp"
 #include "training/candidate_scorer.hpp"
 #include "training/checkpoint.hpp"
 #include "training/choice_task.hpp"

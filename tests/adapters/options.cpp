@@ -17,6 +17,8 @@ TEST_CASE("options: sites without a range learn in every layer") {
   CHECK(!options.active("out_proj", 4));
   CHECK(!options.active("D", 2));
   CHECK(options.active("D", 1000));
+  const AdapterOptions several{Layers<site::D>{5}, Layers<site::D>{0, 1}, Layers<site::D>{2, 3}};
+  for (std::size_t l = 0; l < 7; ++l) CHECK(several.active("D", l) == (l == 0 || l == 2 || l > 4));
 }
 
 TEST_CASE("options: for all sites, for one, and their defaults") {

@@ -20,6 +20,10 @@ TEST_CASE("a model on the GPU: twenty steps of training") {
   if (skip_without_device(has_cuda_device())) return;
   check_training_on<Cuda>();
 }
+TEST_CASE("a model on the GPU: losses and heads of one's own") {
+  if (skip_without_device(has_cuda_device())) return;
+  check_own_losses_on<Cuda>();
+}
 TEST_CASE("a model on the GPU: generation, candidates, choosing dimensions") {
   if (skip_without_device(has_cuda_device())) return;
   check_use_on<Cuda>();

@@ -94,7 +94,10 @@ TEST_CASE("adapter: layer ranges and options come back") {
   const test::Folder folder;
   AdapterOptions options = some_options();
   options.set(LoRAOptions{.alpha = 0.1});
-  options.layers = {{"out_proj", 1, static_cast<std::size_t>(-1)}, {"in_proj_x", 0, 1}};
+  options.layers = {{"out_proj", 1, static_cast<std::size_t>(-1)},
+                    {"in_proj_x", 0, 1},
+                    {"in_proj_z", 0, 1},
+                    {"in_proj_z", 1, 2}};
   const auto model = trained<presets::LoRALinear<>>(options);
   save_adapter(model, folder.path());
   const auto loaded = load<Linear>(folder);
@@ -102,6 +105,9 @@ TEST_CASE("adapter: layer ranges and options come back") {
   CHECK(loaded.parameters().find("layers.0.out_proj.lora_A") == nullptr);
   CHECK(loaded.parameters().find("layers.1.out_proj.lora_A") != nullptr);
   CHECK(loaded.parameters().find("layers.1.in_proj_x.lora_A") == nullptr);
+  for (const char* layer : {"0", "1"}) {  // a site with two ranges
+    CHECK(loaded.parameters().find("layers." + std::string(layer) + ".in_proj_z.lora_A") != nullptr);
+  }
   CHECK(loaded.options().of<LoRAOptions>().alpha == 0.1);
 
   const AdapterDescription described = read_adapter_description(folder.path());
@@ -109,7 +115,8 @@ TEST_CASE("adapter: layer ranges and options come back") {
   CHECK(described.placement == describe<presets::LoRALinear<3>>());
   CHECK(described.base == fingerprint(*model.base()));
   CHECK(described.options.of<LoRAOptions>().rank == 2);
-  REQUIRE(described.options.layers.size() == 2);
+  REQUIRE(described.options.layers.size() == 4);
+  CHECK(described.options.layers[3].first == 1);
   CHECK(described.options.layers[0].last == 2);
   CHECK(described.dimensions.dt_rank == 3);
   CHECK(described.dimensions.norm_epsilon == 1e-5);

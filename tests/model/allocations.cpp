@@ -65,6 +65,34 @@ TEST_CASE("the second step allocates nothing of ours") {
   check_steps<presets::FullFineTune>("full");
 }
 
+TEST_CASE("a step with a loss or a head of one's own allocates nothing of ours") {
+  auto model = stirred_model<Everything, Tiny, float>();
+  const Batch large = some_batch({40, 33, 1, 20}), smaller = some_batch({7, 50});
+  const std::vector<std::size_t> large_rows = large.last_rows(), smaller_rows = smaller.last_rows();
+  const auto loss = [](const LossRows<>& rows, MatrixView<const float> logits, MatrixView<float> d_logits) {
+    if (d_logits) assign(d_logits, 0.5F * logits);
+    return Loss{1.0, rows.size()};
+  };
+  const auto head = [](MatrixView<const float> h, MatrixView<float> d_h) {
+    assign(d_h, 0.5F * h);
+    return Loss{1.0, h.rows};
+  };
+  Workspace workspace;
+  const Pass pass{.training = true};
+  const auto step = [&](const Batch& batch, const std::vector<std::size_t>& rows) {
+    return counted([&] {
+             model.accumulate_gradients(batch, loss, 0.5, pass, workspace);
+             model.accumulate_gradients(batch, AllRows{loss}, 0.5, pass, workspace);
+             model.accumulate_hidden_gradients(batch, rows, head, pass, workspace);
+             model.loss(batch, loss, workspace);
+           })
+        .ours;
+  };
+  if (counting) CHECK(step(large, large_rows) > 0);
+  CHECK(step(large, large_rows) == 0);
+  CHECK(step(smaller, smaller_rows) == 0);
+}
+
 TEST_CASE("steps of generation allocate nothing of ours") {
   auto model = stirred_model<presets::Prompt<5>, Tiny, float>();
   const std::size_t V = model.dimensions().vocab_size;

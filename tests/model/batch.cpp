@@ -16,6 +16,8 @@ TEST_CASE("batch: a row's target is the label one further on, within its sequenc
   CHECK(batch.tokens() == 9);
   CHECK(copy(batch.ids()) == Ids{1, 2, 3, 4, 5, 6, 7, 8, 9});
   CHECK(copy(batch.targets()) == Ids{2, 3, none, none, 6, none, none, 9, none});
+  CHECK(batch.last_rows().size() == batch.sequences().count());
+  CHECK(batch.last_rows().back() + 1 == batch.tokens());
   CHECK(batch.loss_tokens() == 4);
   CHECK(batch.sequences().count() == 4);
   CHECK(batch.sequences().first(2) == 4);

@@ -73,5 +73,6 @@ TEST_CASE("coverage: printed for a model") {
         "x_proj_C  0-2            144           2.5308 %\n"
         "out_proj  0-1            120           2.1090 %\n"
         "A_log     2                6           0.1054 %\n"
-        "all                      414           7.2759 %\n");
+        "all                      414           7.2759 %\n"
+        "without effect in this placement: rows prompt_length = 3\n");
 }

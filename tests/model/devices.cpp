@@ -11,6 +11,9 @@ TEST_CASE("a model on the emulated device: logits, loss, gradients and merging u
   check_presets_on<Emulated>();
 }
 TEST_CASE("a model on the emulated device: twenty steps of training") { check_training_on<Emulated>(); }
+TEST_CASE("a model on the emulated device: losses and heads of one's own") {
+  check_own_losses_on<Emulated>();
+}
 TEST_CASE("a model on the emulated device: generation, candidates, choosing dimensions") {
   check_use_on<Emulated>();
 }

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <sdlora/adapters/presets.hpp>
+#include <sdlora/io/safetensors.hpp>
+#include <sdlora/io/safetensors_writer.hpp>
 #include <sdlora/model/generate.hpp>
 
 #include "io/support.hpp"
@@ -221,4 +223,42 @@ TEST_CASE("what makes no sense is refused") {
   auto one = model.initial_state(1);
   test::check_error<ArgumentError>([&] { generate(model, one, std::vector<double>(18), {}); },
                                    {"expected 19 logits, one for each token of the vocabulary, found 18;"});
+}
+
+TEST_CASE("texts go on from a state that lay in a file as from the state itself") {
+  using Model = MambaModel<Tiny, presets::Prefix<3>, float>;
+  Model model = make_model<presets::Prefix<3>, Tiny, float>(rough_base<Tiny, float>(tiny_dimensions));
+  stir(model);
+  const test::Folder folder;
+  const std::size_t S = 3, V = 19;
+  const Ids ids{3, 1, 4, 1, 5, 9, 2};
+  const std::size_t offsets[] = {0, 4, 5, 7};
+  auto state = model.initial_state(S);
+  std::vector<float> logits(ids.size() * V);
+  model.forward(ids, {offsets}, state, {logits.data(), ids.size(), V});
+
+  SafetensorsWriter writer;
+  const std::vector<float> values = state.host_values();
+  writer.add("state", Dtype::F32, {S, values.size() / S}, std::span<const float>(values));
+  writer.save(folder / "state.safetensors");
+  Model::state_type again(model.dimensions(), S);
+  again.set_values(TensorFile::open(folder / "state.safetensors").read<float>("state"));
+
+  const auto go_on = [&](Model::state_type& from) {
+    std::vector<float> all, row(S * V);
+    Ids next{7, 8, 6};
+    for (int i = 0; i < 20; ++i) {
+      model.step(next, from, {row.data(), S, V});
+      all.insert(all.end(), row.begin(), row.end());
+      for (std::size_t s = 0; s < S; ++s) {
+        const float* of = row.data() + s * V;
+        next[s] = static_cast<std::int32_t>(std::max_element(of, of + V) - of);
+      }
+    }
+    return all;
+  };
+  const std::vector<float> expected = go_on(state);
+  CHECK(go_on(again) == expected);
+  Model::state_type fresh = model.initial_state(S);
+  CHECK(go_on(fresh) != expected);
 }

@@ -86,6 +86,39 @@ TEST_CASE("mamba_model: layer ranges count where they let a site learn") {
   CHECK(model.parameters().find("layers.3.A_log.delta") != nullptr);
 }
 
+TEST_CASE("mamba_model: several layer ranges of a site add up") {
+  AdapterOptions options = some_options();
+  options.layers = {
+      {"out_proj", 3, 5}, {"A_log", 0, 1}, {"out_proj", 0, 1}, {"A_log", 1, 2}, {"out_proj", 5, 6}};
+  auto model =
+      make_model<presets::SDLoRA<>, TinyAny, float>(base_for<Place<>, TinyAny>(tiny_with_layers(7)), options);
+  CHECK(model.trainable_parameters == 4 * 60 + 2 * 6 + 2 * 7 * 48);
+  CHECK(model.parameters().size() == model.trainable_parameters);
+  for (std::size_t l = 0; l < 7; ++l) {
+    const std::string layer = "layers." + std::to_string(l);
+    CHECK((model.parameters().find(layer + ".out_proj.lora_A") != nullptr) == (l == 0 || (l >= 3 && l < 6)));
+    CHECK((model.parameters().find(layer + ".A_log.delta") != nullptr) == (l < 2));
+  }
+}
+
+TEST_CASE("mamba_model: options for all sites that change nothing are named") {
+  using Names = std::vector<std::string>;
+  const AdapterOptions options{LoRAOptions{.rank = 16, .alpha = 3.0}, RowsOptions{.prompt_length = 5}};
+  const auto named = [&]<class P>(P, const AdapterOptions& given) {
+    return make_model<P, Tiny, float>(base_for<P, Tiny>(tiny_dimensions), given).options_without_effect();
+  };
+  CHECK(named(presets::LoRALinear<>{}, options) == Names{"rows prompt_length = 5"});
+  CHECK(named(presets::LoRALinear<4>{}, options) == Names{"lora rank = 16", "rows prompt_length = 5"});
+  CHECK(named(presets::LoRALinear<16>{}, options) == Names{"rows prompt_length = 5"});
+  CHECK(named(presets::Prompt<>{}, options) == Names{"lora rank = 16", "lora alpha = 3"});
+  CHECK(named(presets::BitFit{}, {LoRAOptions{.dropout = 0.5}}) == Names{"lora dropout = 0.5"});
+  CHECK(named(presets::DoRALinear<>{}, {LoRAOptions{.rank = 16}}) ==
+        Names{"lora rank = 16"});  // it has its own
+  CHECK(named(presets::DoRALinear<>{}, AdapterOptions().set("rank", 3.0)).empty());
+  CHECK(named(presets::SDLoRA<2, 3, 2>{}, some_options()) == Names{"rows prompt_length = 3"});
+  CHECK(named(presets::LoRALinear<>{}, {}).empty());
+}
+
 TEST_CASE("mamba_model: a new adapter is the base's own function, and moving a model keeps it") {
   const auto base = base_for<Place<>, Tiny>(tiny_dimensions);
   const Batch batch = some_batch({12, 5});
@@ -219,8 +252,12 @@ TEST_CASE("mamba_model: options out of range") {
   refuses(options, "[2, 2) of site 'A_log' has none of the model's 2 layers");
   options.layers = {{"A_log", 1, 1}};
   refuses(options, "has none of the model's 2 layers");
-  options.layers = {{"A_log", 0, 1}, {"A_log", 1, 2}};
-  refuses(options, "site 'A_log' has more than one layer range");
+  options.layers = {{"A_log", 0, 2}, {"A_log", 1, 2}};
+  refuses(options, "layer 1 is in two layer ranges of site 'A_log'");
+  options.layers = {{"A_log", 0, 1}, {"A_log"}};
+  refuses(options, "layer 0 is in two layer ranges of site 'A_log'");
+  options.layers.assign(65, {"A_log", 0, 1});
+  refuses(options, "at most 64 layer ranges, found 65");
 }
 
 TEST_CASE("mamba_model: a base that is not there") {

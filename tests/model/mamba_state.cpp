@@ -1,4 +1,5 @@
 #include <sdlora/model/mamba_state.hpp>
+#include <sdlora/tensor/emulated.hpp>
 
 #include <doctest/doctest.h>
 
@@ -73,4 +74,27 @@ TEST_CASE("mamba_state: sequences that are not there") {
     CHECK_THROWS_WITH_AS(three.repeat(larger, 0), doctest::Contains("of the same sizes"), ShapeError);
   }
   CHECK(three.fits(m));
+}
+
+TEST_CASE("mamba_state: all values out and back, on every device") {
+  const std::vector<double> values = numbered(4).host_values();
+  CHECK(values.size() == 3 * 4 * (window + h));
+  CHECK(values[window] == 1.0);                           // the window of sequence 1 in layer 0
+  CHECK(values[4 * window] == 1000.0);                    // its states come behind all windows
+  CHECK(values[4 * (window + h) + 3 * window] == 103.0);  // then layer 1
+  MambaState<double> again(m, 4);
+  again.set_values(values);
+  for (std::size_t s = 0; s < 4; ++s) check_sequence(again, s, s);
+  const auto refuse = [](auto&& state, const auto& from) {
+    CHECK_THROWS_WITH_AS(state.set_values(from),
+                         doctest::Contains("expected 684 values, those of 3 sequences, found 912"),
+                         ShapeError);
+  };
+  refuse(MambaState<double>(m, 3), values);
+
+  const std::vector<float> floats(values.begin(), values.end());
+  MambaState<float, Emulated> there(m, 4);
+  there.set_values(floats);
+  CHECK(there.host_values() == floats);
+  refuse(MambaState<float, Emulated>(m, 3), floats);
 }

@@ -135,6 +135,55 @@ void check_training_on() {
         doctest::Approx(sdlora::evaluate_loss(models.host, data).mean()).epsilon(1e-4));
 }
 
+/// Half the squares of logits or of hidden states.
+struct HalfSquares {
+  template <class T, class D>
+  sdlora::Loss operator()(const sdlora::LossRows<D>& rows, sdlora::MatrixView<const T, D> logits,
+                          sdlora::MatrixView<T, D> d_logits) const {
+    if (d_logits) sdlora::assign(d_logits, logits);
+    return {half_squares(logits), rows.size()};
+  }
+  template <class T, class D>
+  sdlora::Loss operator()(sdlora::MatrixView<const T, D> h, sdlora::MatrixView<T, D> d_h) const {
+    sdlora::assign(d_h, h);
+    return {half_squares(h), h.rows};
+  }
+
+ private:
+  template <class T, class D>
+  static double half_squares(sdlora::MatrixView<const T, D> x) {
+    const sdlora::HostCopy copy(x);
+    double sum = 0.0;
+    for (const T value : copy.values()) sum += 0.5 * static_cast<double>(value) * static_cast<double>(value);
+    return sum;
+  }
+};
+
+/// A loss and a head of one's own.
+template <class Device>
+void check_own_losses_on() {
+  BothModels<sdlora::Run<Device>, sdlora::presets::LoRALinear<2>> models;
+  const sdlora::Batch batch = some_batch({5, 1, 13});
+  const sdlora::Pass pass{.training = true};
+  const auto check = [&](const auto& call) {
+    models.host.parameters().zero_gradients();
+    models.there.parameters().zero_gradients();
+    const sdlora::Loss expected = call(models.host), found = call(models.there);
+    CHECK(found.sum == doctest::Approx(expected.sum).epsilon(1e-5));
+    CHECK(found.count == expected.count);
+    CHECK(largest_difference(models.there.parameters().host_gradients(),
+                             std::as_const(models.host).parameters().gradients()) < 1e-4);
+  };
+  check([&](auto& model) { return model.accumulate_gradients(batch, HalfSquares{}, 0.25, pass); });
+  check([&](auto& model) {
+    return model.accumulate_hidden_gradients(batch, batch.last_rows(), HalfSquares{}, pass);
+  });
+  const auto expected = models.host.hidden(batch);
+  const auto found = models.there.hidden(batch);
+  const sdlora::HostCopy hidden(found.matrix());
+  CHECK(largest_difference(hidden.values(), {expected.data(), expected.size()}) < 1e-5);
+}
+
 /// Greedy generation in steps, scores of candidates, and the choice of dimensions.
 template <class Device>
 void check_use_on() {

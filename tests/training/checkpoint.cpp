@@ -12,6 +12,8 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -186,6 +188,137 @@ TEST_CASE("a checkpoint of another run is refused, and says why") {
   test::check_error<FileError>([&] { Trainer(model, options).fit(data); }, {"checkpoint", "resume"});
 }
 
+TEST_CASE("a run that a callback stopped, again and again, goes on with the bits of one that was not") {
+  const auto data = doubling_task(11);
+  const test::Folder folder;
+  Model whole = new_model();
+  const TrainingReport expected = Trainer(whole, options_in(folder / "whole")).fit(data);
+  TrainerOptions options = options_in(folder / "run");
+  options.checkpoint_every = 100;  // the stop alone writes one
+  options.resume = true;
+  options.log_path = folder / "log.jsonl";
+  std::vector<double> losses;
+  std::uint64_t stop = 0;
+  options.on_step = [&](const StepReport& step) { return step.step < stop; };
+  for (stop = 1; stop <= 9; stop += 2) {
+    Model model = new_model();
+    const TrainingReport report = Trainer(model, options).fit(data);
+    CHECK(report.last_step == stop);
+    CHECK(report.end == (stop == 9 ? RunEnd::AllSteps : RunEnd::Stopped));
+    losses.insert(losses.end(), report.losses.begin(), report.losses.end());
+    if (stop == 9) CHECK(values_of(model) == values_of(whole));
+  }
+  CHECK(losses == expected.losses);
+  const std::string log = test::content(folder / "log.jsonl");
+  CHECK(std::count(log.begin(), log.end(), '\n') == 9);
+}
+
+TEST_CASE("the best evaluation and the patience left go on with a run") {
+  const auto data = doubling_task(11);
+  const test::Folder folder;
+  // The evaluation by the step: 3 is the best, 7 the fourth after it.
+  std::uint64_t step = 0;
+  const auto by_step = [&](const Model&) {
+    const double values[] = {9, 5, 6, 2, 4, 3, 7, 8, 6, 5};
+    return values[++step];
+  };
+  const auto train = [&](TrainerOptions options, std::uint64_t first) {
+    options.evaluate_every = 1;
+    options.keep_best = true;
+    step = first;
+    Model model = new_model();
+    const TrainingReport report = Trainer(model, options).fit(data, by_step);
+    return std::pair(report, values_of(model));
+  };
+  TrainerOptions whole_options = options_in(folder / "whole");
+  whole_options.patience = 4;
+  const auto [whole, expected] = train(whole_options, 0);
+  CHECK(whole.end == RunEnd::Patience);
+  CHECK(whole.last_step == 7);
+  CHECK(whole.best == std::pair<std::uint64_t, double>{3, 2.0});
+
+  for (std::uint64_t stop = 1; stop < 7; ++stop) {
+    CAPTURE(stop);
+    TrainerOptions options = options_in(folder / ("run" + std::to_string(stop)));
+    options.patience = 4;
+    options.on_step = [&](const StepReport& made) { return made.step < stop; };
+    train(options, 0);
+    options.on_step = {};
+    options.resume = true;
+    const auto [report, values] = train(options, stop);
+    CHECK(report.first_step == stop);
+    CHECK(report.last_step == 7);
+    CHECK(report.best == whole.best);
+    CHECK(values == expected);
+    // It has ended: a further one makes no step and leaves the same. More patience goes on, to the bits of a
+    // run that had it from its beginning.
+    const auto [again, same] = train(options, 7);
+    CHECK(again.losses.empty());
+    CHECK(again.end == RunEnd::Patience);
+    CHECK(same == expected);
+    options.patience = 5;
+    const auto [longer, others] = train(options, 7);
+    CHECK(longer.first_step == 7);
+    CHECK(longer.last_step == 8);
+    CHECK(others == expected);
+  }
+  // Another way to evaluate has another best, and so has a run that kept none.
+  TrainerOptions options = options_in(folder / "run1");
+  options.resume = true;
+  options.evaluate_every = 1;
+  const auto refuse = [&](const auto& evaluation, const std::string& part) {
+    Model model = new_model();
+    const auto before = values_of(model);
+    test::check_error<FileError>([&] { Trainer(model, options).fit(data, evaluation); },
+                                 {"checkpoint.safetensors", part});
+    CHECK(values_of(model) == before);
+  };
+  refuse(by_step, "keep_best = \"yes\", this one has \"\"");
+  options.keep_best = true;
+  refuse(data, "evaluation = \"a function, every 1\", this one has \"11 examples ");
+  options.evaluate_every = 2;
+  refuse(by_step, "evaluation = \"a function, every 1\", this one has \"a function, every 2\"");
+}
+
+TEST_CASE(
+    "a finished run of constant decay goes on for more epochs; one whose rate fell says why it cannot") {
+  const auto data = doubling_task(11);
+  const test::Folder folder;
+  const auto train = [&](const std::string& name, std::size_t epochs, Decay decay, bool resume) {
+    TrainerOptions options = options_in(folder / name);
+    options.epochs = epochs;
+    options.decay = decay;
+    options.resume = resume;
+    Model model = new_model();
+    const TrainingReport report = Trainer(model, options).fit(data);
+    return std::pair(report, values_of(model));
+  };
+  const auto [whole, expected] = train("whole", 5, Decay::Constant, false);
+  const auto [first, of_two] = train("run", 2, Decay::Constant, false);
+  CHECK(of_two != expected);
+  const auto [second, of_four] = train("run", 4, Decay::Constant, true);
+  CHECK(second.first_step == 6);
+  CHECK(second.last_step == 12);
+  const auto [third, of_five] = train("run", 5, Decay::Constant, true);
+  CHECK(third.first_step == 12);
+  CHECK(third.steps == 15);
+  CHECK(of_five == expected);
+  const auto refuse = [&](const std::string& name, std::size_t epochs, Decay decay, const std::string& part) {
+    test::check_error<FileError>([&] { train(name, epochs, decay, true); }, {"checkpoint.safetensors", part});
+  };
+  refuse("run", 4, Decay::Constant, "of step 15, beyond the 12 of this run; give at least as many");
+  refuse("run", 6, Decay::Linear, "decay = \"constant\", this one has \"linear\"");
+  for (const Decay decay : {Decay::Linear, Decay::Cosine}) {
+    const std::string name(decay_name(decay));
+    train(name, 2, decay, false);
+    refuse(
+        name, 3, decay,
+        "steps = \"6\", this one has \"9\": where the learning rate falls, that of every step follows from "
+        "their number");
+    CHECK(train(name, 2, decay, true).first.first_step == 6);
+  }
+}
+
 TEST_CASE("two runs do not use one checkpoint directory at a time") {
   const test::Folder folder;
   const auto data = doubling_task(8);
@@ -230,6 +363,8 @@ TEST_CASE("a damaged checkpoint is refused and changes nothing") {
   other.add("b", "D", 2, 1, false);
   AdamW<double> fresh(other);
   CHECK(load_checkpoint(path, other, fresh, identity) == 1);
+  test::check_error<FileError>([&] { load_checkpoint(path, other, fresh, identity, nullptr, 0); },
+                               {"of step 1, beyond the 0 of this run"});
   CHECK(fresh.steps() == 1);
   CHECK(same_bits<double>(other.values(), store.values()));
   CHECK(same_bits<double>(HostCopy(fresh.first_moments()).values(),
@@ -258,6 +393,26 @@ TEST_CASE("a damaged checkpoint is refused and changes nothing") {
   test::check_error<FileError>([&] { load_checkpoint(path, shaped, shaped_optimizer, identity); }, {"shape"});
   for (const double value : untouched.values()) CHECK(value == 0.0);
   CHECK(unmoved.steps() == 0);
+
+  // With the best evaluation, and what it was of.
+  const auto with_best = folder / "best.safetensors";
+  BestEvaluation<double> best{.value = 1.0 / 3.0, .step = 4, .since = 2, .parameters = {1, 2, 3, 4, 5}};
+  save_checkpoint(with_best, store, optimizer, identity, best);
+  BestEvaluation<double> found{.since = 7};
+  CHECK(load_checkpoint(with_best, other, fresh, identity, &found) == 1);
+  CHECK(same_bits<double>(other.values(), store.values()));
+  CHECK(found.value == best.value);
+  CHECK(found.step == 4);
+  CHECK(found.since == 2);
+  CHECK(found.parameters == best.parameters);
+  CHECK(load_checkpoint(path, other, fresh, identity, &found) == 1);
+  CHECK(found.step == 0);
+  CHECK(found.since == 0);
+  CHECK(found.parameters.empty());
+  CHECK(load_checkpoint(with_best, other, fresh, identity) == 1);
+  best.parameters[3] = std::numeric_limits<double>::quiet_NaN();
+  test::check_error<Error>([&] { save_checkpoint(with_best, store, optimizer, identity, best); },
+                           {"best.b is not finite"});
 
   // Values that are no numbers never replace good ones.
   store.values()[4] = std::numeric_limits<double>::infinity();

@@ -161,11 +161,15 @@ TEST_CASE("the texts of a training run and of a selection are those that files h
                     {"final_rate", "0.125"},
                     {"betas_epsilon", "0.85 0.95 1e-09"},
                     {"groups", "A_log:2:-1 out_proj:1:0.25 "},
+                    {"keep_best", ""},  // as in files from before it, which lack the key
                     {"seed", "18446744073709551615"}});
   const RunIdentity plain = training_identity(model, data, {}, 7);
   CHECK(plain[16] == std::pair<std::string, std::string>("decay", "linear"));
   CHECK(plain[18] == std::pair<std::string, std::string>("betas_epsilon", "0.9 0.999 1e-08"));
   CHECK(plain[19] == std::pair<std::string, std::string>("groups", ""));
+  CHECK(training_identity(model, data, {.patience = 3}, 7) == plain);  // it only says when a run ends
+  CHECK(training_identity(model, data, {.keep_best = true}, 7)[20] ==
+        std::pair<std::string, std::string>("keep_best", "yes"));
 
   const SelectionOptions selection{
       .steps = 6,

@@ -36,12 +36,13 @@ TEST_CASE("settings: both structs have the same list, a selection a part of it")
                                              "weight_decay", "clip",       "warm_up_steps", "seed"};
   CHECK(names(SelectionOptions{}) == common);
   const auto all = names(TrainerOptions{});
-  CHECK(all.size() == 14);
+  CHECK(all.size() == 16);
   for (const std::string_view name : common) CHECK(std::count(all.begin(), all.end(), name) == 1);
   const TrainerOptions options;
   visit_settings(options, [](const Setting& setting, const auto&) {
     CAPTURE(setting.name);
     CHECK((setting.good == nullptr) == setting.expected.empty());
+    CHECK(setting.ends_only == (setting.name == "patience"));
     CHECK(setting.identity_key() ==
           (setting.name == "beta1" || setting.name == "beta2" || setting.name == "epsilon" ? "betas_epsilon"
                                                                                            : setting.name));

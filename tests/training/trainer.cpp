@@ -5,10 +5,14 @@
 #include "training/support.hpp"
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -267,6 +271,8 @@ TEST_CASE("options and data that make no sense are refused") {
   refuse({.clip = -1.0}, "clipping");
   refuse({.checkpoint_every = 3}, "directory");
   refuse({.resume = true}, "directory");
+  refuse({.keep_best = true}, "keep_best goes by evaluations, expected something to evaluate on, found none");
+  refuse({.patience = 2}, "patience goes by evaluations");
   refuse({.beta2 = 1.0}, "a beta2 of at least 0 and below 1, found 1");
   refuse({.epsilon = std::numeric_limits<double>::infinity()}, "finite epsilon");
   refuse({.final_rate = std::nan("")}, "final rate of 0 to 1");
@@ -321,4 +327,125 @@ TEST_CASE("a warm-up that never ends is told of") {
   options.warm_up_steps = 3;
   Trainer(model, options).fit(doubling_task(10));
   CHECK(shown.str().find("warm-up") == std::string::npos);
+}
+
+namespace {
+
+/// Evaluations by a table: the n-th is values[n]. How often it was asked, and what the model had then.
+struct Table {
+  std::vector<double> values;
+  std::vector<std::vector<float>> seen = {};
+
+  double operator()(const LoraModel<float>& model) {
+    seen.push_back(values_of(model));
+    return values.at(seen.size() - 1);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a callback ends a run, and sees the evaluation of its step") {
+  auto model = new_model<float>();
+  const auto data = doubling_task(10);  // 3 steps an epoch
+  TrainerOptions options = quiet();
+  options.epochs = 4;
+  options.evaluate_every = 2;
+  std::vector<std::optional<double>> evaluations;
+  options.on_step = [&](const StepReport& step) {
+    evaluations.push_back(step.evaluation);
+    return step.step < 5;
+  };
+  const TrainingReport report = Trainer(model, options).fit(data, data);
+  CHECK(report.end == RunEnd::Stopped);
+  CHECK(report.last_step == 5);
+  CHECK(report.steps == 12);
+  CHECK(report.losses.size() == 5);
+  REQUIRE(evaluations.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) CHECK(evaluations[i].has_value() == (i % 2 == 1));
+  REQUIRE(report.evaluations.size() == 2);
+  CHECK(*evaluations[1] == report.evaluations[0].second);
+  CHECK(*evaluations[3] == report.evaluations[1].second);
+  // At its last step there is nothing left to end.
+  options.steps = 5;
+  auto whole = new_model<float>();
+  options.on_step = [](const StepReport& step) { return step.step < 5; };
+  CHECK(Trainer(whole, options).fit(data).end == RunEnd::AllSteps);
+}
+
+TEST_CASE("what is evaluated best is what a run leaves, and patience ends it") {
+  const auto data = doubling_task(10);
+  const auto train = [&](TrainerOptions options, Table& table, LoraModel<float>& model) {
+    options.steps = 8;
+    options.evaluate_every = 1;
+    options.decay = Decay::Constant;
+    return Trainer(model, options).fit(data, [&](const LoraModel<float>& now) { return table(now); });
+  };
+  TrainerOptions options = quiet();
+  Table last{{3, 2, 1, 4, 5, 1, 6, 7}};
+  auto model = new_model<float>();
+  const TrainingReport all = train(options, last, model);
+  CHECK(all.end == RunEnd::AllSteps);
+  CHECK(all.best == std::pair<std::uint64_t, double>{3, 1.0});  // the first of two equal ones
+  CHECK(values_of(model) == last.seen[7]);
+
+  options.keep_best = true;
+  Table best{last.values};
+  auto kept = new_model<float>();
+  const TrainingReport report = train(options, best, kept);
+  CHECK(report.last_step == 8);
+  CHECK(best.seen == last.seen);
+  CHECK(values_of(kept) == last.seen[2]);
+  CHECK(report.evaluations.size() == 8);
+  CHECK(report.evaluations[3] == std::pair<std::uint64_t, double>{4, 4.0});
+
+  options.patience = 2;
+  Table patient{last.values};
+  auto ended = new_model<float>();
+  const TrainingReport early = train(options, patient, ended);
+  CHECK(early.end == RunEnd::Patience);
+  CHECK(early.last_step == 5);
+  CHECK(values_of(ended) == last.seen[2]);
+  options.patience = 3;  // the third is the last, which the sixth does not beat
+  Table other{last.values};
+  auto later = new_model<float>();
+  CHECK(train(options, other, later).last_step == 6);
+  options.keep_best = false;
+  Table without{last.values};
+  auto final = new_model<float>();
+  CHECK(train(options, without, final).last_step == 6);
+  CHECK(values_of(final) == last.seen[5]);
+
+  // Where no evaluation is a number, there is no best, and patience ends.
+  options.keep_best = true;
+  Table nothing{std::vector<double>(8, std::nan(""))};
+  auto lost = new_model<float>();
+  const TrainingReport none = train(options, nothing, lost);
+  CHECK(none.last_step == 3);
+  CHECK(!none.best);
+  CHECK(values_of(lost) == last.seen[2]);
+}
+
+TEST_CASE("how a run ended is told and logged") {
+  auto model = new_model<float>();
+  const test::Folder folder;
+  const auto data = doubling_task(10);
+  std::ostringstream shown;
+  TrainerOptions options{.steps = 6, .log_path = folder / "log.jsonl", .evaluate_every = 1, .output = &shown};
+  options.keep_best = true;
+  options.patience = 2;
+  Table table{{0.5, 2, 3}};
+  Trainer(model, options).fit(data, [&](const LoraModel<float>& now) { return table(now); });
+  CHECK(shown.str().find("training: evaluation after step 2: 2\n") != std::string::npos);
+  CHECK(shown.str().find("training: ended after step 3: none of the last 2 evaluations was better than that "
+                         "of step 1\n") != std::string::npos);
+  CHECK(shown.str().find("training: the values are those of step 1, of the best evaluation\n") !=
+        std::string::npos);
+  CHECK(test::content(folder / "log.jsonl").find("{\"step\": 2, \"evaluation\": 2}\n") != std::string::npos);
+  shown.str("");
+  options.patience = 0;
+  options.keep_best = false;
+  options.on_step = [](const StepReport&) { return false; };
+  Trainer(model, options).fit(data);
+  CHECK(shown.str().find("training: ended after step 1, as on_step asked for\n") != std::string::npos);
+  CHECK(shown.str().find("values are those") == std::string::npos);
 }

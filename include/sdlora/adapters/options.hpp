@@ -17,8 +17,9 @@
 
 namespace sdlora {
 
-/// Restricts one site of a placement to the layers [first, last). Fewer values learn then: a model's
-/// parameters().size(), where a constant `trainable_parameters` counts every layer.
+/// Restricts one site of a placement to the layers [first, last); several ranges of a site, to all of theirs.
+/// Fewer values learn then: a model's parameters().size(), where a constant `trainable_parameters` counts
+/// every layer.
 struct LayerRange {
   std::string site;  ///< a site's name, as "out_proj"
   std::size_t first = 0;
@@ -26,6 +27,8 @@ struct LayerRange {
 
   /// As `last`: up to the model's last layer, however many it has. Any other may not go beyond.
   static constexpr std::size_t to_the_end = static_cast<std::size_t>(-1);
+  /// Ranges of all sites of a model: as many as an adapter file has.
+  static constexpr std::size_t most_ranges = 64;
 };
 
 /// The same for a site that is given as a type, among the parts of AdapterOptions.
@@ -86,6 +89,7 @@ struct IsPart<Seed> : std::true_type {};
 ///     AdapterOptions{LoRAOptions{.rank = 16, .alpha = 32}, Layers<site::OutProj>{12, 24},
 ///                    options_at<site::InProjX>(LoRAOptions{.rank = 4}), Seed{7}}
 ///
+/// Several Layers of one site add up: Layers<site::OutProj>{0, 4}, Layers<site::OutProj>{8, 12}.
 /// A part for all sites says what differs from the default; a part for one site says everything. A part is
 /// for the policies that have these options: DoRA does not read LoRAOptions. Values can also be set by name
 /// alone, as command lines and files do: then for every policy that has an option of that name, where no part
@@ -195,10 +199,13 @@ class AdapterOptions {
 
   /// Whether the site may learn in this layer.
   bool active(std::string_view site, std::size_t layer) const {
+    bool named = false;
     for (const LayerRange& range : layers) {
-      if (range.site == site) return layer >= range.first && layer < range.last;
+      if (range.site != site) continue;
+      if (layer >= range.first && layer < range.last) return true;
+      named = true;
     }
-    return true;
+    return !named;
   }
 
  private:

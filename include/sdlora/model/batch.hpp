@@ -80,6 +80,13 @@ class Batch {
   std::span<const std::int32_t> ids() const { return ids_; }          // (M)
   std::span<const std::int32_t> targets() const { return targets_; }  // (M), `ignored_label` where none
 
+  /// Which row is the last token of each sequence, (S).
+  std::vector<std::size_t> last_rows() const {
+    std::vector<std::size_t> rows;
+    for (std::size_t s = 1; s < offsets_.size(); ++s) rows.push_back(offsets_[s] - 1);
+    return rows;
+  }
+
   /// How many predictions enter the loss.
   std::size_t loss_tokens() const {
     std::size_t count = 0;

@@ -65,7 +65,8 @@ inline std::string percentage(std::size_t part, std::size_t whole) {
 }  // namespace detail
 
 /// Prints a line per site that learns (its layers, its parameters and their share of the
-/// checkpoint's), and a line for all: so that a site or layer left out by mistake is seen.
+/// checkpoint's), and a line for all: so that a site or layer left out by mistake is seen. Options that
+/// change nothing in this model are named below them.
 template <class Model>
 void print_coverage(std::ostream& out, const Model& model) {
   struct Line {
@@ -94,6 +95,11 @@ void print_coverage(std::ostream& out, const Model& model) {
         << width(2) << line.parameters << "  " << width(3) << line.share << '\n';
   }
   out.flags(before);
+  if constexpr (requires { model.options_without_effect(); }) {
+    for (const std::string& option : model.options_without_effect()) {
+      out << "without effect in this placement: " << option << '\n';
+    }
+  }
 }
 
 }  // namespace sdlora

@@ -7,7 +7,7 @@
 #include "../tensor/simd.hpp"
 #include "../tensor/workspace.hpp"
 #include "detail/cross_entropy_kernels.hpp"
-
+#include "detail/head_blocks.hpp"
 #include "loss.hpp"
 
 #include <algorithm>
@@ -21,13 +21,6 @@
 namespace sdlora {
 
 namespace detail {
-
-/// Logits held at once: 8 Mi values, so that memory does not grow with the batch.
-inline constexpr std::size_t head_values = std::size_t{1} << 23;
-
-inline std::size_t head_rows(std::size_t vocabulary, std::size_t rows) {
-  return std::min(rows, std::max<std::size_t>(16, head_values / std::max<std::size_t>(1, vocabulary)));
-}
 
 inline namespace SDLORA_SIMD_TAG {
 
@@ -149,20 +142,12 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, const Fr
   const MatrixView<T, D> room = workspace.template matrix<T>(block, V);
   const MatrixView<T, D> losses = workspace.template matrix<T>(1, h.rows);
   const MatrixView<const std::int32_t, D> targets_there = workspace.placed(targets);
-  for (std::size_t first = 0; first < h.rows; first += block) {
-    const std::size_t count = std::min(block, h.rows - first);
-    const MatrixView<T, D> logits = room.rows_from(0, count);  // (count, V)
-    const MatrixView<const T, D> rows = h.rows_from(first, count);
-    matmul(logits, rows, transposed(W));
-    beside.forward(rows, logits, workspace);
-    detail::cross_entropy_rows<T, D>(logits, targets_there.cols_from(first, count),
-                                     losses.cols_from(first, count), static_cast<bool>(d_h), scale);
-    if (d_h) {
-      matmul(d_h.rows_from(first, count), logits, W);
-      beside.backward(rows, MatrixView<const T, D>(logits), d_h.rows_from(first, count), workspace);
-    }
-    if (d_W) matmul(d_W, transposed(logits), rows, Write::Add);
-  }
+  detail::for_head_blocks<T, D>(
+      h, W, room, d_h, d_W, workspace, beside, [&](std::size_t first, MatrixView<T, D> logits) {
+        detail::cross_entropy_rows<T, D>(logits, targets_there.cols_from(first, logits.rows),
+                                         losses.cols_from(first, logits.rows), static_cast<bool>(d_h), scale);
+        return MatrixView<const T, D>(logits);
+      });
   Loss loss{0.0, h.rows};
   const WorkspaceScope on_host(workspace.host());
   const std::span<T> found = workspace.host().template take<T>(h.rows);

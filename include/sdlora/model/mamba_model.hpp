@@ -16,13 +16,16 @@
 #include "detail/embedding.hpp"
 #include "detail/require_options.hpp"
 #include "execution.hpp"
+#include "head_loss.hpp"
 #include "mamba_state.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -74,7 +77,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
       : detail::TrainableCount<C, P>(
             detail::checked_count<P>(detail::required_base(base).dimensions(), options)),
         base_(std::move(base)),
-        options_(detail::completed<P>(std::move(options), base_->dimensions())),
+        options_(detail::completed<P>(options, base_->dimensions(), &without_effect_)),
         selection_(std::move(selection)),
         store_(detail::count_learned<P>(base_->dimensions(), options_)),
         embedding_(store_, place<site::Embedding>()),
@@ -108,6 +111,9 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   const std::shared_ptr<const base_type>& base() const { return base_; }
   const Selection& selection() const { return selection_; }
   const AdapterOptions& options() const { return options_; }
+  /// What the options said for all sites and changed nothing, as "lora rank = 16": no policy of this
+  /// placement has such an option, or its type says another number. print_coverage shows it.
+  const std::vector<std::string>& options_without_effect() const { return without_effect_; }
   ParameterStore<T, D>& parameters() { return store_; }
   const ParameterStore<T, D>& parameters() const { return store_; }
   std::size_t total_parameters() const { return sdlora::total_parameters(dimensions()); }
@@ -115,20 +121,90 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   /// Σ loss over the batch's targets; nothing is kept.
   Loss loss(const Batch& batch, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
     const Step step(*this, batch, workspace);
-    for (const Block& block : blocks_) block.forward(step.x, step.sequences, {}, {}, Pass{}, workspace);
-    return head(step, T(0), {}, Pass{}, workspace);
+    run(step, workspace);
+    return cross_entropy(step, T(0), {}, Pass{}, workspace);
+  }
+
+  /// Σ of a loss of one's own (HeadLoss) over the batch's targets.
+  template <GivenAsLoss L>
+  Loss loss(const Batch& batch, L&& loss, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    const Step step(*this, batch, workspace);
+    run(step, workspace);
+    return own_loss(step, loss, T(1), {}, Pass{}, workspace);
   }
 
   /// Adds the gradient of scale · Σ loss to the store's gradients, and returns the loss. With
   /// scale = 1 / (targets of the whole step) several batches add up to one step.
   Loss accumulate_gradients(const Batch& batch, double scale, const Pass& pass = {.training = true},
                             WorkspaceOn<D>& workspace = thread_workspace<D>()) {
-    static_assert(P::learns,
-                  "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
-                  "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
-    const Loss loss = forward_and_back(batch, scale, pass, workspace);
-    join(workspace);  // now, so that the next step finds one block that fits
-    return loss;
+    return forward_and_back(batch, pass, workspace, [&](const Step& step, Matrix d_x) {
+      return cross_entropy(step, static_cast<T>(scale), d_x, pass, workspace);
+    });
+  }
+
+  /// The same with a loss of one's own (HeadLoss) on the logits of the batch's targets, as distillation and
+  /// losses of preference are. The call allocates nothing that the loss does not.
+  template <GivenAsLoss L>
+  Loss accumulate_gradients(const Batch& batch, L&& loss, double scale, const Pass& pass = {.training = true},
+                            WorkspaceOn<D>& workspace = thread_workspace<D>()) {
+    return forward_and_back(batch, pass, workspace, [&](const Step& step, Matrix d_x) {
+      return own_loss(step, loss, static_cast<T>(scale), d_x, pass, workspace);
+    });
+  }
+
+  /// The same with a head of one's own (HiddenHead) instead of the model's: it is given the hidden states
+  /// behind the tokens `rows` (n, ascending) among 0 … M − 1, as batch.last_rows() for a classifier. Labels
+  /// are not read. Throws ArgumentError where a row is no token's, or not above the one before it.
+  template <class Head>
+  Loss accumulate_hidden_gradients(const Batch& batch, std::span<const std::size_t> rows, Head&& head,
+                                   const Pass& pass = {.training = true},
+                                   WorkspaceOn<D>& workspace = thread_workspace<D>()) {
+    static_assert(
+        HiddenHead<std::remove_reference_t<Head>, T, D>,
+        "sdlora::MambaModel: a head of one's own is called as head(h, d_h) with MatrixViews (n, d) of "
+        "the model's scalar and device, the first of const values, and returns a Loss");
+    detail::require_rows(rows, batch.tokens());
+    detail::require_ascending(rows);
+    return forward_and_back(batch, pass, workspace, [&](const Step& step, Matrix d_x) {
+      const StepScope<D> scope(workspace);
+      return normed(step, stream_rows(batch, rows, workspace), d_x, workspace, head);
+    });
+  }
+
+  /// What the head reads behind the tokens `rows` (n) among 0 … M − 1 of whole sequences, the outputs of
+  /// norm_f: h (n, d). Throws ShapeError or ArgumentError where something does not fit.
+  void hidden(const Batch& batch, std::span<const std::size_t> rows, Matrix h,
+              WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    detail::require_rows(rows, batch.tokens());
+    detail::require_hidden(h.rows, h.cols, rows.size(), dimensions());
+    const Step step(*this, batch, workspace);
+    run(step, workspace);
+    normed(step, stream_rows(batch, rows, workspace), {}, workspace,
+           [&](MatrixView<const T, D> found, Matrix) {
+             assign(h, found);
+             return Loss{};
+           });
+  }
+
+  /// The same behind every token, (M, d).
+  Tensor<T, Extents<dyn, dyn>, D> hidden(const Batch& batch,
+                                         WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    Tensor<T, Extents<dyn, dyn>, D> result(Extents<dyn, dyn>(batch.tokens(), dimensions().d_model),
+                                           uninitialized);
+    const WorkspaceScope scope(workspace.host());
+    const auto rows = workspace.host().template take<std::size_t>(batch.tokens());
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = i;
+    hidden(batch, rows, result.matrix(), workspace);
+    return result;
+  }
+
+  /// The logits (n, V) of hidden states h (n, d), by the model's head. Throws ShapeError.
+  void logits_of(MatrixView<const T, D> h, Matrix logits,
+                 WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
+    detail::require_hidden(h.rows, h.cols, logits.rows, dimensions());
+    detail::require_logits(logits.rows, logits.cols, h.rows, dimensions());
+    matmul(logits, h, transposed(head_values()));
+    tied_head(Pass{}).forward(h, logits, workspace);
   }
 
   /// The state before the first token, for S sequences; a learned prompt has already been read.
@@ -328,8 +404,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   /// logits (n, V) of rows x (n, d) of the residual stream, which become their norms.
   void write_logits(Matrix x, Matrix logits, WorkspaceOn<D>& workspace) const {
     rms_norm_forward(x, norm_f_.values(), epsilon(), x);
-    matmul(logits, x, transposed(head_values()));
-    tied_head(Pass{}).forward(MatrixView<const T, D>(x), logits, workspace);
+    logits_of(x, logits, workspace);
   }
 
   static void join(WorkspaceOn<D>& workspace) {
@@ -337,18 +412,24 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     workspace.host().join();
   }
 
-  Loss forward_and_back(const Batch& batch, double scale, const Pass& pass, WorkspaceOn<D>& workspace) {
-    const Step step(*this, batch, workspace);
-    const std::size_t n_layer = blocks_.size();
-    for (std::size_t l = 0; l < n_layer; ++l) {
+  /// Through all blocks; nothing is kept.
+  void run(const Step& step, WorkspaceOn<D>& workspace) const {
+    for (const Block& block : blocks_) block.forward(step.x, step.sequences, {}, {}, Pass{}, workspace);
+  }
+
+  void run_and_keep(const Step& step, const Pass& pass, WorkspaceOn<D>& workspace) {
+    for (std::size_t l = 0; l < blocks_.size(); ++l) {
       kept_[l] = l < first_learning_ ? BlockActivations<T, D>{}
                                      : Block::keep(dimensions(), step.sequences,
                                                    below_learns || l > first_learning_, workspace);
       blocks_[l].forward(step.x, step.sequences, kept_[l], {}, pass, workspace);
     }
-    const Matrix d_x = workspace.template matrix<T>(step.x.rows, step.x.cols);
-    const Loss loss = head(step, static_cast<T>(scale), d_x, pass, workspace);
-    for (std::size_t l = n_layer; l-- > first_learning_;) {
+  }
+
+  /// d_x (M, d) is the gradient of the residual stream behind the last block, then before the first that
+  /// learns.
+  void run_back(const Step& step, Matrix d_x, const Pass& pass, WorkspaceOn<D>& workspace) {
+    for (std::size_t l = blocks_.size(); l-- > first_learning_;) {
       if (below_learns || l > first_learning_) {
         blocks_[l].template backward<true>(step.sequences, kept_[l], d_x, pass, workspace);
       } else if constexpr (!below_learns) {
@@ -356,6 +437,23 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
       }
     }
     if constexpr (below_learns) embed_backward(step, d_x, workspace);
+  }
+
+  /// Forward, head(step, d_x), which writes d_x and returns the loss, and backward.
+  template <class Head>
+  Loss forward_and_back(const Batch& batch, const Pass& pass, WorkspaceOn<D>& workspace, const Head& head) {
+    static_assert(P::learns,
+                  "sdlora::MambaModel: this placement trains nothing; place at least one policy, for "
+                  "example presets::SDLoRA<8, 15, 4>, or use loss() to evaluate");
+    Loss loss;
+    {
+      const Step step(*this, batch, workspace);
+      run_and_keep(step, pass, workspace);
+      const Matrix d_x = workspace.template matrix<T>(step.x.rows, step.x.cols);
+      loss = head(step, d_x);
+      run_back(step, d_x, pass, workspace);
+    }
+    join(workspace);  // now, so that the next step finds one block that fits
     return loss;
   }
 
@@ -376,33 +474,50 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
     }
   }
 
-  /// Norm and head over the rows that have targets. A non-empty d_x (M, d) gets the gradient.
-  Loss head(const Step& step, T scale, Matrix d_x, const Pass& pass, WorkspaceOn<D>& workspace) const {
-    const StepScope<D> scope(workspace);
-    const Batch& batch = step.batch;
+  /// Where tokens of a batch lie in the residual stream: behind the prompts.
+  std::span<const std::size_t> stream_rows(const Batch& batch, std::span<const std::size_t> rows,
+                                           WorkspaceOn<D>& workspace) const {
+    if constexpr (!prompted) {
+      return rows;
+    } else {
+      const std::span<const std::size_t> offsets = batch.sequences().offsets;
+      const auto found = workspace.host().template take<std::size_t>(rows.size());
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const auto next = std::upper_bound(offsets.begin(), offsets.end(), rows[i]);
+        found[i] = rows[i] + static_cast<std::size_t>(next - offsets.begin()) * prompt_.length();
+      }
+      return found;
+    }
+  }
+
+  /// The tokens of the batch that have targets, in memory of the workspace.
+  LossRows<D> loss_rows(const Batch& batch, WorkspaceOn<D>& workspace) const {
     const std::size_t n = batch.loss_tokens();
     const auto rows = workspace.host().template take<std::size_t>(n);
     const auto targets = workspace.host().template take<std::int32_t>(n);
-    const Sequences given = batch.sequences();
     std::size_t next = 0;
-    for (std::size_t s = 0; s < given.count(); ++s) {
-      for (std::size_t i = given.first(s); i < given.first(s) + given.length(s); ++i) {
-        if (batch.targets()[i] == ignored_label) continue;
-        rows[next] = i + (s + 1) * prompt_.length();
-        targets[next++] = batch.targets()[i];
-      }
+    for (std::size_t i = 0; i < batch.tokens(); ++i) {
+      if (batch.targets()[i] == ignored_label) continue;
+      rows[next] = i;
+      targets[next++] = batch.targets()[i];
     }
     detail::require_ids(targets, dimensions());
-    const MatrixView<const std::size_t, D> chosen = workspace.template placed<std::size_t>(rows);
-    const auto take = [&] { return workspace.template matrix<T>(n, dimensions().d_model); };
+    return {&batch, 0, rows, targets, {}};
+  }
+
+  /// head(h, d_h) of norms h (n, d) of `rows` of the residual stream; returns its loss. A non-empty d_x (M,
+  /// d) gets the gradient that follows from d_h.
+  template <class Head>
+  Loss normed(const Step& step, std::span<const std::size_t> rows, Matrix d_x, WorkspaceOn<D>& workspace,
+              Head&& head) const {
+    const MatrixView<const std::size_t, D> chosen = workspace.placed(rows);
+    const auto take = [&] { return workspace.template matrix<T>(rows.size(), dimensions().d_model); };
     const Matrix x = take();
     const Matrix h = take();
     assign(x, rows_at(step.x, chosen));
     rms_norm_forward(x, norm_f_.values(), epsilon(), h);
     const Matrix d_h = d_x ? take() : Matrix{};
-    const Matrix d_head = d_x && dimensions().tied_head ? embedding_.weight_gradient() : Matrix{};
-    const Loss loss =
-        head_cross_entropy(h, head_values(), targets, scale, d_h, d_head, workspace, tied_head(pass));
+    const Loss loss = head(MatrixView<const T, D>(h), d_h);
     if (d_x) {
       const Matrix d_sum = take();
       assign(d_sum, 0);
@@ -412,6 +527,43 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
       assign(rows_at(d_x, chosen), d_sum);
     }
     return loss;
+  }
+
+  /// Where the head's matrix has a gradient of its own; else empty.
+  Matrix head_gradient(Matrix d_x) const {
+    return d_x && dimensions().tied_head ? embedding_.weight_gradient() : Matrix{};
+  }
+
+  /// The model's head and the usual loss over the rows that have targets. A non-empty d_x (M, d) gets the
+  /// gradient.
+  Loss cross_entropy(const Step& step, T scale, Matrix d_x, const Pass& pass,
+                     WorkspaceOn<D>& workspace) const {
+    const StepScope<D> scope(workspace);
+    const LossRows<D> rows = loss_rows(step.batch, workspace);
+    return normed(step, stream_rows(step.batch, rows.rows, workspace), d_x, workspace,
+                  [&](MatrixView<const T, D> h, Matrix d_h) {
+                    return head_cross_entropy(h, head_values(), rows.targets, scale, d_h, head_gradient(d_x),
+                                              workspace, tied_head(pass));
+                  });
+  }
+
+  /// The same with a loss of one's own.
+  template <class L>
+  Loss own_loss(const Step& step, L& loss, T scale, Matrix d_x, const Pass& pass,
+                WorkspaceOn<D>& workspace) const {
+    static_assert(
+        HeadLoss<L, T, D>,
+        "sdlora::MambaModel: a loss of one's own is called as loss(rows, logits, d_logits) with "
+        "LossRows and MatrixViews (n, V) of the model's scalar and device, the first of const values, "
+        "and returns a Loss");
+    const StepScope<D> scope(workspace);
+    LossRows<D> rows = loss_rows(step.batch, workspace);
+    rows.on_device = workspace.placed(rows.targets);
+    return normed(step, stream_rows(step.batch, rows.rows, workspace), d_x, workspace,
+                  [&](MatrixView<const T, D> h, Matrix d_h) {
+                    return head_loss(h, head_values(), rows, loss, scale, d_h, head_gradient(d_x), workspace,
+                                     tied_head(pass));
+                  });
   }
 
   Matrix continue_with(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
@@ -431,6 +583,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   }
 
   std::shared_ptr<const base_type> base_;
+  std::vector<std::string> without_effect_;  // before options_, which finds them
   AdapterOptions options_;
   Selection selection_;
   ParameterStore<T, D> store_;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace sdlora {
 
@@ -54,6 +55,24 @@ class MambaState {
     requires is_host<D>
   {
     return {values_.data(), values_.capacity()};
+  }
+
+  /// A copy of all values in host memory, and back: to keep a state in a file. For each layer come the
+  /// windows of its convolution (S, (K − 1)·E), the oldest token first, then the states of its SSM (S, E·N).
+  /// Throws ShapeError unless there are as many values as here: the state must be of as many sequences, of a
+  /// model of the same sizes.
+  std::vector<T> host_values() const {
+    std::vector<T> values(values_.capacity());
+    Storage<T, D>::read(values.data(), values_.data(), values.size());
+    return values;
+  }
+  void set_values(std::span<const T> values) {
+    if (values.size() != values_.capacity()) {
+      throw ShapeError("MambaState: expected " + std::to_string(values_.capacity()) + " values, those of " +
+                       std::to_string(sequences_) + " sequences, found " + std::to_string(values.size()) +
+                       "; take the state of as many sequences from a model of the same sizes");
+    }
+    Storage<T, D>::write(values_.data(), values.data(), values.size());
   }
 
   /// The state of sequence `from` of `other` for every sequence here. Both of one model. Throws

@@ -65,6 +65,8 @@ void require_same_run(const std::string& file, const std::string& place, const s
 }
 
 inline std::string setting_text(double value) { return short_number(value); }
+/// As files without the setting have it, where it is false.
+inline std::string setting_text(bool value) { return value ? "yes" : ""; }
 template <std::unsigned_integral Number>
 std::string setting_text(Number value) {
   return std::to_string(value);
@@ -97,11 +99,12 @@ inline std::string other_options_text(const AdapterOptions& options) {
   return all;
 }
 
-/// Appends the settings of `options` as texts.
+/// Appends the settings of `options` as texts, but those that only say when a run ends.
 template <class Options>
 void append_settings(RunIdentity& identity, const Options& options) {
   const std::size_t before = identity.size();
   visit_settings(options, [&](const Setting& setting, const auto& value) {
+    if (setting.ends_only) return;
     const std::string_view key = setting.identity_key();
     if (identity.size() > before && identity.back().first == key) {
       identity.back().second += " " + setting_text(value);

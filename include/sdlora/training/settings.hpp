@@ -77,6 +77,12 @@ void visit_settings(Options& options, Visitor&& visit) {
             .good = detail::is_positive},
           options.epsilon);
     visit(S{.name = "groups", .help = "rates and decays of single sites"}, options.groups);
+    visit(S{.name = "keep_best", .help = "the values of the best evaluation are the result, not the last"},
+          options.keep_best);
+    visit(S{.name = "patience",
+            .help = "evaluations without a better one until the run ends; 0: all steps",
+            .ends_only = true},
+          options.patience);
   }
   visit(S{.name = "seed", .help = "of the order of the examples"}, options.seed);
 }

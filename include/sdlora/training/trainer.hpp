@@ -9,6 +9,7 @@
 #include "../tensor/extents.hpp"
 #include "../tensor/random.hpp"
 #include "adamw.hpp"
+#include "best_evaluation.hpp"
 #include "checkpoint.hpp"
 #include "evaluate.hpp"
 #include "gradient_tree.hpp"
@@ -24,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -31,6 +33,7 @@
 #include <span>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace sdlora {
@@ -38,7 +41,9 @@ namespace sdlora {
 /// Trains what learns in a model with AdamW. The loss of a step is the mean over all label tokens of
 /// all its micro-batches, whose gradients are summed in a fixed tree (GradientTree). Each epoch goes through
 /// the examples in an order that follows from seed and epoch. With a checkpoint directory, a run that was
-/// killed at any moment goes on from its last checkpoint and ends with the same bits as one that was not.
+/// killed at any moment, or stopped by `on_step`, goes on from its last checkpoint and ends with the same
+/// bits as one that was not. A run of constant decay goes on with more epochs or steps than it was begun
+/// with, too; the evaluation at its first end then counts among the others.
 template <class Model>
 class Trainer {
   static_assert(
@@ -65,19 +70,28 @@ class Trainer {
     }
   }
 
-  /// Trains on the examples of `data` (a dataset or a range of examples).
-  /// Throws ArgumentError on unusable data, Error where the loss stops being finite (the model is as
-  /// before that step, and files are untouched), FileError where a file cannot be written or read, or another
-  /// run uses the checkpoint directory.
+  /// Trains on the examples of `data` (a dataset or a range of examples). The model is left with the values
+  /// after the last step, or with keep_best those of the best evaluation.
+  /// Throws ArgumentError on unusable data, and where options ask for an evaluation that is not given; Error
+  /// where the loss stops being finite (the model is as before that step, and files are untouched); FileError
+  /// where a file cannot be written or read, or another run uses the checkpoint directory.
   template <class Data>
   TrainingReport fit(const Data& data) {
     return run(examples_of(data), {});
   }
 
-  /// The same, with the mean loss on `evaluation` shown and logged now and then.
+  /// The same, evaluated now and then, which is shown and logged: by the mean loss on `evaluation`, examples
+  /// as `data`, or by a function of the model that returns a number, the smaller the better, as
+  ///   [&](const auto& model) { return -accuracy(model, held_out); }
+  /// A run that resumes must be given the same, where it keeps the best or has patience.
   template <class Data, class Evaluation>
   TrainingReport fit(const Data& data, const Evaluation& evaluation) {
-    return run(examples_of(data), examples_of(evaluation));
+    if constexpr (std::is_invocable_r_v<double, const Evaluation&, const Model&>) {
+      return run(examples_of(data),
+                 {.function = [&](const Model& model) -> double { return evaluation(model); }});
+    } else {
+      return run(examples_of(data), {.examples = examples_of(evaluation)});
+    }
   }
 
   const TrainerOptions& options() const { return options_; }
@@ -107,11 +121,29 @@ class Trainer {
     }
   };
 
-  TrainingReport run(std::span<const Example> examples, std::span<const Example> evaluation) {
+  /// What a run is evaluated by: the loss on examples, or a function; or nothing.
+  struct Evaluation {
+    std::span<const Example> examples = {};
+    std::function<double(const Model&)> function = {};
+
+    explicit operator bool() const { return !examples.empty() || function; }
+    /// In a RunIdentity.
+    std::string text(std::size_t every) const {
+      if (!*this) return "";
+      return (function ? "a function" : detail::data_text(examples)) + ", every " + std::to_string(every);
+    }
+  };
+
+  TrainingReport run(std::span<const Example> examples, const Evaluation& evaluation) {
     if (examples.empty()) throw ArgumentError("Trainer: expected examples to train on, found none");
     require_usable(examples, "example ");
-    require_usable(evaluation, "evaluation example ");
+    require_usable(evaluation.examples, "evaluation example ");
     const TrainerOptions& o = options_;
+    if (!evaluation && (o.keep_best || o.patience != 0)) {
+      throw ArgumentError(std::string("Trainer: ") + (o.keep_best ? "keep_best" : "patience") +
+                          " goes by evaluations, expected something to evaluate on, found none; give fit() "
+                          "examples or a function as its second argument");
+    }
     Order order{examples, o.batch_size * o.accumulation, o.seed};
     const std::uint64_t per_epoch = order.steps_per_epoch();
     if (o.steps == 0 && o.epochs > std::numeric_limits<std::uint64_t>::max() / per_epoch) {
@@ -120,7 +152,9 @@ class Trainer {
     }
     const std::uint64_t total = o.steps != 0 ? o.steps : o.epochs * per_epoch;
     const Schedule schedule{o.learning_rate, total, o.warm_up_steps, o.decay, o.final_rate};
-    AdamW<T, D> optimizer(model_->parameters(), {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
+    ParameterStore<T, D>& parameters = model_->parameters();
+    AdamW<T, D> optimizer(parameters, {o.beta1, o.beta2, o.epsilon, o.weight_decay, o.groups});
+    BestEvaluation<T> best;
 
     TrainingReport report;
     report.steps = total;
@@ -132,12 +166,14 @@ class Trainer {
       make_directories(o.checkpoint_directory);
       lock.emplace(o.checkpoint_directory);
       identity = training_identity(*model_, examples, o, total);
+      identity.emplace_back("evaluation", evaluation.text(o.evaluate_every));
       checkpoint = open_checkpoint();
       if (o.resume && std::filesystem::exists(checkpoint)) {
-        saved = load_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
+        saved = load_checkpoint(checkpoint, parameters, optimizer, what_resumes(identity), &best, total);
         report.first_step = *saved;
       }
     }
+    report.last_step = report.first_step;
     MetricsLog log(o.log_path, report.first_step > 0 ? std::optional(report.first_step) : std::nullopt);
     std::ostream& out = o.output != nullptr ? *o.output : std::cerr;
     std::optional<Progress> progress;
@@ -152,10 +188,16 @@ class Trainer {
       progress->note(text.str());
     }
 
+    const auto save = [&] {
+      save_checkpoint(checkpoint, parameters, optimizer, identity, best);
+      saved = report.last_step;
+    };
+    const auto out_of_patience = [&] { return o.patience != 0 && best.since >= o.patience; };
+    bool goes_on = true;
     const Stopwatch watch;
-    for (std::uint64_t step = report.first_step; step < total; ++step) {
-      const StepReport made = make_step(order, step, schedule, optimizer, saved);
-      const std::uint64_t done = made.step;
+    while (goes_on && report.last_step < total && !out_of_patience()) {
+      StepReport made = make_step(order, report.last_step, schedule, optimizer, saved);
+      const std::uint64_t done = report.last_step = made.step;
       report.losses.push_back(made.loss);
       report.tokens += made.tokens;
       report.seconds += made.seconds;
@@ -169,19 +211,66 @@ class Trainer {
       const auto due = [&](std::size_t every) {
         return done == total || done % (every != 0 ? every : per_epoch) == 0;
       };
-      if (!evaluation.empty() && due(o.evaluate_every)) {
-        const Loss loss = evaluate_loss(*model_, evaluation);
-        report.evaluations.emplace_back(done, loss.mean());
-        log.write(done, {{"evaluation_loss", loss.mean()}, {"evaluation_perplexity", perplexity(loss)}});
-        if (progress) progress->note(evaluation_text(done, loss));
+      if (evaluation && due(o.evaluate_every)) {
+        made.evaluation = evaluate(evaluation, done, log, progress);
+        report.evaluations.emplace_back(done, *made.evaluation);
+        if (best.update(done, *made.evaluation) && o.keep_best) best.parameters = parameters.host_values();
       }
-      if (!checkpoint.empty() && due(o.checkpoint_every)) {
-        save_checkpoint(checkpoint, model_->parameters(), optimizer, identity);
-        saved = done;
-      }
-      if (o.on_step) o.on_step(made);
+      if (!checkpoint.empty() && due(o.checkpoint_every)) save();
+      goes_on = o.on_step(made);
     }
+    if (!checkpoint.empty() && report.last_step > report.first_step && saved != report.last_step) save();
+
+    if (report.last_step < total) report.end = out_of_patience() ? RunEnd::Patience : RunEnd::Stopped;
+    if (best.step != 0) report.best.emplace(best.step, best.value);
+    if (!best.parameters.empty()) parameters.set_values(best.parameters);
+    if (progress) note_end(*progress, report, !best.parameters.empty());
     return report;
+  }
+
+  /// What of a run's identity another one must share to go on with it. Where the rate stays, no step follows
+  /// from their number; how a run is evaluated decides nothing unless its best is kept or ends it.
+  RunIdentity what_resumes(RunIdentity identity) const {
+    std::erase_if(identity, [&](const auto& entry) {
+      return (entry.first == "steps" && options_.decay == Decay::Constant) ||
+             (entry.first == "evaluation" && !options_.keep_best && options_.patience == 0);
+    });
+    return identity;
+  }
+
+  double evaluate(const Evaluation& evaluation, std::uint64_t step, MetricsLog& log,
+                  std::optional<Progress>& progress) const {
+    std::ostringstream text;
+    text.precision(5);
+    text << options_.label << ": evaluation after step " << step << ": ";
+    double value = 0.0;
+    if (evaluation.function) {
+      value = evaluation.function(*model_);
+      log.write(step, {{"evaluation", value}});
+      text << value;
+    } else {
+      const Loss loss = evaluate_loss(*model_, evaluation.examples);
+      value = loss.mean();
+      log.write(step, {{"evaluation_loss", value}, {"evaluation_perplexity", perplexity(loss)}});
+      text << "loss " << value << ", perplexity " << perplexity(loss);
+    }
+    if (progress) progress->note(text.str());
+    return value;
+  }
+
+  void note_end(Progress& progress, const TrainingReport& report, bool kept) const {
+    const std::string begin = options_.label + ": ";
+    const std::string after = "ended after step " + std::to_string(report.last_step);
+    if (report.end == RunEnd::Stopped) progress.note(begin + after + ", as on_step asked for");
+    if (report.end == RunEnd::Patience) {
+      progress.note(begin + after + ": none of the last " + std::to_string(options_.patience) +
+                    " evaluations was better than that of step " +
+                    std::to_string(report.best ? report.best->first : 0));
+    }
+    if (kept) {
+      progress.note(begin + "the values are those of step " + std::to_string(report.best->first) +
+                    ", of the best evaluation");
+    }
   }
 
   /// Refuses what no batch takes now, and not in the step or evaluation that comes to it.
@@ -285,14 +374,6 @@ class Trainer {
     }
     remove_leftovers(path);
     return path;
-  }
-
-  std::string evaluation_text(std::uint64_t step, const Loss& loss) const {
-    std::ostringstream text;
-    text.precision(5);
-    text << options_.label << ": evaluation after step " << step << ": loss " << loss.mean()
-         << ", perplexity " << perplexity(loss);
-    return text.str();
   }
 
   Model* model_;

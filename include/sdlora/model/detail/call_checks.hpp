@@ -57,11 +57,28 @@ inline void require_rows(std::span<const std::size_t> rows, std::size_t tokens) 
   }
 }
 
+/// Throws ArgumentError unless each of `rows` is above the one before it: gradients go back to each once.
+inline void require_ascending(std::span<const std::size_t> rows) {
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    if (rows[i - 1] < rows[i]) continue;
+    throw ArgumentError("MambaModel: expected ascending rows, found " + std::to_string(rows[i]) + " after " +
+                        std::to_string(rows[i - 1]) + "; name each row once, in order");
+  }
+}
+
 /// Throws ShapeError unless logits of shape (rows, cols) have room for `expected` tokens.
 inline void require_logits(std::size_t rows, std::size_t cols, std::size_t expected,
                            const MambaDimensions& m) {
   if (rows == expected && cols == m.vocab_size) return;
   throw ShapeError("MambaModel: expected room for logits " + extents_text(expected, m.vocab_size) +
+                   ", found " + extents_text(rows, cols) + "; give a row for each token asked for");
+}
+
+/// Throws ShapeError unless hidden states of shape (rows, cols) have room for `expected` tokens.
+inline void require_hidden(std::size_t rows, std::size_t cols, std::size_t expected,
+                           const MambaDimensions& m) {
+  if (rows == expected && cols == m.d_model) return;
+  throw ShapeError("MambaModel: expected room for hidden states " + extents_text(expected, m.d_model) +
                    ", found " + extents_text(rows, cols) + "; give a row for each token asked for");
 }
 

@@ -5,6 +5,7 @@
 #include "../../adapters/place.hpp"
 #include "../../error.hpp"
 #include "../../layers/mamba/config.hpp"
+#include "../../text.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -103,12 +104,15 @@ void require_used(const AdapterOptions& options) {
 }
 
 /// The options as they take effect under P: with the sizes that its types and the sites decide. What is the
-/// same at all sites stands there once, what is the default not at all. Throws as `require_used`.
+/// same at all sites stands there once, what is the default not at all. `without_effect` gets what is said
+/// for all sites and changes nothing, as "lora rank = 16": where no policy has such an option, or types say
+/// another number. Throws as `require_used`.
 template <Placement P>
-AdapterOptions completed(const AdapterOptions& given, const MambaDimensions& m) {
+AdapterOptions completed(const AdapterOptions& given, const MambaDimensions& m,
+                         std::vector<std::string>* without_effect = nullptr) {
   require_used<P>(given);
   struct Found {
-    std::string site, name;
+    std::string site, of, name;
     double number, usual;
   };
   std::vector<Found> found;
@@ -119,11 +123,21 @@ AdapterOptions completed(const AdapterOptions& given, const MambaDimensions& m) 
     Options::visit(here, [&](const Setting& setting, const auto& value) {
       Options::visit(usual, [&](const Setting& other, const auto& otherwise) {
         if (setting.name != other.name) return;
-        found.push_back({std::string(S::name), std::string(setting.name), static_cast<double>(value),
-                         static_cast<double>(otherwise)});
+        found.push_back({std::string(S::name), std::string(Options::name), std::string(setting.name),
+                         static_cast<double>(value), static_cast<double>(otherwise)});
       });
     });
   });
+  for (const AdapterOptions::Value& value : given.values()) {
+    const auto goes_by_it = [&](const Found& one) {  // 0 leaves a size open, which is then another number
+      return one.name == value.name && (value.of.empty() || value.of == one.of) &&
+             (one.number == value.number || value.number == 0.0);
+    };
+    if (without_effect == nullptr || !value.site.empty()) continue;
+    if (std::any_of(found.begin(), found.end(), goes_by_it)) continue;
+    without_effect->push_back(value.of + (value.of.empty() ? "" : " ") + value.name + " = " +
+                              short_number(value.number));
+  }
   AdapterOptions result;
   result.layers = given.layers;
   result.seed = given.seed;

@@ -88,9 +88,14 @@ inline void require_no_selection(const Selection& selection) {
 }
 
 /// Throws ArgumentError where a layer range names another site than those, `sites`, that learn in the
-/// blocks, or layers that a model does not have, or where two name the same site.
+/// blocks, or layers that a model does not have, where two of a site share layers, or where there are more
+/// than a file holds.
 inline void require_layer_ranges(const MambaDimensions& m, const std::vector<LayerRange>& ranges,
                                  std::span<const std::string_view> sites) {
+  if (ranges.size() > LayerRange::most_ranges) {
+    throw ArgumentError("MambaModel: expected at most " + std::to_string(LayerRange::most_ranges) +
+                        " layer ranges, found " + std::to_string(ranges.size()) + "; join those that touch");
+  }
   for (const LayerRange& range : ranges) {
     if (std::find(sites.begin(), sites.end(), range.site) == sites.end()) {
       throw ArgumentError("MambaModel: the layer range names site '" + range.site +
@@ -103,10 +108,13 @@ inline void require_layer_ranges(const MambaDimensions& m, const std::vector<Lay
                           (last > m.n_layer ? "goes beyond the model's " : "has none of the model's ") +
                           std::to_string(m.n_layer) + " layers; name layers [first, last) of these");
     }
-    if (std::count_if(ranges.begin(), ranges.end(),
-                      [&](const LayerRange& other) { return other.site == range.site; }) > 1) {
-      throw ArgumentError("MambaModel: site '" + range.site +
-                          "' has more than one layer range; give one range for each site");
+    for (const LayerRange& other : ranges) {
+      if (&other == &range || other.site != range.site || other.first >= last || range.first >= other.last) {
+        continue;
+      }
+      throw ArgumentError("MambaModel: layer " + std::to_string(std::max(range.first, other.first)) +
+                          " is in two layer ranges of site '" + range.site +
+                          "'; let them name each layer once");
     }
   }
 }
