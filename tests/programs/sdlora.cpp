@@ -15,7 +15,8 @@ namespace {
 const std::string version = "sdlora " + std::to_string(SDLORA_VERSION_MAJOR) + "." +
                             std::to_string(SDLORA_VERSION_MINOR) + "." +
                             std::to_string(SDLORA_VERSION_PATCH) + "\n";
-const std::string commands[] = {"finetune", "generate", "score", "merge", "export"};
+const std::string commands[] = {"finetune", "generate", "score",   "evaluate",
+                                "merge",    "export",   "inspect", "tokenize"};
 
 }  // namespace
 
@@ -54,7 +55,7 @@ TEST_CASE("programs: each command of sdlora has examples, its version and a file
     CAPTURE(command);
     const std::string help = run_well("sdlora " + command, {"--help"});
     CHECK(help.find("Usage: sdlora " + command + " [OPTIONS]") != std::string::npos);
-    CHECK(help.find("\nExamples:\n  sdlora " + command + " --") != std::string::npos);
+    CHECK(help.find("\nExamples:\n  sdlora " + command + " ") != std::string::npos);
     for (const char* option : {"--config PATH", "--quiet", "--version"}) {
       CAPTURE(option);
       CHECK(help.find(option) != std::string::npos);
