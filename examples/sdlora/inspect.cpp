@@ -1,7 +1,7 @@
 // What a checkpoint or an adapter holds: its tensors by layer, and what they add up to.
 #include <sdlora/io/adapter.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
-#include <sdlora/io/peft_config.hpp>
+#include <sdlora/io/peft_adapter.hpp>
 #include <sdlora/io/tensor_source.hpp>
 
 #include <algorithm>
@@ -190,23 +190,40 @@ void inspect_checkpoint(const Settings& settings) {
   print_tree(lines);
 }
 
-/// The parameters of the base, where one was given.
-std::optional<std::size_t> base_parameters(const Settings& settings) {
+/// The sizes of the base, where one was given.
+std::optional<MambaDimensions> base_sizes(const Settings& settings) {
   if (settings.base.empty()) return {};
-  return total_parameters(detail::dimensions_of(read_base_config(settings.base)));
+  return detail::dimensions_of(read_base_config(settings.base));
 }
 
-void print_share(std::size_t values, const std::optional<std::size_t>& total) {
-  if (!total) return;
+/// FileError where an adapter is of a base of other sizes.
+void require_fits(const AdapterDescription& a, const MambaDimensions& m) {
+  const auto compare = [&](const char* field, std::size_t expected, std::size_t found) {
+    if (expected == found) return;
+    throw FileError(a.path, std::string("field ") + detail::adapter_key + "." + field,
+                    "expected " + std::to_string(expected) + " as in the base, found " +
+                        std::to_string(found) +
+                        "; give the base that the adapter was trained on, or leave --model out");
+  };
+  compare("d_model", m.d_model, a.dimensions.d_model);
+  compare("n_layer", m.n_layer, a.dimensions.n_layer);
+  compare("vocab_size", m.vocab_size, a.dimensions.vocab_size);
+  compare("dt_rank", m.dt_rank, a.dimensions.dt_rank);
+}
+
+void print_share(std::size_t values, const std::optional<MambaDimensions>& base) {
+  if (!base) return;
+  const std::size_t total = total_parameters(*base);
   std::printf("%s values beside %s of the base: %.3f %%\n", detail::grouped_digits(values).c_str(),
-              detail::grouped_digits(*total).c_str(),
-              100.0 * static_cast<double>(values) / static_cast<double>(*total));
+              detail::grouped_digits(total).c_str(),
+              100.0 * static_cast<double>(values) / static_cast<double>(total));
 }
 
-void add_share(Json& json, std::size_t values, const std::optional<std::size_t>& total) {
-  if (!total) return;
-  json["base_parameters"] = *total;
-  json["share"] = static_cast<double>(values) / static_cast<double>(*total);
+void add_share(Json& json, std::size_t values, const std::optional<MambaDimensions>& base) {
+  if (!base) return;
+  const std::size_t total = total_parameters(*base);
+  json["base_parameters"] = total;
+  json["share"] = static_cast<double>(values) / static_cast<double>(total);
 }
 
 /// The policies by site of a placement's text, "out_proj=lora A_log=selected".
@@ -238,11 +255,11 @@ std::string listed(const Values& values) {
 }
 
 void inspect_own_adapter(const Settings& settings) {
-  const TensorFile file = detail::open_adapter(settings.path);
-  const AdapterDescription a = detail::describe_adapter(file);
-  const std::vector<Line> lines = lines_of(file);
+  const AdapterDescription a = read_adapter_description(settings.path);
+  const std::vector<Line> lines = lines_of(TensorFile::open(a.path));
   const Sum sum = sum_of(lines);
-  const auto total = base_parameters(settings);
+  const auto base = base_sizes(settings);
+  if (base) require_fits(a, *base);
   const auto sites = sites_of(a.placement);
   auto sums = sums_by_site(lines);
   if (settings.json) {
@@ -257,7 +274,7 @@ void inspect_own_adapter(const Settings& settings) {
     for (const auto& [site, policy] : sites)
       by_site.push_back({{"site", site}, {"method", policy}, {"values", sums[site].values}});
     json["sites"] = std::move(by_site);
-    add_share(json, sum.values, total);
+    add_share(json, sum.values, base);
     Json selection = Json::array();
     for (const LayerSelection& layer : a.selection.layers)
       selection.push_back({{"channels", layer.channels}, {"states", layer.states}});
@@ -272,7 +289,7 @@ void inspect_own_adapter(const Settings& settings) {
   for (const auto& [site, policy] : sites) {
     std::printf("%s: %s, %s\n", site.c_str(), policy.c_str(), sums[site].text().c_str());
   }
-  print_share(sum.values, total);
+  print_share(sum.values, base);
   for (std::size_t l = 0; l < a.selection.layers.size(); ++l) {
     const LayerSelection& layer = a.selection.layers[l];
     std::printf("layer %zu: channels %s", l, listed(layer.channels).c_str());
@@ -291,7 +308,8 @@ void inspect_peft_adapter(const Settings& settings) {
   const PeftConfig config = read_peft_config(settings.path);
   const std::vector<Line> lines = lines_of(TensorFile::open(settings.path / detail::peft_tensor_file));
   const Sum sum = sum_of(lines);
-  const auto total = base_parameters(settings);
+  const auto base = base_sizes(settings);
+  if (base) PeftAdapter::open(settings.path).require_fits(*base);
   const std::string method =
       std::string(config.rank_stabilised ? "rslora" : "lora") + (config.dora ? " dora" : "");
   if (settings.json) {
@@ -304,7 +322,7 @@ void inspect_peft_adapter(const Settings& settings) {
               {"target_modules", config.target_modules},
               {"target_parameters", config.target_parameters},
               {"modules_to_save", config.modules_to_save}};
-    add_share(json, sum.values, total);
+    add_share(json, sum.values, base);
     add_tensors(json, lines);
     print_json(json);
     return;
@@ -321,7 +339,7 @@ void inspect_peft_adapter(const Settings& settings) {
   names("with saved modules", config.modules_to_save);
   std::printf("\n");
   if (!config.base_model.empty()) std::printf("base: %s\n", config.base_model.c_str());
-  print_share(sum.values, total);
+  print_share(sum.values, base);
   print_tree(lines);
 }
 
@@ -343,7 +361,8 @@ void inspect(const Settings& settings) {
         "expected an adapter, whose base --model names, found none; leave --model out for a checkpoint");
   }
   // What is neither says so as a checkpoint.
-  if (!has("config.json") && (has("metrics.jsonl") || has("checkpoint"))) detail::open_adapter(settings.path);
+  if (!has("config.json") && (has("metrics.jsonl") || has("checkpoint")))
+    read_adapter_description(settings.path);
   inspect_checkpoint(settings);
 }
 

@@ -139,6 +139,10 @@ TEST_CASE("programs: inspect shows an adapter of peft") {
   CHECK(found.at("base_model") == at.at("base"));
   check_has(run_well("sdlora inspect", {at.at("peft")}),
             {"an adapter of peft\nlora of rank ", "in_proj", "at the parameters ", "A_log", "in all: "});
+  at.set_config("base", "n_layer", 1);
+  at.set_config("base", "num_hidden_layers", 1);
+  check_fails("sdlora inspect", {at.at("peft"), "--model", at.at("base")},
+              {at.at("peft/adapter_model.safetensors"), "expected a layer below 1"});
 }
 
 TEST_CASE("programs: inspect says what is wrong") {
@@ -157,6 +161,9 @@ TEST_CASE("programs: inspect says what is wrong") {
   run_well("sdlora finetune", at.finetune("bitfit", "tuned"));
   check_fails("sdlora inspect", {at.at("tuned"), "--model", at.at("absent")},
               {at.at("absent"), "no such folder"});
+  check_fails(
+      "sdlora inspect", {at.at("tuned"), "--model", at.at("ids_base")},
+      {at.at("tuned/adapter.safetensors"), "vocab_size", "expected 37", "found 264", "leave --model out"});
   at.write("tuned/adapter_config.json", "{}");
   check_fails("sdlora inspect", {at.at("tuned")}, {at.at("tuned"), "give each a folder of its own"});
   at.write("tuned/adapter.safetensors", "short");
