@@ -50,6 +50,17 @@ TEST_CASE("programs: sdlora names the nearest of its commands") {
               {"finetune", "--help lists the options"});
 }
 
+TEST_CASE("programs: sdlora names the option that is near an unknown one") {
+  const Arguments merge{"--model", "a", "--adapter", "b", "--out", "c"};
+  check_fails("sdlora merge", with(merge, {"--dtyp", "float32"}),
+              {"--dtyp", "which is near 'dtype'; --help"});
+  check_fails("sdlora merge", with(merge, {"--dtypee=float32"}),
+              {"--dtypee", "which is near 'dtype'; --help"});
+  const Result far = run("sdlora merge", with(merge, {"--nothing-like-that"}));
+  CHECK(far.status == 2);
+  CHECK(far.err.find("near") == std::string::npos);
+}
+
 TEST_CASE("programs: each command of sdlora has examples, its version and a file of options") {
   for (const std::string& command : commands) {
     CAPTURE(command);
