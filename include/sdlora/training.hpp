@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of training/.
 #include "training/adamw.hpp"
 #include "training/any_model.hpp"
