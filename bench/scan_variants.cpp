@@ -1,17 +1,21 @@
 // All scans of the menu, and the fused selective scan, beside the ceilings of this machine.
 //
 //   scan_variants [--selection=quick|all] [Google Benchmark's options]
+//   scan_variants --shape=B,L,D,N [--threads=T] [Google Benchmark's options]
 //   scan_variants --serve [FOLDER]
 //
 // Variants take turns: three repetitions of each, all in random order (--benchmark_repetitions=1 for one).
 //
 // Names: columns/<policy>/<forward|backward>/<scalar>/B:…/L:…/D:…/N:…/threads:…  (B·L rows, D·N columns)
 //        elements/<policy>/<operator>/any/…/L:…                                  (one sequence of values)
-// With --serve it reads lines "forward|backward|selective-forward|selective-backward|selective-ceiling B L D
-// N threads" and answers each with the seconds of one run of SimdChannels, of the fused selective scan (N =
-// 16), or that the latter's forward recurrence alone would take, so that another program can measure in turn
-// with it. "values" and "selective-values" instead scan what lies in FOLDER and write the results there.
+// With --shape it measures B sequences of L steps over D channels of N states, in float, and prints which
+// scan is the fastest there. With --serve it reads lines
+// "forward|backward|selective-forward|selective-backward|selective-ceiling B L D N threads" and answers each
+// with the seconds of one run of SimdChannels, of the fused selective scan (N = 16), or that the latter's
+// forward recurrence alone would take, so that another program can measure in turn with it. "values" and
+// "selective-values" instead scan what lies in FOLDER and write the results there.
 
+#include "support/own_shape.hpp"
 #include "support/scan_server.hpp"
 #include "support/scan_suite.hpp"
 
@@ -23,6 +27,8 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <exception>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -65,11 +71,18 @@ int main(int argc, char** argv) {
     return scan_suite::serve(argc > 2 ? arguments[2] : ".");
   }
   scan_suite::Selection selection{};
+  std::optional<scan_suite::Shape> shape;
+  try {
+    shape = scan_suite::take_shape(arguments);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
   if (!scan_suite::take_selection(arguments, selection)) return 1;
   scan_suite::take_turns(arguments);
   if (!scan_suite::take_benchmark_options(arguments)) return 1;
 
-  scan_suite::Suite suite(selection);
+  scan_suite::Suite suite = shape ? scan_suite::Suite(*shape) : scan_suite::Suite(selection);
   ColumnPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
   GuardedPolicies::for_each([&](auto policy) { suite.add_policy<decltype(policy)>(); });
   suite.add_fused();
@@ -80,5 +93,7 @@ int main(int argc, char** argv) {
   });
   add_thrust(suite);
 
-  return scan_suite::run_registered(suite.register_all()) > 0 ? 1 : 0;
+  const auto measured = scan_suite::run_registered(suite.register_all());
+  if (shape) scan_suite::print_rankings(*shape, measured.reached());
+  return measured.failures() > 0 ? 1 : 0;
 }

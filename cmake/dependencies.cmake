@@ -1,6 +1,7 @@
 # What the headers need; read by the build and, installed, by find_package(sdlora).
 # A package without a CMake configuration (a plain folder of headers on CMAKE_PREFIX_PATH) serves as well.
-# Sets sdlora_missing to a sentence about what was not found, or to nothing.
+# Sets sdlora_missing to a sentence about what was not found, or to nothing; sdlora_scan_missing to the same for
+# sdlora::scan, which does without Eigen and nlohmann-json.
 
 # sdlora_check_headers(<variable> <folder> <minimum> <pattern> <file>…)
 # <variable> becomes the version below <minimum> that the macros of a <pattern>, highest first, say in one of the files;
@@ -58,18 +59,6 @@ function(sdlora_find_headers package target header)
 endfunction()
 
 set(sdlora_missing "")
-sdlora_find_headers(Eigen3 Eigen3::Eigen Eigen/Core 3.4 "EIGEN_(WORLD|MAJOR|MINOR)_VERSION" Eigen/Version
-                    Eigen/src/Core/util/Macros.h)
-if(NOT Eigen3_FOUND)
-  string(APPEND sdlora_missing " Eigen 3.4 or later (<Eigen/Core>; Debian: libeigen3-dev).${Eigen3_REFUSED}")
-endif()
-sdlora_find_headers(nlohmann_json nlohmann_json::nlohmann_json nlohmann/json.hpp 3.10
-                    "NLOHMANN_JSON_VERSION_(MAJOR|MINOR|PATCH)" nlohmann/json.hpp nlohmann/detail/abi_macros.hpp)
-if(NOT nlohmann_json_FOUND)
-  string(APPEND sdlora_missing " nlohmann-json 3.10 or later (<nlohmann/json.hpp>; Debian: nlohmann-json3-dev)."
-         "${nlohmann_json_REFUSED}")
-endif()
-
 # Not xsimd's own target: Debian's links a library, xtl, that the headers do not need and that may not be there. Where a
 # parent has one, its folders are taken.
 set(sdlora_xsimd_version 8.1 "XSIMD_VERSION_(MAJOR|MINOR|PATCH)" xsimd/config/xsimd_config.hpp)
@@ -102,7 +91,22 @@ find_package(Threads QUIET)
 if(NOT Threads_FOUND)
   string(APPEND sdlora_missing " threads.")
 endif()
-if(sdlora_missing)
-  string(PREPEND sdlora_missing "sdlora needs, and did not find:")
-  string(APPEND sdlora_missing " Install it, or name its folder in CMAKE_PREFIX_PATH.")
+set(sdlora_scan_missing "${sdlora_missing}")
+sdlora_find_headers(Eigen3 Eigen3::Eigen Eigen/Core 3.4 "EIGEN_(WORLD|MAJOR|MINOR)_VERSION" Eigen/Version
+                    Eigen/src/Core/util/Macros.h)
+if(NOT Eigen3_FOUND)
+  string(APPEND sdlora_missing " Eigen 3.4 or later (<Eigen/Core>; Debian: libeigen3-dev).${Eigen3_REFUSED}")
 endif()
+sdlora_find_headers(nlohmann_json nlohmann_json::nlohmann_json nlohmann/json.hpp 3.10
+                    "NLOHMANN_JSON_VERSION_(MAJOR|MINOR|PATCH)" nlohmann/json.hpp nlohmann/detail/abi_macros.hpp)
+if(NOT nlohmann_json_FOUND)
+  string(APPEND sdlora_missing " nlohmann-json 3.10 or later (<nlohmann/json.hpp>; Debian: nlohmann-json3-dev)."
+         "${nlohmann_json_REFUSED}")
+endif()
+
+foreach(missing IN ITEMS sdlora_missing sdlora_scan_missing)
+  if(${missing})
+    string(PREPEND ${missing} "sdlora needs, and did not find:")
+    string(APPEND ${missing} " Install it, or name its folder in CMAKE_PREFIX_PATH.")
+  endif()
+endforeach()

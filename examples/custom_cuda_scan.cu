@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
     if (!scan_suite::take_benchmark_options(arguments)) return 1;
     gpu_suite::Suite suite(scan_suite::Selection::quick, std::numeric_limits<double>::infinity());
     gpu_suite::add_policy<RakingScan>(suite);
-    const std::size_t failures = scan_suite::run_registered(suite.size());
+    const std::size_t failures = scan_suite::run_registered(suite.size()).failures();
     gpu_suite::Kept::release();
     return failures > 0 ? 1 : 0;
   } catch (const std::exception& e) {

@@ -76,5 +76,5 @@ int main(int argc, char** argv) {
   suite.add_operator<BestPath>("best_path", [](std::size_t i) {
     return BestPath::value_type{static_cast<float>(i % 3) - 1.0F, static_cast<float>(i % 5)};
   });
-  return scan_suite::run_registered(suite.register_all()) > 0 ? 1 : 0;
+  return scan_suite::run_registered(suite.register_all()).failures() > 0 ? 1 : 0;
 }

@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     add_menu<double>(suite);
     add_menu<BFloat16>(suite);
     describe_device();
-    failures = scan_suite::run_registered(suite.size());
+    failures = scan_suite::run_registered(suite.size()).failures();
     Kept::release();
   } catch (const std::exception& e) {
     std::fprintf(stderr, "scan_variants_cuda: %s\n", e.what());

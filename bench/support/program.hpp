@@ -17,18 +17,21 @@ namespace scan_suite {
 /// Which shapes a policy is measured on.
 enum class Selection { quick, all };
 
-/// Takes every `name`=VALUE out of the arguments; gives the last VALUE, or `otherwise`.
+/// Takes every `name`=VALUE and `name` VALUE out of the arguments; gives the last VALUE, or `otherwise`.
 inline std::string take_option(std::vector<char*>& arguments, std::string_view name,
                                const std::string& otherwise) {
   std::string value = otherwise;
-  std::erase_if(arguments, [&](const char* text) {
-    const std::string_view argument = text;
-    if (argument.size() <= name.size() || !argument.starts_with(name) || argument[name.size()] != '=') {
-      return false;
+  for (auto place = arguments.begin(); place != arguments.end();) {
+    const std::string_view argument = *place;
+    const bool alone = argument == name && place + 1 != arguments.end();
+    if (!alone &&
+        !(argument.size() > name.size() && argument.starts_with(name) && argument[name.size()] == '=')) {
+      ++place;
+      continue;
     }
-    value = argument.substr(name.size() + 1);
-    return true;
-  });
+    value = alone ? *(place + 1) : argument.substr(name.size() + 1);
+    place = arguments.erase(place, place + (alone ? 2 : 1));
+  }
   return value;
 }
 
@@ -67,6 +70,12 @@ std::string why_without_figures(const Run& run) {
   }
 }
 
+/// What the fastest run of a variant reached.
+struct Fastest {
+  std::string name;
+  double ns_per_element = 0, of_copy = 0;
+};
+
 /// A line on stderr for each variant, with its place among all: the fastest of its repetitions.
 class ProgressReporter : public benchmark::ConsoleReporter {
  public:
@@ -96,6 +105,7 @@ class ProgressReporter : public benchmark::ConsoleReporter {
     std::fprintf(stderr, "[%zu/%zu] %s: ", ++done_, count_, name.c_str());
     failures_ += missing.starts_with("failed") ? 1U : 0U;
     if (fastest) {
+      reached_.push_back({name, best, counter(*fastest, "of_copy")});
       std::fprintf(stderr, "%.4g ns/element, %.4g GB/s", best, counter(*fastest, "GB_per_s"));
       for (const auto& [key, value] : fastest->counters) {
         if (!key.starts_with("of_")) continue;
@@ -108,6 +118,8 @@ class ProgressReporter : public benchmark::ConsoleReporter {
 
   /// Variants that failed; one that was refused or left out has not.
   std::size_t failures() const { return failures_; }
+  /// Those that have figures, in the order in which they ended.
+  const std::vector<Fastest>& reached() const { return reached_; }
 
  private:
   static double counter(const Run& run, const char* name) {
@@ -116,14 +128,15 @@ class ProgressReporter : public benchmark::ConsoleReporter {
   }
 
   std::size_t count_, done_ = 0, failures_ = 0;
+  std::vector<Fastest> reached_;
 };
 
-/// Runs the `count` variants that are registered, and gives how many failed.
-inline std::size_t run_registered(std::size_t count) {
+/// Runs the `count` variants that are registered.
+inline ProgressReporter run_registered(std::size_t count) {
   ProgressReporter progress(count);
   benchmark::RunSpecifiedBenchmarks(&progress);
   benchmark::Shutdown();
-  return progress.failures();
+  return progress;
 }
 
 }  // namespace scan_suite

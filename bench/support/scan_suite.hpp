@@ -18,6 +18,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sdlora/scan/menu/menu.hpp>
 #include <sdlora/tensor/workspace.hpp>
 #include <string>
@@ -97,6 +98,8 @@ void backward(benchmark::State& state, const Shape& shape) {
 class Suite {
  public:
   explicit Suite(Selection selection) : selection_(selection) {}
+  /// One shape alone, in float, through everything that scans columns.
+  explicit Suite(const Shape& shape) : selection_(Selection::all), own_(shape) {}
 
   /// Measures a policy on columns: forward and backward, float and double, and bfloat16 where it takes it.
   template <ScanPolicy Policy>
@@ -117,6 +120,7 @@ class Suite {
   template <ElementScan Policy, AssociativeOperator Op, class Make>
   void add_element_policy(const std::string& name, const Make& make) {
     using V = typename Op::value_type;
+    if (own_) return;
     for (const std::size_t length : selection_ == Selection::quick
                                         ? std::vector<std::size_t>{512, 65536}
                                         : std::vector<std::size_t>{128, 512, 2048, 8192, 65536}) {
@@ -193,8 +197,8 @@ class Suite {
     auto list = shapes(scalar);
     if (selection_ == Selection::quick && scalar == "float") add_shape(list, {1, 16384, 16, 16}, true);
     for (const Shape& shape : list) {
-      if (shape.D < 16) continue;
-      const bool cut = shape.threads > 1 && shape.D <= 64 && shape.L >= 8192;
+      if (!own_ && shape.D < 16) continue;
+      const bool cut = shape.threads > 1 && (own_ || (shape.D <= 64 && shape.L >= 8192));
       for (const bool segments : {false, true}) {
         if (segments && !cut) continue;
         for (const bool backwards : {false, true}) {
@@ -222,6 +226,10 @@ class Suite {
 
   std::vector<Shape> shapes(const std::string& scalar) const {
     std::vector<Shape> list;
+    if (own_) {
+      if (scalar == "float") list.push_back(*own_);
+      return list;
+    }
     const auto add = [&](std::size_t B, std::size_t L, std::size_t D, std::size_t N, bool all_threads) {
       add_shape(list, {B, L, D, N}, all_threads);
     };
@@ -252,6 +260,7 @@ class Suite {
   }
 
   Selection selection_;
+  std::optional<Shape> own_;
   std::vector<Entry> entries_;
 };
 

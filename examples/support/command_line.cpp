@@ -16,6 +16,9 @@
 #include <string_view>
 #include <system_error>
 
+#include "config_file.hpp"
+#include "nearest.hpp"
+
 namespace sdlora::examples {
 
 namespace {
@@ -95,8 +98,49 @@ struct CommandLine::Implementation {
     return option->type_name(type);
   }
 
+  /// Gives the options that the command line left out what a file says.
+  void read_config(const std::string& file) {
+    for (const ConfigEntry& entry : read_config_file(file)) {
+      const auto refuse = [&](const std::string& what) {
+        throw CLI::ValidationError(file + ": line " + std::to_string(entry.line), what);
+      };
+      CLI::Option* const option = app.get_option_no_throw("--" + entry.key);
+      if (option == nullptr || !option->get_configurable()) refuse(unknown_key(entry.key));
+      if (option->count() > 0) continue;
+      try {
+        if (option->get_expected_min() > 0) {
+          option->add_result(entry.value);
+          option->run_callback();
+        } else if (entry.value == "true") {
+          option->add_result(option->get_flag_value(entry.key, "true"));
+          option->run_callback();
+        } else if (entry.value != "false") {
+          refuse("--" + entry.key + ": expected true or false, found '" + entry.value + "'");
+        }
+      } catch (const CLI::ValidationError& error) {
+        const std::string text = error.what();
+        if (text.starts_with(file)) throw;
+        refuse(text);
+      } catch (const CLI::ConversionError& error) {
+        refuse(error.what());
+      }
+    }
+  }
+
+  std::string unknown_key(const std::string& key) const {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : app.get_options()) {
+      if (!option->get_configurable()) continue;
+      for (const std::string& name : option->get_lnames()) names.push_back(name);
+    }
+    const std::string near = nearest(key, names);
+    return "expected the name of an option, found '" + key + "'" +
+           (near.empty() ? "" : ", which is near '" + near + "'");
+  }
+
   CLI::App app;
   std::size_t threads = 0;
+  bool quiet = false;
 };
 
 CommandLine::Option& CommandLine::Option::required() {
@@ -218,19 +262,35 @@ void CommandLine::exactly_one_of(const std::vector<Option>& options) {
   group->require_option(1);
 }
 
+void CommandLine::common_options(const std::string& version) {
+  Implementation& i = *implementation_;
+  constexpr const char* common = "Options of every command";
+  // First, so that a file is read before the other options take effect.
+  i.app
+      .add_option_function<std::string>(
+          "--config", [&i](const std::string& file) { i.read_config(file); },
+          "a file of options, key = value a line; the command line wins")
+      ->type_name("PATH")
+      ->configurable(false)
+      ->group(common);
+  i.app.add_flag("--quiet", i.quiet, "say nothing of the progress")->group(common);
+  i.app.set_version_flag("--version", version, "print the version")->configurable(false)->group(common);
+}
+
+void CommandLine::examples(const std::string& lines) { implementation_->app.footer(examples_text(lines)); }
+
+bool CommandLine::is_quiet() const { return implementation_->quiet; }
+
+void CommandLine::note(const std::string& line) const {
+  if (!is_quiet()) std::fprintf(stderr, "%s\n", line.c_str());
+}
+
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
   occupy_closed_streams();
   CLI::App& app = implementation_->app;
   const std::string name = app.get_name();
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "%s: %s; --help lists the options\n", name.c_str(), error.what());
-    return 2;
-  }
-  try {
     if (implementation_->threads != 0) set_thread_count(implementation_->threads);
     body();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
@@ -238,6 +298,11 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
       return 1;
     }
     return 0;
+  } catch (const CLI::Success& asked) {  // for the help or the version
+    return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "%s: %s; --help lists the options\n", name.c_str(), error.what());
+    return 2;
   } catch (const std::bad_alloc&) {
     std::fprintf(
         stderr,
@@ -257,6 +322,16 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), text.c_str());
     return 1;
   }
+}
+
+std::string examples_text(const std::string& lines) {
+  std::string text = "Examples:";
+  for (std::size_t begin = 0; begin < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', begin), lines.size());
+    text += "\n  " + lines.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  return text;
 }
 
 void report_without_effect(const std::string& where, const std::vector<CommandLine::Option>& options) {

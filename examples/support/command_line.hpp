@@ -39,6 +39,7 @@ class CommandLine {
     CLI::Option* option_ = nullptr;
   };
 
+  /// `name` begins every error: "pretrain", or "sdlora merge" for a command of a program.
   CommandLine(const std::string& name, const std::string& description);
   ~CommandLine();
   CommandLine(const CommandLine&) = delete;
@@ -60,6 +61,15 @@ class CommandLine {
   Option threads();
   /// Of these, one has to be given and no more.
   void exactly_one_of(const std::vector<Option>& options);
+  /// --config, a file of options for those that the command line leaves out (see read_config_file); --quiet;
+  /// and --version, which prints `version`.
+  void common_options(const std::string& version);
+  /// What --help ends with: command lines, one a line.
+  void examples(const std::string& lines);
+
+  bool is_quiet() const;
+  /// Says how far the program is, on standard error, unless --quiet.
+  void note(const std::string& line) const;
 
   /// Reads the command line and runs `body`; returns the exit status. Any failure is one message on standard
   /// error and a status that is not 0.
@@ -69,6 +79,9 @@ class CommandLine {
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;
 };
+
+/// What --help shows of command lines that are given one a line.
+std::string examples_text(const std::string& lines);
 
 /// Says on standard error which of the options that were given change nothing; `where` as "at temperature 0".
 void report_without_effect(const std::string& where, const std::vector<CommandLine::Option>& options);

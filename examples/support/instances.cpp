@@ -1,7 +1,10 @@
-#define SDLORA_EXAMPLES_INSTANCE template
 #include "instances.hpp"
 
 #include "placements.hpp"
+
+namespace sdlora {
+SDLORA_EXAMPLES_INSTANCES(template);
+}  // namespace sdlora
 
 template std::unique_ptr<sdlora::AnyModel<>> sdlora::load_chosen_adapter(
     std::span<const sdlora::ModelChoice<sdlora::AnyModel<>>>, sdlora::examples::AnyBasePointer,

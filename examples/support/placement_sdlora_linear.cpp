@@ -1,5 +1,4 @@
 #include <sdlora/training/model_maker.hpp>
-#include <sdlora/training/select_dimensions.hpp>
 
 #include "instances.hpp"
 #include "placement_names.hpp"

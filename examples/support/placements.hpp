@@ -6,6 +6,7 @@
 #include <sdlora/training/model_choices.hpp>
 #include <span>
 
+#include "instances.hpp"
 #include "placement_names.hpp"
 
 namespace sdlora::examples {

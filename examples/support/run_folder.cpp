@@ -58,7 +58,7 @@ void require_no_run(const std::filesystem::path& out) {
   for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint"}) {
     if (std::filesystem::exists(out / name, none)) {
       throw FileError(out.string(), "",
-                      std::string("holds a run of finetune (") + name +
+                      std::string("holds a run of sdlora finetune (") + name +
                           "), which could not go on beside a model; choose another --out");
     }
   }

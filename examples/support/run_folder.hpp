@@ -15,7 +15,7 @@ void require_no_model(const std::filesystem::path& out, const std::string& fix);
 /// (which may be empty: none).
 void require_no_model_or_base(const std::filesystem::path& out, const std::filesystem::path& base);
 
-/// FileError where `out` holds a run of finetune: its adapter or its checkpoint.
+/// FileError where `out` holds a run of sdlora finetune: its adapter or its checkpoint.
 void require_no_run(const std::filesystem::path& out);
 
 /// Removes what a killed program left half-written in `out` of the model that it was saving there.

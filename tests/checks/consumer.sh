@@ -92,8 +92,46 @@ find_package(sdlora 0.1 REQUIRED CONFIG COMPONENTS cuda)
 CODE
 output=$("$CMAKE" -S "$scratch/components" -B "$scratch/components/build" "${generator[@]}" -DCMAKE_CXX_COMPILER="$CXX" \
   -DCMAKE_PREFIX_PATH="$scratch/prefix" 2>&1) && problem "find_package(sdlora COMPONENTS cuda) succeeds"
-grep -qF 'sdlora has no components, and "cuda" was asked for' <<<"$(tr '\n' ' ' <<<"$output" | tr -s ' ')" ||
+grep -qF 'sdlora has no component "cuda", only "scan"' <<<"$(tr '\n' ' ' <<<"$output" | tr -s ' ')" ||
   problem "find_package(sdlora COMPONENTS cuda) does not say why it fails:" "$output"
+
+# sdlora::scan does without Eigen and nlohmann-json.
+mkdir -p "$scratch/scan/source"
+cat >"$scratch/scan/source/CMakeLists.txt" <<'CODE'
+cmake_minimum_required(VERSION 3.25)
+project(scan_alone LANGUAGES CXX)
+if(FROM STREQUAL "installed")
+  find_package(sdlora 0.1 REQUIRED CONFIG COMPONENTS scan)
+else()
+  set(SDLORA_SCAN_ONLY ON)
+  add_subdirectory("${SDLORA_ROOT}" sdlora)
+endif()
+add_executable(scan_alone main.cpp)
+target_link_libraries(scan_alone PRIVATE sdlora::scan)
+CODE
+cat >"$scratch/scan/source/main.cpp" <<'CODE'
+#include <sdlora/scan.hpp>
+
+int main() {
+  using namespace sdlora;
+  const float a[3] = {2, 2, 2}, b[3] = {1, 1, 1};
+  float h[3] = {};
+  scan(SimdChannels{}, MatrixView<const float>(a, 3, 1), MatrixView<const float>(b, 3, 1), MatrixView<float>(h, 3, 1));
+  return h[2] == 7 ? 0 : 1;
+}
+CODE
+# Dependencies that are there but too old stand for missing ones.
+for from in subdirectory installed; do
+  if ! {
+    "$CMAKE" -S "$scratch/scan/source" -B "$scratch/scan/$from" "${generator[@]}" -DCMAKE_CXX_COMPILER="$CXX" -DFROM="$from" \
+      -DSDLORA_ROOT="$root" -DCMAKE_PREFIX_PATH="$scratch/prefix" -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON \
+      -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON -DSDLORA_Eigen3_INCLUDE="$scratch/versions/old/include/eigen3" \
+      -DSDLORA_nlohmann_json_INCLUDE="$scratch/versions/old/include" &&
+      "$CMAKE" --build "$scratch/scan/$from" && "$scratch/scan/$from/scan_alone"
+  } >"$scratch/scan/$from.log" 2>&1; then
+    problem "sdlora::scan without Eigen and nlohmann-json ($from) fails:" "$(tail -n 25 "$scratch/scan/$from.log")"
+  fi
+done
 
 # Compiled with OpenMP, where Eigen splits products itself, matmul still runs on sdlora's threads alone.
 cat >"$scratch/openmp.cpp" <<'CODE'

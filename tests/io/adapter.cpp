@@ -356,7 +356,7 @@ TEST_CASE("adapter: a folder without one says what it is, and what to do") {
                            {(folder / file_name).string(), "missing"});
     check_error<FileError>([&] { read_adapter_description(folder.path()); }, parts);
   };
-  refused({"give the folder that finetune wrote to"});
+  refused({"give the folder that sdlora finetune wrote to"});
   folder.write("config.json", "{}");
   refused({"a checkpoint; give that as the model"});
   folder.write("metrics.jsonl", "");

@@ -1,3 +1,4 @@
+#include <ctime>
 #include <random>
 #include <sdlora/io/chat_template.hpp>
 #include <string>
@@ -197,4 +198,18 @@ TEST_CASE("chat template: damaged ones are errors, nothing else") {
   }
   check_error<ArgumentError>([&] { (void)render(loops + std::string(1 << 20, 'x') + ends, talk); },
                              {"64 MiB"});
+  check_error<ArgumentError>([&] { (void)render(loops + ends, talk); }, {"64 MiB"});
+  check_error<ArgumentError>([&] { (void)render(loops + "{% if loop.first %}{% endif %}" + ends, talk); },
+                             {"64 MiB"});
+  std::string doubled = "{% set a = 'a text' %}", copies = "{% set a = messages[0].content %}";
+  for (int i = 0; i < 40; ++i) doubled += "{% set a = a ~ a %}";
+  for (int i = 0; i < 200; ++i) copies += "{% set a" + std::to_string(i) + " = a %}";
+  check_error<ArgumentError>([&] { (void)render(doubled); }, {"64 MiB"});
+  check_error<ArgumentError>([&] { (void)render(copies, Messages{{"user", std::string(1 << 20, 'a')}}); },
+                             {"64 MiB"});
+  const std::clock_t begin = std::clock();
+  std::string many = "{% if false %}";
+  for (int i = 0; i < 40'000; ++i) many += "{% elif false %}{ ";
+  CHECK(render(many + "{% endif %}").empty());
+  CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 10.0);
 }

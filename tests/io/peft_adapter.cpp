@@ -204,13 +204,14 @@ TEST_CASE("peft adapter: modules to save replace the base's values") {
   };
   check_placement_refused<Norms>("lora_peft", one,
                                  {"embeddings.weight", "replaces the embedding and not the head"});
-  check_placement_refused<Norms>("lora_peft",
-                                 [&](PeftParts& p) {
-                                   both(p);
-                                   p.config["modules_to_save"] = {"lm_head"};
-                                   p.tensors.erase(backbone + "embeddings.weight");
-                                 },
-                                 {"changes the head, which no placement trains", "generate, score or merge"});
+  check_placement_refused<Norms>(
+      "lora_peft",
+      [&](PeftParts& p) {
+        both(p);
+        p.config["modules_to_save"] = {"lm_head"};
+        p.tensors.erase(backbone + "embeddings.weight");
+      },
+      {"changes the head, which no placement trains", "sdlora generate, score or merge"});
   const test::Folder folder;
   PeftParts parts(Reference::path_of("lora_peft"));
   one(parts);
@@ -303,7 +304,7 @@ TEST_CASE("peft adapter: what the file cannot mean is refused") {
 TEST_CASE("peft adapter: a placement that does not cover it is refused, with what does") {
   check_placement_refused<presets::LoRALinear<>>(
       "lora_peft", as_it_is,
-      {"x_proj.lora_A.weight", "lora at x_proj_dt", "in_proj_z=lora", "generate, score or merge"});
+      {"x_proj.lora_A.weight", "lora at x_proj_dt", "in_proj_z=lora", "sdlora generate, score or merge"});
   check_placement_refused<Projections<LoRA>>("peft_dora", as_it_is, {"dora at in_proj_x"});
   check_placement_refused<presets::LoRAPeft<2>>("lora_peft", as_it_is,
                                                 {"field r", "at most 2", "found 3", "left to run time"});

@@ -83,10 +83,15 @@ TEST_CASE("directories without a checkpoint say what is missing") {
     CAPTURE(name);
     std::filesystem::remove(folder / "pytorch_model.bin");
     folder.write(name, "x");
-    check_error<FileError>([&] { (void)TensorSource::open(folder.path()); },
-                           {"found pytorch_model.bin", "python3 -c '", "pytorch_model*.bin", "clone()",
-                            "/model.safetensors", "' '" + folder.path().string() + "'"});
+    check_error<FileError>(
+        [&] { (void)TensorSource::open(folder.path()); },
+        {"found pytorch_model.bin", "python3 -c '", "pytorch_model*.bin", "contiguous().clone()",
+         "/model.safetensors", "' '" + folder.path().string() + "'"});
   }
+  const auto quote = folder / "it's";
+  std::filesystem::create_directory(quote);
+  folder.write("it's/pytorch_model.bin", "x");
+  check_error<FileError>([&] { (void)TensorSource::open(quote); }, {"/it'\\''s'"});
 }
 
 TEST_CASE("bad indexes are refused") {

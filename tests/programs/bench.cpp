@@ -13,9 +13,7 @@
 #include <string>
 #include <vector>
 
-// The programs that measure scans, where Google Benchmark is: that they run, not how fast.
-#ifdef SDLORA_TEST_SCAN_VARIANTS
-
+// The programs that measure scans: that they run, not how fast.
 using namespace programs;
 
 namespace {
@@ -103,6 +101,41 @@ TEST_CASE("scan_variants: what is asked for outdoes the turns, and what is unkno
   CHECK(run("scan_variants", {"--no_such_option"}).status == 1);
 }
 
+TEST_CASE("scan_variants: a shape of one's own, ranked") {
+  const Result ran = run("scan_variants", {"--shape", "2,9,3,5", "--threads=2", "--benchmark_min_time=0.001",
+                                           "--benchmark_repetitions=1"});
+  CAPTURE(ran.err);
+  CAPTURE(ran.out);
+  REQUIRE(ran.status == 0);
+  CHECK(ran.out.starts_with("2 sequences, 9 steps, 3 channels, 5 states of each, float, 2 threads\n"));
+  for (const std::string line : {"\nforward  ", "\nbackward  ", "\nsimd_channels  ", "\nfused_selective  ",
+                                 "\nfastest forward:  ", "\nfastest backward: "}) {
+    CAPTURE(line);
+    CHECK(ran.out.find(line) != std::string::npos);
+  }
+  // The fastest of all but the fused scan comes first.
+  CHECK(ran.out.find(" 1.00 ") != std::string::npos);
+
+  const auto refusal = [](const Arguments& arguments) {
+    const Result refused = run("scan_variants", arguments);
+    CHECK(refused.status == 1);
+    CHECK(refused.out.empty());
+    return refused.err;
+  };
+  for (const std::string shape :
+       {"1,2,3", "1,2,3,x", "1,0,3,4", "1,2,3,4,5", "1;2;3;4", "-1,2,3,4", "1,2,,4"}) {
+    CAPTURE(shape);
+    const std::string said = refusal({"--shape=" + shape});
+    CHECK(said.starts_with("--shape: expected B,L,D,N, each at least 1"));
+    CHECK(said.ends_with("found '" + shape + "'\n"));
+  }
+  CHECK(refusal({"--shape=100000,100000,100000,100000"})
+            .starts_with("--shape: expected at most 2^30 elements"));
+  CHECK(refusal({"--shape=1,2,3,4", "--threads=0"}) ==
+        "--threads: expected a number from 1 to 4096, found '0'\n");
+  CHECK(refusal({"--threads=2"}) == "--threads: goes with --shape=B,L,D,N\n");
+}
+
 TEST_CASE("scan_variants: what is served to the comparison with others") {
   for (const std::string run :
        {"forward", "backward", "selective-forward", "selective-backward", "selective-ceiling"}) {
@@ -159,5 +192,3 @@ TEST_CASE("custom_scan: a policy and an operator of one's own, checked and measu
     CHECK(ran.err.find("] " + variant) != std::string::npos);
   }
 }
-
-#endif

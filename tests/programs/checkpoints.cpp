@@ -42,17 +42,17 @@ TEST_CASE("programs: stale sizes, names without backbone. and Python's numbers c
 TEST_CASE("programs: what is no checkpoint gets the sentence that helps") {
   const Workplace at;
   const auto fails = [&](const std::string& model, std::initializer_list<std::string> parts) {
-    check_fails("score", {"--model", model, "--ids", "1,2"}, parts);
+    check_fails("sdlora score", {"--model", model, "--ids", "1,2"}, parts);
   };
   fails("state-spaces/mamba-130m-hf", {"hf download state-spaces/mamba-130m-hf --local-dir mamba-130m-hf"});
-  run_well("finetune", at.finetune("bitfit", "tuned"));
+  run_well("sdlora finetune", at.finetune("bitfit", "tuned"));
   fails(at.at("tuned"), {"found an adapter", "its base"});
-  check_fails("score", {"--model", at.at("base"), "--adapter", at.at("base"), "--ids", "1,2"},
+  check_fails("sdlora score", {"--model", at.at("base"), "--adapter", at.at("base"), "--ids", "1,2"},
               {"adapter.safetensors", "there is a checkpoint"});
   std::filesystem::create_directory(at / "peft");
   at.write("peft/adapter_config.json", "{\"peft_type\": \"LORA\"}");
   at.write("peft/adapter_model.safetensors", "");
-  check_fails("score", {"--model", at.at("base"), "--adapter", at.at("peft"), "--ids", "1,2"},
+  check_fails("sdlora score", {"--model", at.at("base"), "--adapter", at.at("peft"), "--ids", "1,2"},
               {"peft/adapter_config.json", "field r"});
   at.write("base/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n");
   fails(at.at("base"), {"base/model.safetensors", "git lfs pull"});
@@ -64,7 +64,7 @@ TEST_CASE("programs: what is no checkpoint gets the sentence that helps") {
 
 TEST_CASE("programs: no file of a run becomes a stream that was closed before the start") {
   const Workplace at;
-  std::string line = "exec " + path_of("finetune");
+  std::string line = "exec " + path_of("sdlora") + " finetune";
   for (const std::string& argument : at.finetune("bitfit", "tuned")) line += " '" + argument + "'";
   line += " --checkpoint-every 1 0<&- 1>&- 2>&-";
   REQUIRE(std::system(line.c_str()) == 0);
@@ -78,7 +78,7 @@ TEST_CASE("programs: no file of a run becomes a stream that was closed before th
   }
   CHECK(lines == 3);
   // What should be printed is not lost in silence.
-  CHECK(std::system(
-            ("exec " + path_of("score") + " --model '" + at.at("base") + "' --ids 1,2 1>&- 2>&-").c_str()) !=
-        0);
+  CHECK(
+      std::system(("exec " + path_of("sdlora") + " score --model '" + at.at("base") + "' --ids 1,2 1>&- 2>&-")
+                      .c_str()) != 0);
 }

@@ -1,7 +1,6 @@
-// examples/custom_cuda_scan: its kernel in the emulator, and the program where it is built.
+// examples/custom_cuda_scan: its kernel in the emulator.
 #include "../examples/support/raking_scan.hpp"
 
-#include "support.hpp"
 #include "support/emulated_device.hpp"
 #include "support/scan_problem_cases.hpp"
 
@@ -11,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 using namespace sdlora;
@@ -43,19 +41,3 @@ TEST_CASE("custom_cuda_scan: its kernel, in the emulator") {
     check_value_problem<EmulatedDevice>(length, ByRaking{});
   }
 }
-
-#ifdef SDLORA_TEST_CUSTOM_CUDA_SCAN
-
-TEST_CASE("custom_cuda_scan: a policy of one's own, checked and measured, or no device") {
-  const programs::Result ran = programs::run("custom_cuda_scan", {"--benchmark_min_time=0.001"});
-  CAPTURE(ran.err);
-  if (ran.status == 77) {
-    CHECK(ran.out == "skipped: no device\n");
-    return;
-  }
-  CHECK(ran.status == 0);
-  CHECK(ran.out.find("RakingScan agrees with Sequential") != std::string::npos);
-  CHECK(ran.err.find("] columns/raking/backward/float/B:1/L:2048/") != std::string::npos);
-}
-
-#endif

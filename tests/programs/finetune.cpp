@@ -20,7 +20,7 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
     CAPTURE(placement);
     const std::string out = at.at(placement);
     const Result trained =
-        run("finetune", with(at.finetune(placement, placement), {"--eval", at.at("dev.jsonl")}));
+        run("sdlora finetune", with(at.finetune(placement, placement), {"--eval", at.at("dev.jsonl")}));
     CAPTURE(trained.err);
     REQUIRE(trained.status == 0);
     CHECK(trained.out.empty());
@@ -43,23 +43,23 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
 
     const Scores adapted = score(with(text, {"--adapter", out}));
     CHECK(largest_difference(base, adapted) > 1e-4);
-    const std::string generated = run_well(
-        "generate", {"--model", at.at("base"), "--adapter", out, "--prompt", "3 and", "--max-tokens", "5"});
+    const std::string generated = run_well("sdlora generate", {"--model", at.at("base"), "--adapter", out,
+                                                               "--prompt", "3 and", "--max-tokens", "5"});
     CHECK(generated.starts_with("3 and"));
 
     const Arguments merge{"--model", at.at("base"), "--adapter", out, "--out", out + "-merged"};
     if (placement == "prompt" || placement == "prefix" || placement == "initial-state" ||
         placement == "state-offset") {
-      check_fails("merge", merge, {placement, "cannot be merged", "keep it as an adapter"});
+      check_fails("sdlora merge", merge, {placement, "cannot be merged", "keep it as an adapter"});
       CHECK(!std::filesystem::exists(out + "-merged"));
       continue;
     }
-    CHECK(run_well("merge", merge).empty());
+    CHECK(run_well("sdlora merge", merge).empty());
     CHECK(names_in(out + "-merged") == std::vector<std::string>{"config.json", "model.safetensors"});
     const Scores merged = score({"--model", out + "-merged", "--text", "3 and one is 4"});
     CHECK(largest_difference(adapted, merged) < 2e-5);
     // An adapter belongs to its base, not to what it was merged into.
-    check_fails("score", {"--model", out + "-merged", "--adapter", out, "--text", "abc"},
+    check_fails("sdlora score", {"--model", out + "-merged", "--adapter", out, "--text", "abc"},
                 {"base_fingerprint", "adapter.safetensors"});
   }
 }
@@ -95,14 +95,14 @@ TEST_CASE(
       Arguments arguments = at.finetune(placement, placement);
       arguments[1] = folder;
       arguments[5] = out;
-      CHECK(run_well("finetune", arguments).empty());
+      CHECK(run_well("sdlora finetune", arguments).empty());
       const Scores adapted = score(with(text, {"--adapter", out}));
       CHECK(largest_difference(score(text), adapted) > 1e-4);
-      run_well("merge", {"--model", folder, "--adapter", out, "--out", out + "-merged"});
+      run_well("sdlora merge", {"--model", folder, "--adapter", out, "--out", out + "-merged"});
       CHECK(largest_difference(adapted, score({"--model", out + "-merged", "--text", "3 and one is 4"})) <
             2e-5);
     }
-    CHECK(run_well("generate", {"--model", folder, "--prompt", "3 and", "--max-tokens", "5"})
+    CHECK(run_well("sdlora generate", {"--model", folder, "--prompt", "3 and", "--max-tokens", "5"})
               .starts_with("3 and"));
   }
 }
@@ -111,7 +111,7 @@ TEST_CASE("programs: finetune on token ids, on a checkpoint whose tokens are not
   const Workplace at;
   const Arguments arguments{"--model", at.at("ids_base"), "--data",       at.at("ids.jsonl"), "--placement",
                             "bitfit",  "--out",           at.at("tuned"), "--epochs",         "2"};
-  CHECK(run_well("finetune", arguments).empty());
+  CHECK(run_well("sdlora finetune", arguments).empty());
   const Arguments ids{"--model", at.at("ids_base"), "--ids", "1,5,6,7"};
   CHECK(largest_difference(score(ids), score(with(ids, {"--adapter", at.at("tuned")}))) > 1e-5);
   const std::string log = test::content(at / "tuned/metrics.jsonl");
@@ -120,13 +120,13 @@ TEST_CASE("programs: finetune on token ids, on a checkpoint whose tokens are not
 
 TEST_CASE("programs: finetune refuses to begin over an earlier run, and leaves it as it was") {
   const Workplace at;
-  run_well("finetune", at.finetune("sdlora", "out"));
+  run_well("sdlora finetune", at.finetune("sdlora", "out"));
   const std::string selection = test::content(at / "out/checkpoint/selection.json");
   Arguments again = with(at.finetune("sdlora", "out"), {"--seed", "7"});
-  check_fails("finetune", again, {"checkpoint.safetensors", "--resume"});
+  check_fails("sdlora finetune", again, {"checkpoint.safetensors", "--resume"});
   CHECK(test::content(at / "out/checkpoint/selection.json") == selection);
   // Resuming with other settings is no resuming.
-  const Result other = run("finetune", with(again, {"--resume"}));
+  const Result other = run("sdlora finetune", with(again, {"--resume"}));
   CHECK(other.status == 1);
   CHECK(other.err.find("seed") != std::string::npos);
 }
@@ -134,15 +134,16 @@ TEST_CASE("programs: finetune refuses to begin over an earlier run, and leaves i
 TEST_CASE("programs: finetune keeps out of a model's folder and of a finished adapter's") {
   const Workplace at;
   const std::string config = test::content(at / "base/config.json");
-  check_fails("finetune", at.finetune("bitfit", "base"),
+  check_fails("sdlora finetune", at.finetune("bitfit", "base"),
               {at.at("base"), "holds a model", "choose another --out"});
   CHECK(names_in(at / "base") == std::vector<std::string>{"config.json", "model.safetensors"});
-  run_well("finetune", at.finetune("bitfit", "out"));
+  run_well("sdlora finetune", at.finetune("bitfit", "out"));
   const std::string adapter = test::content(at / "out/adapter.safetensors");
   std::filesystem::remove_all(at / "out/checkpoint");
   const Arguments other = with(at.finetune("bitfit", "out"), {"--seed", "7"});
-  check_fails("finetune", other, {"out/adapter.safetensors", "adapter of an earlier run", "remove it"});
-  const Result resumed = run("finetune", with(other, {"--resume"}));
+  check_fails("sdlora finetune", other,
+              {"out/adapter.safetensors", "adapter of an earlier run", "remove it"});
+  const Result resumed = run("sdlora finetune", with(other, {"--resume"}));
   CHECK(resumed.status == 1);
   CHECK(resumed.err.find("adapter of an earlier run") != std::string::npos);
   CHECK(test::content(at / "out/adapter.safetensors") == adapter);
@@ -153,8 +154,8 @@ TEST_CASE("programs: finetune says where it begins and, interrupted, how to go o
   const Workplace at;
   const Arguments arguments = with(at.finetune("bitfit", "out"), {"--resume"});
   const std::string begins = "no checkpoint in " + at.at("out/checkpoint") + ": begins at step 1\n";
-  CHECK(run("finetune", arguments).err.find(begins) != std::string::npos);
-  const Result again = run("finetune", arguments);
+  CHECK(run("sdlora finetune", arguments).err.find(begins) != std::string::npos);
+  const Result again = run("sdlora finetune", arguments);
   CHECK(again.status == 0);
   CHECK(again.err.find("begins at step 1") == std::string::npos);
   CHECK(again.err.find("resumed after step 3") != std::string::npos);
@@ -162,14 +163,14 @@ TEST_CASE("programs: finetune says where it begins and, interrupted, how to go o
   Arguments endless = with(at.finetune("bitfit", "long"), {"--checkpoint-every", "1"});
   *(std::find(endless.begin(), endless.end(), "--steps") + 1) = "1000000";
   const test::Folder folder;
-  Running running("finetune", endless, folder);
+  Running running("sdlora finetune", endless, folder);
   for (int wait = 0; wait < 3000 && !std::filesystem::exists(at / "long/checkpoint/checkpoint.safetensors");
        ++wait)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   // Of two runs into one folder the second is refused, and the first goes on.
   for (const char* resume : {"", "--resume"}) {
     const std::string metrics = test::content(at / "long/metrics.jsonl");
-    const Result second = run("finetune", *resume == 0 ? endless : with(endless, {resume}));
+    const Result second = run("sdlora finetune", *resume == 0 ? endless : with(endless, {resume}));
     CHECK(second.status == 1);
     if (*resume != 0) {
       CHECK(second.err.find(at.at("long") + ": another run writes into this folder (process ") !=
@@ -186,7 +187,7 @@ TEST_CASE("programs: finetune says where it begins and, interrupted, how to go o
 TEST_CASE("programs: finetune does not go on from a selection of another base, data or settings") {
   const Workplace at;
   const Arguments arguments = with(at.finetune("sdlora", "out"), {"--resume"});
-  run_well("finetune", arguments);
+  run_well("sdlora finetune", arguments);
   // As a run that was killed between its two phases leaves it.
   std::filesystem::remove(at / "out/checkpoint/checkpoint.safetensors");
   std::filesystem::remove(at / "out/adapter.safetensors");
@@ -197,7 +198,7 @@ TEST_CASE("programs: finetune does not go on from a selection of another base, d
       if (other[i] == option) other[i + 1] = value;
     }
     CAPTURE(option);
-    const Result result = run("finetune", other);
+    const Result result = run("sdlora finetune", other);
     CHECK(result.status == 1);
     for (const std::string& part : {at.at("out/checkpoint/selection.json"), "field run." + field,
                                     std::string("of a run with " + field), std::string("resume with")}) {
@@ -212,7 +213,7 @@ TEST_CASE("programs: finetune does not go on from a selection of another base, d
   refused("--data", at.at("other.jsonl"), "data");
   refused("--selection-steps", "1", "steps");
   refused("--rank", "3", "rank");
-  run_well("finetune", arguments);
+  run_well("sdlora finetune", arguments);
   CHECK(test::content(at / "out/checkpoint/selection.json") == selection);
   CHECK(std::filesystem::exists(at / "out/adapter.safetensors"));
 }
@@ -220,7 +221,7 @@ TEST_CASE("programs: finetune does not go on from a selection of another base, d
 TEST_CASE("programs: finetune says what is wrong") {
   const Workplace at;
   const auto fails = [&](const Arguments& more, std::initializer_list<std::string> parts) {
-    check_fails("finetune", more, parts);
+    check_fails("sdlora finetune", more, parts);
     CHECK(!std::filesystem::exists(at / "out/adapter.safetensors"));
   };
   const auto changed = [&](const std::string& option, const std::string& value) {
@@ -273,7 +274,7 @@ TEST_CASE("programs: finetune says which option makes no sense before it trains"
     Arguments arguments = at.finetune(placement, "out");
     const auto given = std::find(arguments.begin(), arguments.end(), more[0]);
     if (given != arguments.end()) arguments.erase(given, given + 2);
-    const Result result = run("finetune", with(arguments, more));
+    const Result result = run("sdlora finetune", with(arguments, more));
     CAPTURE(result.err);
     CHECK(result.status > 0);
     CHECK(result.status < 126);
@@ -305,7 +306,7 @@ TEST_CASE("programs: finetune says that its files cannot be written before it tr
     for (const std::string out : {"file", "file/below", "taken"}) {
       CAPTURE(placement);
       CAPTURE(out);
-      const Result result = run("finetune", at.finetune(placement, out));
+      const Result result = run("sdlora finetune", at.finetune(placement, out));
       CAPTURE(result.err);
       CHECK(result.status == 1);
       CHECK(result.err.find(at.at(out)) != std::string::npos);

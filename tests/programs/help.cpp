@@ -8,7 +8,7 @@ using namespace programs;
 
 TEST_CASE("programs: --help lists the options and succeeds") {
   const std::pair<const char*, std::vector<const char*>> all[] = {
-      {"finetune",
+      {"sdlora finetune",
        {"--model",
         "--data",
         "--eval",
@@ -40,12 +40,12 @@ TEST_CASE("programs: --help lists the options and succeeds") {
         "initial-state",
         "state-offset",
         "full"}},
-      {"generate",
+      {"sdlora generate",
        {"--model", "--adapter", "--prompt", "--temperature", "--top-k", "--top-p", "--seed", "--stop",
         "--stop-ids"}},
-      {"score", {"--model", "--adapter", "--ids", "--text", "--file", "--json"}},
-      {"merge", {"--model", "--adapter", "--out", "--dtype", "--ignore-base-fingerprint"}},
-      {"export", {"--model", "--adapter", "--out", "--format", "--base-name", "peft"}},
+      {"sdlora score", {"--model", "--adapter", "--ids", "--text", "--file", "--json"}},
+      {"sdlora merge", {"--model", "--adapter", "--out", "--dtype", "--ignore-base-fingerprint"}},
+      {"sdlora export", {"--model", "--adapter", "--out", "--format", "--base-name", "peft"}},
       {"pretrain", {"--text", "--heldout", "--out"}},
       {"compare_placements", {"--quick"}},
       {"baselines", {"--train", "--test"}}};
@@ -76,7 +76,7 @@ TEST_CASE("programs: pretrain writes a checkpoint that the others take") {
   CHECK(out.find("bits per byte") != std::string::npos);
   CHECK(names_in(at / "made") == std::vector<std::string>{"checkpoint", "config.json", "model.safetensors"});
   score({"--model", at.at("made"), "--text", "one two"});
-  CHECK(run_well("generate", {"--model", at.at("made"), "--prompt", "one"}).starts_with("one"));
+  CHECK(run_well("sdlora generate", {"--model", at.at("made"), "--prompt", "one"}).starts_with("one"));
   const Result missing =
       run("pretrain", {"--text", at.at("absent"), "--heldout", at.at("text"), "--out", at.at("x")});
   CHECK(missing.status == 1);

@@ -50,20 +50,20 @@ TEST_CASE("programs: finetune, killed at any moment, resumes to the same bits") 
       return with(all, {"--checkpoint-every", "3", "--dropout", "0.1"});
     };
     const auto start = std::chrono::steady_clock::now();
-    run_well("finetune", arguments("whole-" + placement));
+    run_well("sdlora finetune", arguments("whole-" + placement));
     const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - start;
 
     const std::string out = "killed-" + placement;
     int killed = 0;
     for (int attempt = 0; attempt < 12 && killed < 6; ++attempt) {
       const test::Folder output;
-      Running running("finetune", with(arguments(out), {"--resume"}), output);
+      Running running("sdlora finetune", with(arguments(out), {"--resume"}), output);
       std::this_thread::sleep_for(whole * std::uniform_real_distribution(0.02, 0.5)(random));
       killed += running.kill() ? 1 : 0;
       check_whole(at / out);
     }
     CHECK(killed > 0);
-    run_well("finetune", with(arguments(out), {"--resume"}));
+    run_well("sdlora finetune", with(arguments(out), {"--resume"}));
     CHECK(test::content(at / out / "adapter.safetensors") ==
           test::content(at / ("whole-" + placement) / "adapter.safetensors"));
     CHECK(steps_of(at / out / "metrics.jsonl") == steps_of(at / ("whole-" + placement) / "metrics.jsonl"));

@@ -45,12 +45,3 @@ TEST_CASE("07_own_training_loop: finds the decays") {
   for (const std::string found : {"0.5 found as 0.5", "0.8 found as 0.8", "0.92 found as 0.9"})
     check_rung("07_own_training_loop", found);
 }
-
-#ifdef SDLORA_TEST_GPU_EXAMPLE
-
-TEST_CASE("06_gpu: both devices learn alike, or no device") {
-  const std::string out = programs::run_well("06_gpu", {});
-  CHECK((out == "no device\n" || out.starts_with("loss on the CPU ")));
-}
-
-#endif

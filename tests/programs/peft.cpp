@@ -23,8 +23,8 @@ Arguments exporting(const Workplace& at, const std::string& adapter, const std::
 
 TEST_CASE("programs: an exported adapter is scored, continued and merged as the one that it was") {
   const Workplace at;
-  run_well("finetune", at.finetune("lora-peft", "tuned"));
-  run_well("export", with(exporting(at, "tuned", "peft"), {"--base-name", "some/base"}));
+  run_well("sdlora finetune", at.finetune("lora-peft", "tuned"));
+  run_well("sdlora export", with(exporting(at, "tuned", "peft"), {"--base-name", "some/base"}));
   CHECK(names_in(at / "peft") ==
         std::vector<std::string>{"adapter_config.json", "adapter_model.safetensors"});
   CHECK(nlohmann::json::parse(test::content(at / "peft/adapter_config.json")).at("base_model_name_or_path") ==
@@ -32,18 +32,18 @@ TEST_CASE("programs: an exported adapter is scored, continued and merged as the 
   const Scores own = with_adapter(at, "tuned");
   CHECK(largest_difference(own, score({"--model", at.at("base"), "--ids", ids})) > 1e-3);
   CHECK(largest_difference(own, with_adapter(at, "peft")) < 1e-5);
-  run_well("merge", {"--model", at.at("base"), "--adapter", at.at("peft"), "--out", at.at("merged")});
+  run_well("sdlora merge", {"--model", at.at("base"), "--adapter", at.at("peft"), "--out", at.at("merged")});
   CHECK(largest_difference(own, score({"--model", at.at("merged"), "--ids", ids})) < 1e-5);
   const Arguments generating{"--model",      at.at("base"), "--ids",         "1,2,3",
                              "--max-tokens", "5",           "--temperature", "0"};
-  CHECK(run_well("generate", with(generating, {"--adapter", at.at("peft")})) ==
-        run_well("generate", with(generating, {"--adapter", at.at("tuned")})));
+  CHECK(run_well("sdlora generate", with(generating, {"--adapter", at.at("peft")})) ==
+        run_well("sdlora generate", with(generating, {"--adapter", at.at("tuned")})));
 }
 
 TEST_CASE("programs: export names what peft cannot hold, and writes nothing") {
   const Workplace at;
-  run_well("finetune", at.finetune("lora-all", "tuned"));
-  const Result result = run("export", exporting(at, "tuned", "peft"));
+  run_well("sdlora finetune", at.finetune("lora-all", "tuned"));
+  const Result result = run("sdlora export", exporting(at, "tuned", "peft"));
   CHECK(result.status > 0);
   for (const char* part :
        {"out_proj: peft refuses LoRA", "dt_proj: transformers reads", "merge", "lora-peft"}) {
@@ -51,9 +51,11 @@ TEST_CASE("programs: export names what peft cannot hold, and writes nothing") {
     CHECK(result.err.find(part) != std::string::npos);
   }
   CHECK(!std::filesystem::exists(at / "peft"));
-  check_fails("export", with(exporting(at, "tuned", "peft"), {"--format", "gguf"}), {"--format", "'gguf'"});
-  check_fails("export", exporting(at, "tuned", "tuned"), {"holds an adapter already (adapter.safetensors)"});
-  check_fails("export", exporting(at, "tuned", "base"), {"base"});
+  check_fails("sdlora export", with(exporting(at, "tuned", "peft"), {"--format", "gguf"}),
+              {"--format", "'gguf'"});
+  check_fails("sdlora export", exporting(at, "tuned", "tuned"),
+              {"holds an adapter already (adapter.safetensors)"});
+  check_fails("sdlora export", exporting(at, "tuned", "base"), {"base"});
 }
 
 TEST_CASE("programs: export says which methods and sites peft has not") {
@@ -66,8 +68,8 @@ TEST_CASE("programs: export says which methods and sites peft has not") {
       {"state-offset", "scan: is no change of a weight, which is all that the format holds; keep"}};
   for (const auto& [placement, reason] : all) {
     CAPTURE(placement);
-    run_well("finetune", at.finetune(placement, placement));
-    const Result result = run("export", exporting(at, placement, "peft"));
+    run_well("sdlora finetune", at.finetune(placement, placement));
+    const Result result = run("sdlora export", exporting(at, placement, "peft"));
     CAPTURE(result.err);
     CHECK(result.status > 0);
     CHECK(result.err.find(reason) != std::string::npos);
@@ -80,20 +82,20 @@ TEST_CASE("programs: export says which methods and sites peft has not") {
 
 TEST_CASE("programs: an adapter of peft that cannot be used is refused") {
   const Workplace at;
-  run_well("finetune", at.finetune("lora-peft", "tuned"));
-  run_well("export", exporting(at, "tuned", "peft"));
-  check_fails("export", exporting(at, "peft", "again"), {"is in peft's format"});
+  run_well("sdlora finetune", at.finetune("lora-peft", "tuned"));
+  run_well("sdlora export", exporting(at, "tuned", "peft"));
+  check_fails("sdlora export", exporting(at, "peft", "again"), {"is in peft's format"});
   std::filesystem::copy(at / "tuned/adapter.safetensors", at / "peft/adapter.safetensors");
-  check_fails("score", {"--model", at.at("base"), "--adapter", at.at("peft"), "--ids", "1,2"},
+  check_fails("sdlora score", {"--model", at.at("base"), "--adapter", at.at("peft"), "--ids", "1,2"},
               {"holds an adapter of this library", "a folder of its own"});
 }
 
 TEST_CASE("programs: an adapter is put on other weights only where that is asked for") {
   const Workplace at;
-  run_well("finetune", at.finetune("lora-peft", "tuned"));
+  run_well("sdlora finetune", at.finetune("lora-peft", "tuned"));
   const Arguments on_other{"--model", at.at("other_base"), "--adapter", at.at("tuned"), "--ids", ids};
-  check_fails("score", on_other, {"base_fingerprint", "--ignore-base-fingerprint"});
+  check_fails("sdlora score", on_other, {"base_fingerprint", "--ignore-base-fingerprint"});
   score(with(on_other, {"--ignore-base-fingerprint"}));
-  check_fails("score", {"--model", at.at("base"), "--ids", ids, "--ignore-base-fingerprint"},
+  check_fails("sdlora score", {"--model", at.at("base"), "--ids", ids, "--ignore-base-fingerprint"},
               {"expected --adapter beside it"});
 }

@@ -6,9 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-// bench/scan_report, where the benchmarks are built. All figures are made up.
-#ifdef SDLORA_TEST_SCAN_REPORT
-
+// bench/scan_report. All figures are made up.
 using namespace programs;
 
 namespace {
@@ -173,5 +171,3 @@ TEST_CASE("scan_report: what is not a whole results file is named") {
   std::ofstream(file) << R"({"context": {}, "benchmarks": []})";
   check_fails("scan_report", {file, into}, {"cut.json", "holds no benchmarks"});
 }
-
-#endif

@@ -32,10 +32,20 @@ struct Result {
   std::string err;
 };
 
-/// Examples, and the programs of bench/ that are no benchmarks.
+/// sdlora, examples, and the programs of bench/ that are no benchmarks.
 inline std::string path_of(const std::string& name) {
-  const std::string build = SDLORA_BUILD_DIR, bench = build + "/bench/" + name;
-  return std::filesystem::exists(bench) ? bench : build + "/examples/" + name;
+  for (const char* folder : {"/bin/", "/bench/"}) {
+    if (const std::string path = SDLORA_BUILD_DIR + (folder + name); std::filesystem::exists(path))
+      return path;
+  }
+  return SDLORA_BUILD_DIR "/examples/" + name;
+}
+
+/// What a name as "sdlora merge" starts: the program's path, and a command of it.
+inline Arguments words_of(const std::string& name) {
+  const std::size_t space = name.find(' ');
+  if (space == std::string::npos) return {path_of(name)};
+  return {path_of(name.substr(0, space)), name.substr(space + 1)};
 }
 
 /// One running program, its output going to files of `folder`.
@@ -44,7 +54,7 @@ class Running {
   Running(const std::string& name, const Arguments& arguments, const test::Folder& folder,
           const std::string& out = "")
       : out_(out.empty() ? folder / "stdout" : std::filesystem::path(out)), err_(folder / "stderr") {
-    std::vector<std::string> texts{path_of(name)};
+    Arguments texts = words_of(name);
     texts.insert(texts.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& text : texts) argv.push_back(text.data());
@@ -163,7 +173,7 @@ class Workplace : public test::Folder {
     write(checkpoint + "/config.json", config.dump());
   }
 
-  /// A short run of finetune into `out`.
+  /// A short run of sdlora finetune into `out`.
   Arguments finetune(const std::string& placement, const std::string& out) const {
     return {"--model",
             at("base"),
@@ -217,9 +227,9 @@ struct Scores {
   double perplexity = 0.0;
 };
 
-/// The object that `score --json` prints, checked.
+/// The object that `sdlora score --json` prints, checked.
 inline Scores score(const Arguments& arguments) {
-  const std::string out = run_well("score", with(arguments, {"--json"}));
+  const std::string out = run_well("sdlora score", with(arguments, {"--json"}));
   const auto json = nlohmann::json::parse(out);
   REQUIRE(json.size() == 3);
   Scores scores{json.at("ids"), json.at("logprobs"), json.at("perplexity")};

@@ -40,7 +40,7 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   const auto finetune = [&](const std::string& file, const Arguments& more) {
     Arguments arguments = with(at.finetune("bitfit", "out-" + std::to_string(file.size()) + file), more);
     arguments[3] = at.at(file);
-    run_well("finetune", arguments);
+    run_well("sdlora finetune", arguments);
     return test::content(at / ("out-" + std::to_string(file.size()) + file + "/adapter.safetensors")).size();
   };
   at.write("d.csv", "prompt,completion\na,b\n\"c,\nd\",e\n");
@@ -56,7 +56,7 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   const auto fails = [&](const Arguments& more, std::initializer_list<std::string> parts) {
     Arguments arguments = with(at.finetune("bitfit", "none"), more);
     arguments[3] = at.at("d.tsv");
-    check_fails("finetune", arguments, parts);
+    check_fails("sdlora finetune", arguments, parts);
   };
   fails({}, {"d.tsv: line 1", "\"question\", \"answer\""});
   fails({"--prompt-column", "q"}, {"one column \"q\""});
@@ -69,11 +69,11 @@ TEST_CASE("programs: data comes from pipes and the standard input") {
   const auto finetune = [&](const std::string& before, const std::string& data, const std::string& out) {
     Arguments arguments = at.finetune("bitfit", out);
     arguments[3] = data;
-    std::string line = before + path_of("finetune");
+    std::string line = before + path_of("sdlora") + " finetune";
     for (const std::string& argument : arguments) line += " '" + argument + "'";
     return std::system((line + " 2>'" + at.at("err") + "'").c_str());
   };
-  run_well("finetune", at.finetune("bitfit", "file"));
+  run_well("sdlora finetune", at.finetune("bitfit", "file"));
   const std::string expected = test::content(at / "file/adapter.safetensors");
   REQUIRE(finetune("cat '" + at.at("train.jsonl") + "' | ", "-", "piped") == 0);
   CHECK(test::content(at / "piped/adapter.safetensors") == expected);
@@ -91,16 +91,16 @@ TEST_CASE("programs: conversations go by the checkpoint's chat template, or are 
            "\n");
   Arguments arguments = at.finetune("bitfit", "tuned");
   arguments[3] = at.at("chat.jsonl");
-  check_fails("finetune", arguments,
+  check_fails("sdlora finetune", arguments,
               {"chat.jsonl: line 1", "no chat template", "tokenizer_config.json", "completion and prompt"});
   at.write("base/chat_template.jinja", "{% macro turn(m) %}{% endmacro %}");
   check_fails(
-      "finetune", arguments,
+      "sdlora finetune", arguments,
       {"chat.jsonl: line 1", "base/chat_template.jinja", "the block \"macro\"", "completion and prompt"});
   at.write("base/chat_template.jinja",
            "{% for m in messages %}\n{{ m['role'] + ':' + m['content'] }}\n{% endfor %}\n"
            "{% if add_generation_prompt %}\nassistant:\n{%- endif %}\n");
-  const Result trained = run("finetune", arguments);
+  const Result trained = run("sdlora finetune", arguments);
   CAPTURE(trained.err);
   CHECK(trained.status == 0);
   // "user:1+1?\nassistant:", of which nothing is learned, "2\n" and the end of text.
@@ -114,24 +114,26 @@ TEST_CASE("programs: text goes by the checkpoint's tokenizer.json") {
   const Scores scores = score({"--model", base, "--text", "the definition  of 12 words"});
   CHECK(scores.ids.size() > 3);
   CHECK(scores.ids.size() < 27);
-  const std::string text = run_well("generate", {"--model", base, "--prompt", "a  café", "--max-tokens", "20",
-                                                 "--temperature", "1", "--seed", "3"});
+  const std::string text = run_well(
+      "sdlora generate",
+      {"--model", base, "--prompt", "a  café", "--max-tokens", "20", "--temperature", "1", "--seed", "3"});
   CHECK(text.starts_with("a  café"));
   CHECK(sdlora::find_invalid_utf8(text) == std::string::npos);
   Arguments arguments = at.finetune("bitfit", "tuned");
   arguments[1] = base;
-  run_well("finetune", arguments);
-  run_well("score", {"--model", base, "--adapter", at.at("tuned"), "--text", "one and one is 2"});
+  run_well("sdlora finetune", arguments);
+  run_well("sdlora score", {"--model", base, "--adapter", at.at("tuned"), "--text", "one and one is 2"});
   at.write("text_base/tokenizer.json", "{}");
-  check_fails("score", {"--model", base, "--text", "abc"}, {"text_base/tokenizer.json", "pre_tokenizer"});
+  check_fails("sdlora score", {"--model", base, "--text", "abc"},
+              {"text_base/tokenizer.json", "pre_tokenizer"});
   arguments[5] = at.at("fresh");
-  check_fails("finetune", arguments,
+  check_fails("sdlora finetune", arguments,
               {"train.jsonl: line 1", "found text", "text_base/tokenizer.json", "pre_tokenizer"});
 }
 
 TEST_CASE("programs: a tokenizer of more tokens than the checkpoint is refused") {
   const Workplace at;
-  check_fails("score", {"--model", save_text_base(at, 900, "neox.json"), "--text", "abc"},
+  check_fails("sdlora score", {"--model", save_text_base(at, 900, "neox.json"), "--text", "abc"},
               {"tokenizer.json", "at most 900", "found 923"});
 }
 #endif

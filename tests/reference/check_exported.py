@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks that peft loads an adapter that `export` wrote and agrees with the `score` program on it.
+"""Checks that peft loads an adapter that `sdlora export` wrote and agrees with `sdlora score` on it.
 
-    venv/bin/python tests/reference/check_exported.py --model base --adapter my-adapter --exported for-peft --score build/release/examples/score
+    venv/bin/python tests/reference/check_exported.py --model base --adapter my-adapter --exported for-peft --program build/release/bin/sdlora
 
---adapter is this library's own adapter, --exported what `export` made of it; `score` runs on both, peft on the second. Without
---score it only loads. Exit status 0 if peft finds every tensor that it expects and no other, and everything agrees. Needs what
+--adapter is this library's own adapter, --exported what `sdlora export` made of it; `sdlora score` runs on both, peft on the second.
+Without --program it only loads. Exit status 0 if peft finds every tensor that it expects and no other, and everything agrees. Needs what
 generate.py needs, peft among it.
 """
 
@@ -38,13 +38,13 @@ def main():
     parser.add_argument("--model", type=pathlib.Path, required=True, help="checkpoint directory of the base")
     parser.add_argument("--exported", type=pathlib.Path, required=True, help="adapter directory in peft's format")
     parser.add_argument("--adapter", type=pathlib.Path, help="this library's own adapter, of which it was made")
-    parser.add_argument("--score", help="the score program")
+    parser.add_argument("--program", help="the program sdlora")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
     adapted = load_adapted(options.model, options.exported)
-    if not options.score:
+    if not options.program:
         return 0
     plain = load(options.model)
     generator = random.Random(options.seed)
@@ -56,7 +56,7 @@ def main():
         for name, folder in (("own", options.adapter), ("exported", options.exported)):
             if folder is None:
                 continue
-            score = run_score(options.score, ids, "--model", options.model, "--adapter", folder)
+            score = run_score(options.program, ids, "--model", options.model, "--adapter", folder)
             each, perplexity = differences(score, expected)
             good = each <= options.tolerance and perplexity <= options.tolerance
             failed = failed or not good

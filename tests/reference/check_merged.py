@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks that transformers loads a checkpoint directory and agrees with the `score` program on it.
+"""Checks that transformers loads a checkpoint directory and agrees with `sdlora score` on it.
 
     venv/bin/python tests/reference/check_merged.py --model merged --score score.json [more.json ...]
-    venv/bin/python tests/reference/check_merged.py --model merged --program build/release/examples/score
+    venv/bin/python tests/reference/check_merged.py --model merged --program build/release/bin/sdlora
 
-A score file is the output of `score --model DIR [--adapter DIR] --ids … --json`: {"ids", "logprobs", "perplexity"}. One of
+A score file is the output of `sdlora score --model DIR [--adapter DIR] --ids … --json`: {"ids", "logprobs", "perplexity"}. One of
 the unmerged model (base and adapter) shows that merging kept the model. With --program the script runs it on random ids
 itself, and with --base and --adapter on the unmerged model too. --peft-adapter compares with what peft computes from
 an adapter in its own format on --base, without merging. Exit status 0 if everything agrees. Needs what generate.py needs.
@@ -51,7 +51,7 @@ def differences(score, expected):
 
 
 def run_score(program, ids, *arguments):
-    command = [program, *arguments, "--ids", ",".join(map(str, ids)), "--json"]
+    command = [program, "score", *arguments, "--ids", ",".join(map(str, ids)), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.strip()}")
@@ -61,8 +61,8 @@ def run_score(program, ids, *arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, required=True, help="checkpoint directory to load")
-    parser.add_argument("--score", type=pathlib.Path, nargs="*", default=[], help="JSON files of the score program")
-    parser.add_argument("--program", help="the score program, run on random ids")
+    parser.add_argument("--score", type=pathlib.Path, nargs="*", default=[], help="JSON files of sdlora score")
+    parser.add_argument("--program", help="the program sdlora, run on random ids")
     parser.add_argument("--base", help="base checkpoint of --adapter and --peft-adapter")
     parser.add_argument("--adapter", help="adapter directory that was merged, for --program")
     parser.add_argument("--peft-adapter", help="adapter directory in peft's format that was merged")

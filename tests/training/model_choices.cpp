@@ -7,6 +7,7 @@
 #include <sdlora/model/generate.hpp>
 #include <sdlora/training/candidate_scorer.hpp>
 #include <sdlora/training/evaluate.hpp>
+#include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/trainer.hpp>
 
 #include <doctest/doctest.h>
@@ -68,11 +69,12 @@ TEST_CASE("model_choices: the same bits as the model of the type, in training an
 TEST_CASE("model_choices: an adapter is loaded by the placement that its file names") {
   const auto base = some_base();
   const std::vector<Example> data = some_examples({4, 7, 5}, 19, 11);
-  const Selection selection =
-      Choices::select("selected", base, data,
-                      {.steps = 2,
-                       .adapters = {LoRAOptions{.rank = 2}, SelectedOptions{.channels = 3, .states = 2}},
-                       .progress = false});
+  const SelectionOptions first_phase{
+      .steps = 2,
+      .adapters = {LoRAOptions{.rank = 2}, SelectedOptions{.channels = 3, .states = 2}},
+      .progress = false};
+  const Selection selection = Choices::select("selected", base, data, first_phase);
+  CHECK(selection == select_dimensions<choices::Selected::placement>(base, data, first_phase));
   const auto model = Choices::make("selected", base, selection,
                                    {LoRAOptions{.rank = 2}, SelectedOptions{.channels = 3, .states = 2}});
   stir(*model);

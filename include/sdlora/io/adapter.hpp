@@ -166,7 +166,7 @@ inline AdapterDescription describe_adapter(const TensorFile& file) {
   if (text == file.metadata().end()) {
     throw FileError(file.path(), std::string("header.__metadata__.") + adapter_key,
                     "missing; this is no adapter of this library: give a directory that save_adapter or "
-                    "finetune wrote");
+                    "sdlora finetune wrote");
   }
   const nlohmann::json document =
       parse_json(text->second, {.file = file.path(), .part = adapter_key, .one_line = true},

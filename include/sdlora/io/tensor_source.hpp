@@ -165,13 +165,17 @@ class TensorSource {
       pickled = pickled || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
     }
     if (!pickled) return "found neither; give a checkpoint directory";
-    // Tied weights share memory there, which save_file refuses: clone().
+    // Tied weights share memory there, and some lie transposed, which save_file refuses: clone(),
+    // contiguous().
+    std::string quoted;
+    for (const char c : folder.string()) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
     return "found pytorch_model.bin; convert it: python3 -c 'import glob, sys, torch, safetensors.torch as "
            "s; "
-           "s.save_file({k: v.clone() for f in glob.glob(sys.argv[1] + \"/pytorch_model*.bin\") for k, v in "
+           "s.save_file({k: v.contiguous().clone() for f in glob.glob(sys.argv[1] + \"/pytorch_model*.bin\") "
+           "for k, v in "
            "torch.load(f, map_location=\"cpu\", weights_only=True).items()}, sys.argv[1] + "
            "\"/model.safetensors\", {\"format\": \"pt\"})' '" +
-           folder.string() + "'";
+           quoted + "'";
   }
 
   /// A shard lies beside its index: nothing else may be reached through one.

@@ -80,9 +80,8 @@ concept NamedPlacement = requires {
   requires Placement<typename N::placement>;
 };
 
-/// How a model of one named placement is made. Its members are defined in model_maker.hpp; where the
-/// placement selects, they need select_dimensions.hpp besides. To compile each placement once, in a source
-/// file of its own, declare it
+/// How a model of one named placement is made. Its members are defined in model_maker.hpp. To compile each
+/// placement once, in a source file of its own, declare it
 ///   extern template struct sdlora::ModelMaker<Biases>;
 /// beside its name, and let one source file include model_maker.hpp and say the same without `extern`.
 template <NamedPlacement N, Config C = presets::AnyMamba, class X = float>

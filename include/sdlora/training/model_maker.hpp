@@ -2,16 +2,18 @@
 
 #include "../model/mamba_model.hpp"
 #include "any_model.hpp"
+#include "select_dimensions.hpp"
+#include "trainer.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
-// What any_model.hpp declares, to be compiled once for each named placement. A source file whose placement
-// selects dimensions includes select_dimensions.hpp besides.
+// What any_model.hpp declares, to be compiled once for each named placement.
 
 namespace sdlora {
 namespace detail {
@@ -75,6 +77,14 @@ class ModelOf final : public AnyModel<C, X> {
   Model model_;
 };
 
+/// The first phase of a named placement.
+template <NamedPlacement N>
+struct FirstPhaseOf {
+  static constexpr std::string_view name = N::name;
+  static constexpr std::string_view description = N::description;
+  using placement = SelectionPhase<typename N::placement>;
+};
+
 }  // namespace detail
 
 template <NamedPlacement N, Config C, class X>
@@ -90,10 +100,15 @@ template <NamedPlacement N, Config C, class X>
 Selection ModelMaker<N, C, X>::select([[maybe_unused]] base_pointer base,
                                       [[maybe_unused]] std::span<const Example> data,
                                       [[maybe_unused]] const SelectionOptions& options) {
-  // The first phase scores dimensions by A_log. select_dimensions is found where its header is included: a
-  // source file whose placement selects nothing does without the trainer.
-  if constexpr (detail::selected_channels<typename N::placement::template policy_at<site::ALog>> != 0) {
-    return select_dimensions<typename N::placement>(std::move(base), data, options);
+  using P = typename N::placement;
+  if constexpr (detail::selected_channels<typename P::template policy_at<site::ALog>> != 0) {
+    // As select_dimensions, but trained as any model is: a trainer is compiled once for all placements.
+    using Phase = detail::ModelOf<detail::FirstPhaseOf<N>, C, X>;
+    Phase phase(typename Phase::Model(
+        base, detail::first_phase_options<P>(detail::required_base(base).dimensions(), options)));
+    model_type& model = phase;
+    Trainer(model, options.trainer_options()).fit(data);
+    return detail::moved_dimensions<P>(*base, std::as_const(model).parameters(), options, SquaredChange{});
   } else {
     throw ArgumentError("placement '" + std::string(N::name) + "' selects no dimensions");
   }

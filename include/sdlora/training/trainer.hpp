@@ -340,11 +340,16 @@ class Trainer {
     if (!std::isfinite(made.loss) || !std::isfinite(made.gradient_norm)) {
       std::ostringstream text;
       text << "Trainer: at step " << made.step << " the loss is " << made.loss
-           << " and the norm of its gradient " << made.gradient_norm
-           << ", expected finite numbers; the values are those after step " << step
-           << "; begin anew with a lower learning rate than " << o.learning_rate
-           << ", a longer warm-up or stronger clipping";
-      if (!o.checkpoint_directory.empty()) {
+           << " and the norm of its gradient " << made.gradient_norm << ", expected finite numbers; ";
+      if (step == 0) {
+        text
+            << "nothing was learned yet, so the learning rate is not the cause, but the base or the examples "
+               "of this step; score them with the base alone, then give another base or leave them out";
+      } else {
+        text << "the values are those after step " << step << "; begin anew with a lower learning rate than "
+             << o.learning_rate << ", a longer warm-up or stronger clipping";
+      }
+      if (step != 0 && !o.checkpoint_directory.empty()) {
         text << " (";
         if (saved) {
           text << "in another directory: the checkpoint, of step " << *saved

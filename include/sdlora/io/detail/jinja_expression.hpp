@@ -187,7 +187,8 @@ class ExpressionParser {
       advance();
       value = [value, other = joined(), minus](const Context& c) {
         const Value a = value(c), b = other(c);
-        if (!minus && a.is(Value::Kind::text) && b.is(Value::Kind::text)) return Value(a.text + b.text);
+        if (!minus && a.is(Value::Kind::text) && b.is(Value::Kind::text))
+          return c.counted(Value(a.text + b.text));
         return Value(minus ? whole(a) - whole(b) : whole(a) + whole(b));
       };
     }
@@ -197,7 +198,7 @@ class ExpressionParser {
     Expression value = product();
     while (take("~")) {
       value = [value, other = product()](const Context& c) {
-        return Value(written(value(c)) + written(other(c)));
+        return c.counted(Value(written(value(c)) + written(other(c))));
       };
     }
     return value;
@@ -245,9 +246,9 @@ class ExpressionParser {
     for (;;) {
       if (take(".")) {
         const std::string key = name();
-        value = take("(")
-                    ? method(value, key)
-                    : Expression([value, key](const Context& c) { return member(value(c), Value(key)); });
+        value = take("(") ? method(value, key) : Expression([value, key](const Context& c) {
+          return c.counted(member(value(c), Value(key)));
+        });
       } else if (take("[")) {
         value = subscript(value);
       } else {
@@ -269,7 +270,7 @@ class ExpressionParser {
     if (sliced) {
       return [value, first, last](const Context& c) { return slice(value(c), first(c), last(c)); };
     }
-    return [value, first](const Context& c) { return member(value(c), first(c)); };
+    return [value, first](const Context& c) { return c.counted(member(value(c), first(c))); };
   }
 
   Expression method(const Expression& value, const std::string& key) {

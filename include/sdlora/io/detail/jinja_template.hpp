@@ -43,6 +43,7 @@ class TemplateParser {
     while (next_part(parts)) {
       ExpressionParser tag(inside_);
       std::string word = tag.name();
+      parts.push_back([size = inside_.size()](Context& c) { c.count(size); });
       if (word == "for") {
         parts.push_back(loop(tag));
       } else if (word == "if") {
@@ -66,8 +67,7 @@ class TemplateParser {
   /// Adds texts and expressions up to the next block's tag, whose inside goes to `inside_`; false at the end.
   bool next_part(std::vector<Statement>& parts) {
     for (;;) {
-      const std::size_t brace =
-          std::min({text_.find("{{", at_), text_.find("{%", at_), text_.find("{#", at_)});
+      const std::size_t brace = next_tag();
       std::string_view plain = text_.substr(at_, brace == std::string_view::npos ? brace : brace - at_);
       if (trim_) {
         while (!plain.empty() && std::string_view(" \t\n\r").find(plain.front()) != std::string_view::npos)
@@ -110,8 +110,22 @@ class TemplateParser {
       ExpressionParser parser(inside);
       Expression value = parser.expression();
       parser.require_end();
-      parts.push_back([value](Context& c) { c.write(written(value(c))); });
+      parts.push_back([value, size = inside.size()](Context& c) {
+        c.count(size);
+        c.write(written(value(c)));
+      });
     }
+  }
+
+  /// Where the next tag begins.
+  std::size_t next_tag() const {
+    std::size_t brace = text_.find('{', at_);
+    while (brace != std::string_view::npos &&
+           (brace + 1 == text_.size() ||
+            std::string_view("{%#").find(text_[brace + 1]) == std::string_view::npos)) {
+      brace = text_.find('{', brace + 1);
+    }
+    return brace;
   }
 
   static void add_text(std::vector<Statement>& parts, std::string_view text) {
@@ -152,6 +166,7 @@ class TemplateParser {
       const List& all = *values.list;
       for (std::size_t i = 0; i < all.size(); ++i) {
         const auto number = [](std::size_t n) { return Value(static_cast<std::int64_t>(n)); };
+        c.count(512);  // what a round takes, however little is in it
         c.enter();
         c.set(variable, all[i]);
         Record loop{{"index", number(i + 1)},
@@ -180,7 +195,10 @@ class TemplateParser {
       if (tag_ == "endif") break;
       ExpressionParser next(rest_);
       if (tag_ == "elif") {
-        when = next.expression();
+        when = [test = next.expression(), size = rest_.size()](const Context& c) {
+          c.count(size);
+          return test(c);
+        };
       } else if (tag_ == "else") {
         when = [](const Context&) { return Value(true); };
       } else {

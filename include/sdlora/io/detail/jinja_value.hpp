@@ -79,24 +79,39 @@ class Context {
 
   Value get(const std::string& name) const {
     for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      if (const auto found = scope->find(name); found != scope->end()) return found->second;
+      if (const auto found = scope->find(name); found != scope->end()) return counted(found->second);
     }
     return {};
   }
-  void set(const std::string& name, Value value) { scopes_.back().insert_or_assign(name, std::move(value)); }
+  void set(const std::string& name, Value value) {
+    scopes_.back().insert_or_assign(name, counted(std::move(value)));
+  }
   void enter() { scopes_.emplace_back(); }
   void leave() { scopes_.pop_back(); }
 
   void write(std::string_view text) {
-    if (text.size() > most - out_.size()) throw ArgumentError("the template writes more than 64 MiB");
+    count(text.size());
     out_ += text;
   }
   const std::string& out() const { return out_; }
 
+  /// Counts bytes of texts that are made and of tags that are run, so that a template ends that would take a
+  /// machine's memory or hours. ArgumentError where there are too many.
+  void count(std::size_t bytes) const {
+    if (bytes > most_ - done_)
+      throw ArgumentError("the template takes more than 64 MiB of tags and texts for one conversation");
+    done_ += bytes;
+  }
+  Value counted(Value value) const {
+    count(value.text.size());
+    return value;
+  }
+
  private:
-  static constexpr std::size_t most = std::size_t{64} << 20;
+  static constexpr std::size_t most_ = std::size_t{64} << 20;
   std::vector<Record> scopes_;
   std::string out_;
+  mutable std::size_t done_ = 0;
 };
 
 using Expression = std::function<Value(const Context&)>;

@@ -69,7 +69,7 @@ class PeftPlan {
       if (each.target.key == "backbone.embeddings.weight" && tied && !alike) {
         adapter.refuse(each.tensor,
                        "replaces the embedding and not the head that the base ties to it, which a placement "
-                       "cannot do; give the adapter's directory to generate or score as it is");
+                       "cannot do; give the adapter's directory to sdlora generate or score as it is");
       }
       each_site(each.target, each.tensor, "full", [&](const PeftSite& site, std::size_t, std::size_t) {
         if (each.target.layer) uses_[std::string(site.site)].layers.push_back(*each.target.layer);
@@ -163,8 +163,8 @@ class PeftPlan {
   [[noreturn]] void refuse_head(const std::string& tensor) const {
     adapter_.refuse(
         tensor,
-        "changes the head, which no placement trains; give the adapter's directory to generate, score "
-        "or merge as it is");
+        "changes the head, which no placement trains; give the adapter's directory to sdlora generate, "
+        "score or merge as it is");
   }
 
   /// Calls f(site, first row, rows) for the sites of a target, which must all take `kind`.
@@ -182,11 +182,12 @@ class PeftPlan {
           site != sites_.end() && (site->policy == kind || (kind == "lora" && site->policy == "rslora"));
       if (!fits) {
         adapter_.refuse(
-            tensor, "expected a placement with " + std::string(kind) + " at " +
-                        (part.site.empty() ? target.key : std::string(part.site)) + ", found " +
-                        in_quotes(placement_) +
-                        "; choose a placement that covers the adapter, or give its directory to generate, "
-                        "score or merge, which take any");
+            tensor,
+            "expected a placement with " + std::string(kind) + " at " +
+                (part.site.empty() ? target.key : std::string(part.site)) + ", found " +
+                in_quotes(placement_) +
+                "; choose a placement that covers the adapter, or give its directory to sdlora generate, "
+                "score or merge, which take any");
       }
       f(*site, first, rows);
       first += rows;

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "commands.hpp"
 #include "support/any_adapter.hpp"
-#include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/weights_flag.hpp"
@@ -27,16 +27,16 @@ Dtype merged_dtype(const std::string& name) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int sdlora::commands::merge(CommandLine& command, int argc, char** argv) {
   std::filesystem::path model_directory, out;
   std::string dtype = "float32";
-  examples::CommandLine command("merge", "Merges an adapter into its base checkpoint");
   command.option("--model", model_directory, "checkpoint directory of the base").required();
   examples::AdapterFlags adapter(command);
   adapter.required();
   command.option("--out", out, "directory of the merged checkpoint to write").required();
   command.option("--dtype", dtype, "of the weights: float32, or bfloat16, rounded once from the sums");
   const examples::WeightsFlag weights(command);
+  command.examples("sdlora merge --model mamba-130m-hf --adapter my-adapter --out merged --dtype bfloat16");
   return command.run(argc, argv, [&] {
     const LoadBaseOptions loading = weights.options();
     SaveBaseOptions options{.dtype = merged_dtype(dtype)};
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
       throw FileError(
           adapter.directory().string(), "",
           "acts on the embedding or the head alone, which the base ties together; merged, they would be two "
-          "tensors where the base has one: give the folder to generate and score as --adapter");
+          "tensors where the base has one: give the folder to sdlora generate and score as --adapter");
     }
     const examples::NewFolder folder(out);
     const FolderLock lock(out);
@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
     options.token_ids = config.token_ids;
     options.unpadded_vocab_size = config.unpadded_vocab_size;
     save_base(*merged, out, options);
-    std::fprintf(stderr, "merged checkpoint written to %s\n", out.c_str());
+    command.note("merged checkpoint written to " + out.string());
     if (!config.tokenizer && std::find(files.begin(), files.end(), "tokenizer.json") == files.end()) {
       std::fprintf(stderr,
                    "%s has no tokenizer.json: copy the model's tokenizer files into %s, for without them "

@@ -8,20 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "commands.hpp"
 #include "support/any_adapter.hpp"
-#include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/text.hpp"
 #include "support/weights_flag.hpp"
 
-int main(int argc, char** argv) {
-  using namespace sdlora;
+int sdlora::commands::score(CommandLine& command, int argc, char** argv) {
   std::filesystem::path model_directory, file;
   std::string text;
   std::vector<std::int32_t> ids;
   bool json = false;
-  examples::CommandLine command("score",
-                                "Log-probabilities of the tokens of a text under a Mamba checkpoint");
   command.option("--model", model_directory, "checkpoint directory").required();
   const examples::AdapterFlags adapter(command);
   command.exactly_one_of({command.option("--ids", ids, "token ids, 5,17,…"),
@@ -30,6 +27,9 @@ int main(int argc, char** argv) {
   command.flag("--json", json, R"(one object {"ids", "logprobs", "perplexity"})");
   const examples::WeightsFlag weights(command);
   command.threads();
+  command.examples(
+      "sdlora score --model mamba-130m-hf --text \"The cat sat on the mat.\"\n"
+      "sdlora score --model mamba-130m-hf --adapter my-adapter --ids 12092,13,619 --json");
   return command.run(argc, argv, [&] {
     const LoadBaseOptions loading = weights.options();
     const CheckpointConfig config = read_base_config(model_directory);

@@ -3,12 +3,11 @@
 #include <sdlora/io/folder_lock.hpp>
 #include <sdlora/io/peft_export.hpp>
 
-#include <cstdio>
 #include <filesystem>
 #include <string>
 
+#include "commands.hpp"
 #include "support/any_adapter.hpp"
-#include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/weights_flag.hpp"
@@ -29,10 +28,9 @@ void require_no_adapter(const std::filesystem::path& out) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int sdlora::commands::export_adapter(CommandLine& command, int argc, char** argv) {
   std::filesystem::path model_directory, out;
   std::string format = "peft", base_name;
-  examples::CommandLine command("export", "Writes an adapter in peft's format");
   command.option("--model", model_directory, "checkpoint directory of the base").required();
   examples::AdapterFlags adapter(command);
   adapter.required();
@@ -41,6 +39,7 @@ int main(int argc, char** argv) {
   command.option("--base-name", base_name, "of the base in adapter_config.json, a path or a name on the hub")
       .without_default();
   const examples::WeightsFlag weights(command);
+  command.examples("sdlora export --model mamba-130m-hf --adapter my-adapter --out for-peft");
   return command.run(argc, argv, [&] {
     const LoadBaseOptions loading = weights.options();
     if (format != "peft") throw ArgumentError("--format: expected peft, found '" + format + "'");
@@ -54,6 +53,6 @@ int main(int argc, char** argv) {
     const examples::NewFolder folder(out);
     const FolderLock lock(out);
     save_peft_adapter(*model, out, base_name.empty() ? model_directory.string() : base_name);
-    std::fprintf(stderr, "adapter for peft written to %s\n", out.c_str());
+    command.note("adapter for peft written to " + out.string());
   });
 }

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "commands.hpp"
 #include "support/any_adapter.hpp"
-#include "support/command_line.hpp"
 #include "support/placements.hpp"
 #include "support/stop_text.hpp"
 #include "support/text.hpp"
@@ -40,12 +40,11 @@ void require_sensible(const GenerateOptions& options, std::size_t vocab_size) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int sdlora::commands::generate(CommandLine& command, int argc, char** argv) {
   std::filesystem::path model_directory;
   std::string prompt, stop;
   std::vector<std::int32_t> ids;
   GenerateOptions options{.max_tokens = 200};
-  examples::CommandLine command("generate", "Continues a text with a Mamba checkpoint");
   command.option("--model", model_directory, "checkpoint directory").required();
   const examples::AdapterFlags adapter(command);
   const auto ids_option =
@@ -66,6 +65,10 @@ int main(int argc, char** argv) {
       command.option("--seed", options.seed)};
   const examples::WeightsFlag weights(command);
   command.threads();
+  command.examples(
+      "sdlora generate --model mamba-130m-hf --prompt \"Hello, my name is\"\n"
+      "sdlora generate --model mamba-130m-hf --adapter my-adapter --prompt \"Q: …\" --temperature 0.7 --stop "
+      "\"\\n\"");
   return command.run(argc, argv, [&] {
     const LoadBaseOptions loading = weights.options();
     if (prompt.empty() && ids.empty())

@@ -16,7 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "support/command_line.hpp"
+#include "commands.hpp"
+#include "support/data_flags.hpp"
 #include "support/method_flags.hpp"
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
@@ -49,31 +50,16 @@ void require_own_folder(const std::filesystem::path& out, bool resume) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
   std::filesystem::path model_directory, data_path, evaluation_path, out;
   std::string placement = "sdlora";
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
-  DatasetOptions data_options;
-  std::string format;
   std::size_t selection_steps = 500;
-  examples::CommandLine command("finetune",
-                                "Fine-tunes a Mamba checkpoint on data of yours and writes an adapter");
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
-  command
-      .option(
-          "--data", data_path,
-          "JSONL of {prompt, completion}, {text}, {messages} (by the checkpoint's chat template) or "
-          "{input_ids, labels}; .csv and .tsv of such columns; .txt, a line an example; each also as .gz; "
-          "-: the standard input")
-      .required();
+  command.option("--data", data_path, examples::data_help).required();
   command.option("--eval", evaluation_path, "data to report the loss on");
-  command.option("--format", format, "of the data, where names do not say it: jsonl, csv, tsv or text");
-  command.option("--prompt-column", data_options.prompt_column, "column or field of the prompt");
-  command.option("--completion-column", data_options.completion_column, "and of the completion");
-  command.option("--text-column", data_options.text_column, "or of a text, learned as a whole");
-  command.option("--template", data_options.prompt_template,
-                 "makes the prompt of several columns: \"Q: {question}\\nA:\"");
+  const examples::DataFlags data_flags(command);
   command.option("--out", out, "directory of the adapter to write").required();
   std::string placements;
   for (const auto& choice : examples::Placements::all()) {
@@ -91,14 +77,18 @@ int main(int argc, char** argv) {
       .at_least_one()
       .without_default();
   examples::add_training_flags(command, options, {"steps"});
-  command.option("--max-length", data_options.max_length, "longer examples are cut; 0: never");
   const examples::WeightsFlag weights(command);
   command.threads();
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
+  command.examples(
+      "sdlora finetune --model mamba-130m-hf --data train.jsonl --eval dev.jsonl --out my-adapter\n"
+      "sdlora finetune --config run.toml --resume");
   return command.run(argc, argv, [&] {
     const LoadBaseOptions loading = weights.options();
+    const DatasetOptions data_options = data_flags.options();
     examples::require_training_flags(options);
+    options.progress = !command.is_quiet();
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
     adapter.seed = options.seed;
@@ -106,14 +96,13 @@ int main(int argc, char** argv) {
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
     const CheckpointConfig config = read_base_config(model_directory);
-    data_options.format = data_format(format);
     const JsonlDataset data = examples::open_data(data_path, model_directory, config, data_options);
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
       evaluation = examples::open_data(evaluation_path, model_directory, config, data_options);
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);
-    std::fprintf(stderr, "%s\n", data.report().c_str());
-    if (evaluation) std::fprintf(stderr, "%s\n", evaluation->report().c_str());
+    command.note(data.report());
+    if (evaluation) command.note(evaluation->report());
     auto without_use = method_flags.without_use(choice.placement);
     if (!choice.selects) without_use.push_back(selection_steps_option);
     examples::report_without_effect("under placement " + choice.name + " (" + choice.placement + ")",
@@ -134,6 +123,7 @@ int main(int argc, char** argv) {
       first_phase.steps = selection_steps;
       first_phase.warm_up_steps = 0;  // of the run's steps, of which these are not
       first_phase.adapters = adapter;
+      first_phase.progress = options.progress;
       selection = examples::select_or_read(
           file, options.resume, base->dimensions(),
           selection_identity(*base, choice.placement, data, first_phase), [&] {
@@ -142,10 +132,12 @@ int main(int argc, char** argv) {
           });
     }
     const auto model = examples::Placements::make(choice.name, base, selection, adapter);
-    std::fprintf(stderr, "%s: %zu of %zu parameters learn (%.3f %%)\n", choice.name.c_str(),
-                 model->parameters().size(), model->total_parameters(),
-                 100.0 * static_cast<double>(model->parameters().size()) /
-                     static_cast<double>(model->total_parameters()));
+    char share[16];
+    std::snprintf(share, sizeof share, "%.3f",
+                  100.0 * static_cast<double>(model->parameters().size()) /
+                      static_cast<double>(model->total_parameters()));
+    command.note(choice.name + ": " + std::to_string(model->parameters().size()) + " of " +
+                 std::to_string(model->total_parameters()) + " parameters learn (" + share + " %)");
     options.checkpoint_directory = out / "checkpoint";
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
@@ -158,6 +150,6 @@ int main(int argc, char** argv) {
       }
       save_adapter(*model, out);
     });
-    std::fprintf(stderr, "adapter written to %s\n", out.c_str());
+    command.note("adapter written to " + out.string());
   });
 }
