@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tensor.hpp"
+#include "tensor/tensor.hpp"
 #include "version.hpp"
 
 // All of scan/.

@@ -12,8 +12,8 @@ if [[ ${1:-} == --write ]]; then
   for folder in "${folders[@]}"; do
     {
       printf '#pragma once\n\n'
-      # The calls of a scan take views, of what somebody has to own.
-      if [[ $folder == scan ]]; then printf '#include "tensor.hpp"\n'; fi
+      # The calls of a scan take views, of what somebody has to own. Not all of tensor/: scans do without Eigen.
+      if [[ $folder == scan ]]; then printf '#include "tensor/tensor.hpp"\n'; fi
       printf '#include "version.hpp"\n\n// All of %s/.\n' "$folder"
       collected "$folder" | sed 's,^include/sdlora/\(.*\)$,#include "\1",'
     } >"include/sdlora/$folder.hpp"
@@ -34,7 +34,7 @@ lists() {  # UMBRELLA HEADER
     problem "include/sdlora/$1 lacks the line: #include \"$2\" (bash tests/checks/umbrellas.sh --write adds it)"
 }
 
-lists scan.hpp tensor.hpp
+lists scan.hpp tensor/tensor.hpp
 for folder in "${folders[@]}"; do
   lists sdlora.hpp "$folder.hpp"
   lists "$folder.hpp" version.hpp
