@@ -23,3 +23,4 @@
 #include "training/settings.hpp"
 #include "training/trainer.hpp"
 #include "training/trainer_options.hpp"
+#include "training/with_loss.hpp"
