@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of adapters/.
 #include "adapters/describe.hpp"
 #include "adapters/dora.hpp"

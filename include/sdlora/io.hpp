@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of io/.
 #include "io/adapter.hpp"
 #include "io/any_tokenizer.hpp"

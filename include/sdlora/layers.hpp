@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of layers/.
 #include "layers/conv1d.hpp"
 #include "layers/fused_linear.hpp"

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of model/.
 #include "model/base.hpp"
 #include "model/batch.hpp"

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "tensor/tensor.hpp"
+#include "version.hpp"
+
 // All of scan/.
 #include "scan/menu/blelloch.hpp"
 #include "scan/menu/block_scan.hpp"
@@ -21,6 +24,7 @@
 #include "scan/menu/simd_channels.hpp"
 #include "scan/menu/simd_states.hpp"
 #include "scan/menu/sklansky.hpp"
+#include "scan/menu/with_identity.hpp"
 #include "scan/selective/arguments.hpp"
 #include "scan/selective/fused.hpp"
 #include "scan/selective/fused_segments.hpp"

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 #include <cmath>
 #include <string_view>
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of tensor/.
 #include "tensor/add_rows.hpp"
 #include "tensor/alignment.hpp"

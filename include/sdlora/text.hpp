@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 #include <charconv>
 #include <cstddef>
 #include <string>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "version.hpp"
+
 // All of training/.
 #include "training/adamw.hpp"
 #include "training/any_model.hpp"
@@ -21,3 +23,4 @@
 #include "training/settings.hpp"
 #include "training/trainer.hpp"
 #include "training/trainer_options.hpp"
+#include "training/with_loss.hpp"

@@ -1,6 +1,6 @@
 # <sdlora/folder.hpp> lists every header of its folder (but detail/), <sdlora/sdlora.hpp> every folder, and
 # <sdlora/cuda.cuh>, where there are .cuh headers, every one of those. What asks for more than the library does is
-# left to those who include it by its name.
+# left to those who include it by its name. Each collection refuses an older standard with a sentence.
 # With --write it brings the collections up to date instead.
 source "$(dirname "$0")/common.sh"
 
@@ -11,7 +11,10 @@ collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -v
 if [[ ${1:-} == --write ]]; then
   for folder in "${folders[@]}"; do
     {
-      printf '#pragma once\n\n// All of %s/.\n' "$folder"
+      printf '#pragma once\n\n'
+      # The calls of a scan take views, of what somebody has to own. Not all of tensor/: scans do without Eigen.
+      if [[ $folder == scan ]]; then printf '#include "tensor/tensor.hpp"\n'; fi
+      printf '#include "version.hpp"\n\n// All of %s/.\n' "$folder"
       collected "$folder" | sed 's,^include/sdlora/\(.*\)$,#include "\1",'
     } >"include/sdlora/$folder.hpp"
   done
@@ -31,8 +34,10 @@ lists() {  # UMBRELLA HEADER
     problem "include/sdlora/$1 lacks the line: #include \"$2\" (bash tests/checks/umbrellas.sh --write adds it)"
 }
 
+lists scan.hpp tensor/tensor.hpp
 for folder in "${folders[@]}"; do
   lists sdlora.hpp "$folder.hpp"
+  lists "$folder.hpp" version.hpp
   while IFS= read -r header; do
     lists "$folder.hpp" "${header#include/sdlora/}"
   done < <(collected "$folder")
@@ -46,4 +51,10 @@ while IFS= read -r header; do
   path=${header#include/sdlora/}
   [[ $path == cuda.cuh || $path == */detail/* || $header =~ $alone ]] || lists cuda.cuh "$path"
 done < <(files include/sdlora | grep '\.cuh$' || true)
+# Whoever compiles for an older standard is told so, first of all.
+for collection in sdlora "${folders[@]}"; do
+  said=$("$CXX" -std=c++17 -Iinclude "${dependencies[@]}" -E "include/sdlora/$collection.hpp" 2>&1 >/dev/null || true)
+  [[ $(grep -m 1 'error:' <<<"$said") == *"sdlora needs C++20"* ]] ||
+    problem "include/sdlora/$collection.hpp: says nothing of C++20 under -std=c++17, or not first; see version.hpp"
+done
 finish

@@ -11,7 +11,9 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <functional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -117,6 +119,26 @@ TEST_CASE("scan() of device values under an operator") {
             by_definition(values, ModularMatrix{}, options));
     }
   }
+}
+
+TEST_CASE("scan() of device values under functions whose identity is known, or named") {
+  if (skip_without_device(has_cuda_device())) return;
+  Tensor<int, Extents<dyn>> in(3000);
+  for (std::size_t i = 0; i < in.size(); ++i) in.data()[i] = static_cast<int>(i * 7919 % 1013) - 500;
+  const auto device_in = to_device(in);
+  const auto check = [&](const auto& op) {
+    for (const ScanKind kind : kinds) {
+      Tensor<int, Extents<dyn>, Cuda> device_out(in.size());
+      scan(CudaLookBack{}, device_in.view(), device_out.view(), {.kind = kind}, op);
+      const auto out = to_host(device_out);
+      std::vector<int> expected(in.size());
+      scan(Sequential{}, std::span(in.data(), in.size()), expected, {.kind = kind}, op);
+      CHECK(std::vector<int>(out.data(), out.data() + out.size()) == expected);
+    }
+  };
+  check(std::plus<>{});
+  check(Maximum{});
+  check(with_identity(std::bit_xor<>{}, 0));
 }
 
 TEST_CASE("scan() of device tensors: shapes") {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../version.hpp"
+
 #include <concepts>
 #include <cstddef>
 #include <string_view>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../version.hpp"
+
 namespace sdlora {
 
 /// One value of all threads of a block, for kernels that are written against a block policy: combine(a, b),

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../version.hpp"
+
 // g++ before 13 takes the deliberately undefined operands of its own AVX-512 header for mistakes.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../version.hpp"
+
 namespace sdlora {
 
 /// What an operation does with the values that its output holds.

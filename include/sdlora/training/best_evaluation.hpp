@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../version.hpp"
+
 #include <cstdint>
 #include <limits>
 #include <vector>

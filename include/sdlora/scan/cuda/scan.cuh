@@ -5,6 +5,7 @@
 #include "../../tensor/cuda/stream.cuh"
 #include "../../tensor/tensor_view.hpp"
 #include "../menu/detail/call_checks.hpp"
+#include "../menu/detail/scan_call.hpp"
 #include "../menu/options.hpp"
 #include "../menu/scan.hpp"
 #include "../menu/scan_problem.hpp"
@@ -139,34 +140,24 @@ void scan_backward(Policy policy, const TensorView<A, AExtents, Cuda>& a,
   }
 }
 
-/// Scans `in` (L values) into `out` (L values) under any associative operator, both in the memory of the GPU:
-/// the call of scan.hpp with an algorithm for the GPU. The operator is copied into kernels: it and its values
-/// are trivially copyable, and its call is constexpr or __device__. An initial value and the offsets of
-/// sequences lie in the host's memory; sequences are scanned one after another. `out` must not overlap `in`.
-/// Asynchronous as above. Throws ShapeError where lengths differ or the sequences do not cover them, Error
-/// where CUDA fails.
-template <CudaScanPolicy Policy, class In, class InExtents, class V, class OutExtents,
-          AssociativeOperator Op = default_operator_t<V>>
-  requires std::same_as<std::remove_const_t<In>, V> && std::same_as<V, typename Op::value_type>
-void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
-          const TensorView<V, OutExtents, Cuda>& out,
-          const std::type_identity_t<ScanOptions<V>>& options = {}, const Op& op = {}) {
-  static_assert(InExtents::rank() == 1 && OutExtents::rank() == 1,
-                "sdlora::scan: in and out have one extent, (L); reshape them");
+namespace detail {
+
+template <class Policy, class V, class InView, class OutView, class Op>
+void scan_device_values(Policy policy, const InView& in, const OutView& out, const ScanOptions<V>& options,
+                        const Op& op) {
   static_assert(
       ScanProblem<ValueScanProblem<Op>>,
       "sdlora::scan: a GPU's kernels take operators that are trivially copyable, as are their values");
-  detail::check_element_scan<V>({in.data(), in.size()}, {out.data(), out.size()});
+  check_element_scan<V>({in.data(), in.size()}, {out.data(), out.size()});
   if (in.size() > 0 && in.data() == out.data()) {
     throw ArgumentError(
         "scan: on the GPU a scan of values reads in while it writes out, so they must not be the same "
-        "memory; "
-        "give out its own");
+        "memory; give out its own");
   }
-  const detail::SequencesOfCall of_call("scan", options.sequences, in.size());
+  const SequencesOfCall of_call("scan", options.sequences, in.size());
   const Sequences& sequences = of_call.sequences;
-  detail::scan_sequences(policy, sequences.count(), [&](std::size_t s) {
-    const std::size_t first = detail::first_row(sequences, s, options.direction);
+  scan_sequences(policy, sequences.count(), [&](std::size_t s) {
+    const std::size_t first = first_row(sequences, s, options.direction);
     ValueScanProblem<Op> x{op};
     x.in = in.data() + first;
     x.out = out.data() + first;
@@ -177,6 +168,27 @@ void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
     x.exclusive = options.kind == ScanKind::Exclusive;
     return x;
   });
+}
+
+}  // namespace detail
+
+/// Scans `in` (L values) into `out` (L values) under any associative operator, both in the memory of the GPU:
+/// the call of scan.hpp with an algorithm for the GPU, and operators as there. The operator is copied into
+/// kernels: it and its values are trivially copyable, and its call is constexpr or __device__. An initial
+/// value and the offsets of sequences lie in the host's memory; sequences are scanned one after another.
+/// `out` must not overlap `in`. Asynchronous as above. Throws ShapeError where lengths differ or the
+/// sequences do not cover them, Error where CUDA fails.
+template <CudaScanPolicy Policy, class In, class InExtents, class V, class OutExtents,
+          class Op = detail::NoOperator>
+  requires std::same_as<std::remove_const_t<In>, V>
+void scan(Policy policy, const TensorView<In, InExtents, Cuda>& in,
+          const TensorView<V, OutExtents, Cuda>& out,
+          const std::type_identity_t<ScanOptions<V>>& options = {}, const Op& op = {}) {
+  static_assert(InExtents::rank() == 1 && OutExtents::rank() == 1,
+                "sdlora::scan: in and out have one extent, (L); reshape them");
+  if constexpr (detail::require_operator<V, Op>()) {
+    detail::scan_device_values(policy, in, out, options, detail::operator_of_call<V>(op));
+  }
 }
 
 }  // namespace sdlora

@@ -4,11 +4,14 @@
 #include "../../tensor/extents.hpp"
 #include "../../tensor/parallel.hpp"
 #include "detail/call_checks.hpp"
+#include "detail/scan_call.hpp"
 #include "options.hpp"
 #include "policy.hpp"
 #include "segmented.hpp"
+#include "with_identity.hpp"
 
 #include <algorithm>
+#include <concepts>
 #include <ranges>
 #include <type_traits>
 
@@ -42,43 +45,27 @@ void arrange(std::span<const V> in, std::span<W> out, const ScanOptions<V>& opti
 
 }  // namespace detail
 
-/// Scans `in` (L values) into `out` (L values) under `op`: for every place, the composition of what
-/// comes before it in scan order, led by the initial value, with itself if inclusive.
-/// `policy` is the algorithm. `out` may be `in` itself, but must not overlap it in another way. Where
-/// sequences are given, each is scanned by itself and `initial` leads each. Scratch comes from `workspace`.
-/// Throws ShapeError where lengths differ or the sequences do not cover them, ArgumentError where they
-/// overlap.
-template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out,
-          AssociativeOperator Op = default_operator_t<std::ranges::range_value_t<Out>>>
-  requires std::same_as<std::ranges::range_value_t<In>, typename Op::value_type> &&
-           std::same_as<std::ranges::range_value_t<Out>, typename Op::value_type>
-void scan(Policy, const In& in, Out&& out,
-          const std::type_identity_t<ScanOptions<typename Op::value_type>>& options, const Op& op,
-          Workspace& workspace) {
-  static_assert(
-      ElementScan<Policy>,
-      "sdlora::scan: this policy solves linear recurrences over columns only; pass matrices a, b and h, or "
-      "choose a policy for any operator: Sequential, Chunked, Blelloch, HillisSteele, KoggeStone, Sklansky");
-  using V = typename Op::value_type;
-  const std::span<const V> values(std::ranges::data(in), std::ranges::size(in));
-  const std::span<V> results(std::ranges::data(out), std::ranges::size(out));
-  detail::check_element_scan<V>(values, results);
-  detail::check_sequences("scan", options.sequences, values.size());
+namespace detail {
+
+template <class Policy, class V, class Op>
+void scan_values(std::span<const V> values, std::span<V> results, const ScanOptions<V>& options, const Op& op,
+                 Workspace& workspace) {
+  check_element_scan<V>(values, results);
+  check_sequences("scan", options.sequences, values.size());
   if (options.sequences.count() <= 1) {
-    detail::arrange<V, V>(values, results, options, op, [](const V& v, bool) { return v; });
+    arrange<V, V>(values, results, options, op, [](const V& v, bool) { return v; });
     Policy::inclusive(results, op, workspace);
     if (options.direction == ScanDirection::Reverse) std::ranges::reverse(results);
     return;
   }
   // One scan under the segmented operator. Reversed sequences are arranged one by one, in place.
   const Segmented<Op> segmented{op};
-  detail::Scratch<SegmentedValue<V>> scratch(workspace, values.size());
+  Scratch<SegmentedValue<V>> scratch(workspace, values.size());
   const auto marked = scratch.values();
   for (std::size_t s = 0; s < options.sequences.count(); ++s) {
     const std::size_t first = options.sequences.first(s), length = options.sequences.length(s);
-    detail::arrange<V, SegmentedValue<V>>(values.subspan(first, length), marked.subspan(first, length),
-                                          options, op,
-                                          [](const V& v, bool head) { return SegmentedValue<V>{v, head}; });
+    arrange<V, SegmentedValue<V>>(values.subspan(first, length), marked.subspan(first, length), options, op,
+                                  [](const V& v, bool head) { return SegmentedValue<V>{v, head}; });
   }
   Policy::inclusive(marked, segmented, workspace);
   for (std::size_t s = 0; s < options.sequences.count(); ++s) {
@@ -90,23 +77,49 @@ void scan(Policy, const In& in, Out&& out,
   }
 }
 
+}  // namespace detail
+
+/// Scans `in` (L values) into `out` (L values) under `op`: for every place, the composition of what
+/// comes before it in scan order, led by the initial value, with itself if inclusive.
+/// `policy` is the algorithm (ScanPolicy). `op` is associative: an AssociativeOperator, a function whose
+/// identity is known (std::plus, std::multiplies, Maximum, Minimum), or any other by with_identity(op,
+/// identity); for LinearStep values it may be left out. `in` and `out` are contiguous ranges. `out` may be
+/// `in` itself, but must not overlap it in another way. Where sequences are given, each is scanned by itself
+/// and `initial` leads each. Scratch comes from `workspace`. Throws ShapeError where lengths differ or the
+/// sequences do not cover them, ArgumentError where they overlap.
+template <class Policy, class In, class Out, class Op>
+  requires detail::ValueRange<const In> && detail::ValueRange<Out>
+void scan(Policy, const In& in, Out&& out,
+          const std::type_identity_t<ScanOptions<std::ranges::range_value_t<Out>>>& options, const Op& op,
+          Workspace& workspace) {
+  if constexpr (detail::require_element_scan<Policy, const In, Out, Op>()) {
+    using V = std::ranges::range_value_t<Out>;
+    const std::span<const V> values(std::ranges::data(in), std::ranges::size(in));
+    const std::span<V> results(std::ranges::data(out), std::ranges::size(out));
+    detail::scan_values<Policy, V>(values, results, options, detail::operator_of_call<V>(op), workspace);
+  }
+}
+
 /// The same, with scratch memory of the running thread.
-template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out,
-          AssociativeOperator Op = default_operator_t<std::ranges::range_value_t<Out>>>
-  requires std::same_as<std::ranges::range_value_t<In>, typename Op::value_type> &&
-           std::same_as<std::ranges::range_value_t<Out>, typename Op::value_type>
+template <class Policy, class In, class Out, class Op = detail::NoOperator>
+  requires detail::ValueRange<const In> && detail::ValueRange<Out>
 void scan(Policy policy, const In& in, Out&& out,
-          const std::type_identity_t<ScanOptions<typename Op::value_type>>& options = {}, const Op& op = {}) {
+          const std::type_identity_t<ScanOptions<std::ranges::range_value_t<Out>>>& options = {},
+          const Op& op = {}) {
   scan(policy, in, out, options, op, thread_workspace());
 }
 
-/// Without an operator only steps of linear recurrences can be scanned: says so.
-template <ScanPolicy Policy, std::ranges::contiguous_range In, std::ranges::contiguous_range Out>
-  requires(!HasDefaultOperator<std::ranges::range_value_t<Out>>)
-void scan(Policy, const In&, Out&&, const ScanOptions<std::ranges::range_value_t<Out>>& = {}) {
-  static_assert(HasDefaultOperator<std::ranges::range_value_t<Out>>,
-                "sdlora::scan: only LinearStep values have an operator of their own; pass one for others, "
-                "behind the options: a type with value_type, operator()(first, second) and identity()");
+/// Says that other things than contiguous ranges cannot be scanned.
+template <class Policy, class In, class Out, class Options = ScanOptions<float>,
+          class Op = detail::NoOperator>
+  requires(!(detail::ValueRange<const In> && detail::ValueRange<Out>)) && detail::OptionsOfScan<Options> &&
+          (!detail::InDeviceMemory<In>) && (!detail::InDeviceMemory<Out>)
+void scan(Policy, const In&, Out&&, const Options& = {}, const Op& = {}, Workspace& = thread_workspace()) {
+  static_assert(
+      detail::ValueRange<const In> && detail::ValueRange<Out>,
+      "sdlora::scan: in and out are contiguous ranges of values, as std::vector, std::array and std::span; "
+      "of an Eigen vector or a Tensor pass std::span(x.data(), x.size()); a linear recurrence takes three "
+      "matrices: scan(policy, a, b, h)");
 }
 
 namespace detail {
@@ -223,6 +236,14 @@ void scan(Policy policy, MatrixView<const std::type_identity_t<Stored>> a,
           MatrixView<const std::type_identity_t<Stored>> b, MatrixView<Stored> h,
           const LinearScanOptions<recurrence_state_t<Stored>>& options = {}) {
   scan(policy, a, b, h, options, thread_workspace());
+}
+
+/// Says what a linear recurrence takes, where these matrices or this algorithm are nothing of that.
+template <class Policy, class A, class B, class H, class Options = LinearScanOptions<float>>
+  requires(!detail::OptionsOfScan<H>) && (!detail::InDeviceMemory<H>) &&
+          (!(ScanPolicy<Policy> && detail::matrices_fit<A, B, H>()))
+void scan(Policy, const A&, const B&, H&&, const Options& = {}, Workspace& = thread_workspace()) {
+  detail::refuse_matrices<Policy, A, B, H>();
 }
 
 /// Gives back the scratch memory that scans have left with the running thread and with those of the thread

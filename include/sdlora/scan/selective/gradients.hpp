@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../../version.hpp"
+
 namespace sdlora {
 
 /// Which part of A's gradient is computed.
