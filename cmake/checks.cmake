@@ -122,6 +122,7 @@ sdlora_add_target_check(compile_fail standard 900)
 
 sdlora_add_headers_alone(check.headers)
 sdlora_add_target_check(headers all 1200)
+sdlora_add_check(reference all 300)
 sdlora_add_check(linked_twice all 300)
 sdlora_add_check(aarch64 all 900)
 sdlora_add_check(bench_peers all 300)

@@ -13,5 +13,8 @@ int generate(CommandLine& command, int argc, char** argv);
 int score(CommandLine& command, int argc, char** argv);
 int merge(CommandLine& command, int argc, char** argv);
 int export_adapter(CommandLine& command, int argc, char** argv);
+int evaluate(CommandLine& command, int argc, char** argv);
+int inspect(CommandLine& command, int argc, char** argv);
+int tokenize(CommandLine& command, int argc, char** argv);
 
 }  // namespace sdlora::commands

@@ -128,14 +128,26 @@ struct CommandLine::Implementation {
   }
 
   std::string unknown_key(const std::string& key) const {
+    return "expected the name of an option, found '" + key + "'" + near_option(key);
+  }
+
+  /// As ", which is near 'rank'", or nothing.
+  std::string near_option(const std::string& key) const {
     std::vector<std::string> names;
     for (const CLI::Option* option : app.get_options()) {
       if (!option->get_configurable()) continue;
       for (const std::string& name : option->get_lnames()) names.push_back(name);
     }
     const std::string near = nearest(key, names);
-    return "expected the name of an option, found '" + key + "'" +
-           (near.empty() ? "" : ", which is near '" + near + "'");
+    return near.empty() ? "" : ", which is near '" + near + "'";
+  }
+
+  /// What is near an argument that nothing takes.
+  std::string near_extra() const {
+    for (const std::string& extra : app.remaining()) {
+      if (extra.starts_with("--")) return near_option(extra.substr(2, extra.find('=') - 2));
+    }
+    return {};
   }
 
   CLI::App app;
@@ -300,6 +312,10 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     return 0;
   } catch (const CLI::Success& asked) {  // for the help or the version
     return app.exit(asked);
+  } catch (const CLI::ExtrasError& error) {
+    std::fprintf(stderr, "%s: %s%s; --help lists the options\n", name.c_str(), error.what(),
+                 implementation_->near_extra().c_str());
+    return 2;
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "%s: %s; --help lists the options\n", name.c_str(), error.what());
     return 2;

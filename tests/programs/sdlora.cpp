@@ -15,7 +15,8 @@ namespace {
 const std::string version = "sdlora " + std::to_string(SDLORA_VERSION_MAJOR) + "." +
                             std::to_string(SDLORA_VERSION_MINOR) + "." +
                             std::to_string(SDLORA_VERSION_PATCH) + "\n";
-const std::string commands[] = {"finetune", "generate", "score", "merge", "export"};
+const std::string commands[] = {"finetune", "generate", "score",   "evaluate",
+                                "merge",    "export",   "inspect", "tokenize"};
 
 }  // namespace
 
@@ -49,12 +50,23 @@ TEST_CASE("programs: sdlora names the nearest of its commands") {
               {"finetune", "--help lists the options"});
 }
 
+TEST_CASE("programs: sdlora names the option that is near an unknown one") {
+  const Arguments merge{"--model", "a", "--adapter", "b", "--out", "c"};
+  check_fails("sdlora merge", with(merge, {"--dtyp", "float32"}),
+              {"--dtyp", "which is near 'dtype'; --help"});
+  check_fails("sdlora merge", with(merge, {"--dtypee=float32"}),
+              {"--dtypee", "which is near 'dtype'; --help"});
+  const Result far = run("sdlora merge", with(merge, {"--nothing-like-that"}));
+  CHECK(far.status == 2);
+  CHECK(far.err.find("near") == std::string::npos);
+}
+
 TEST_CASE("programs: each command of sdlora has examples, its version and a file of options") {
   for (const std::string& command : commands) {
     CAPTURE(command);
     const std::string help = run_well("sdlora " + command, {"--help"});
     CHECK(help.find("Usage: sdlora " + command + " [OPTIONS]") != std::string::npos);
-    CHECK(help.find("\nExamples:\n  sdlora " + command + " --") != std::string::npos);
+    CHECK(help.find("\nExamples:\n  sdlora " + command + " ") != std::string::npos);
     for (const char* option : {"--config PATH", "--quiet", "--version"}) {
       CAPTURE(option);
       CHECK(help.find(option) != std::string::npos);

@@ -55,6 +55,7 @@ struct DoRA : PolicyDefaults {
     return o.rank * (site.shape.rows + site.shape.cols) + site.shape.rows;
   }
 
+  /// What a model keeps of it at a linear site (see AdapterPolicy).
   template <class T, class D = Cpu>
   class Linear {
     using View = MatrixView<const T, D>;

@@ -12,6 +12,7 @@ struct IA3 : PolicyDefaults {
   static constexpr bool reads_input = false;
   static constexpr std::size_t count(SiteInfo site, NoOptions) { return site.shape.rows; }
 
+  /// What a model keeps of it at a linear site (see AdapterPolicy).
   template <class T, class D = Cpu>
   class Linear {
     using View = MatrixView<const T, D>;

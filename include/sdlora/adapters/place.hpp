@@ -126,6 +126,7 @@ constexpr bool one_channel_count() {
 
 }  // namespace detail
 
+/// A list of sites with their policies.
 template <class... Sites, class... Policies>
 struct Place<On<Sites, Policies>...> {
   static_assert(((detail::times_placed<Sites, On<Sites, Policies>...> == 1) && ...),

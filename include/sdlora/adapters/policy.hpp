@@ -115,9 +115,10 @@ concept AdapterPolicy =
       { P::count(site, options) } -> std::same_as<std::size_t>;
     };
 
-/// Which of the optional hooks a Linear state has.
+/// Whether a Linear state has the hooks before the product.
 template <class State>
 inline constexpr bool changes_input = requires { &State::input_backward; };
+/// Whether it has the hooks after it.
 template <class State>
 inline constexpr bool changes_output = requires { &State::output_backward; };
 

@@ -13,6 +13,7 @@ struct StateOffset : PolicyDefaults {
   static constexpr ScanReads reads{.C = true};
   static constexpr std::size_t count(SiteInfo site, NoOptions) { return site.shape.size(); }
 
+  /// What a model keeps of it at the scan (see AdapterPolicy).
   template <class T, class D = Cpu>
   class Scan {
    public:

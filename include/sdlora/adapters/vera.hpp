@@ -53,6 +53,7 @@ struct VeRA : PolicyDefaults {
   }
   static constexpr std::size_t count(SiteInfo site, options o) { return o.rank + site.shape.rows; }
 
+  /// What a model keeps of it at a linear site (see AdapterPolicy).
   template <class T, class D = Cpu>
   class Linear {
     using View = MatrixView<const T, D>;

@@ -53,6 +53,7 @@ inline constexpr auto model_tensors = [] {
   // clang-format on
 }();
 
+/// The table without its members: what it says of each tensor.
 template <class Dimensions>
 inline constexpr auto model_facts = facts_of(model_tensors<Dimensions>);
 

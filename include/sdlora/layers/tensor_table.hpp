@@ -94,6 +94,7 @@ struct SitePosition {
   std::size_t part = 0;
 };
 
+/// Where a table has the site of this name.
 template <class Dimensions, std::size_t Count>
 constexpr SitePosition position_of(const std::array<TensorFacts<Dimensions>, Count>& facts,
                                    std::string_view site) {

@@ -155,6 +155,7 @@ Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, const Fr
   for (const T one : found) loss.sum += static_cast<double>(one);
   return loss;
 }
+/// The same for a head of plain numbers.
 template <class T, class D, class Beside = PlainHead>
 Loss head_cross_entropy(std::type_identity_t<MatrixView<const T, D>> h, MatrixView<const T, D> W,
                         std::span<const std::int32_t> targets, std::type_identity_t<T> scale,

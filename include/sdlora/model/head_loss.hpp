@@ -56,6 +56,7 @@ struct AllRows : Function {
   static constexpr bool all_rows = true;
   using Function::operator();
 };
+/// AllRows{function}.
 template <class Function>
 AllRows(Function) -> AllRows<Function>;
 

@@ -46,6 +46,7 @@ class MambaModel {
                 "with their policies, as Place<On<site::OutProj, LoRA<8>>>");
 };
 
+/// The model, where the types are what they must be.
 template <Config C, Placement P, class X>
 class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   static_assert(detail::TypesFit<C, P>::fit);

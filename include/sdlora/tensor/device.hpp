@@ -38,6 +38,7 @@ inline constexpr bool is_host = std::is_same_v<Device, Cpu>;
 template <class T, class Device>
 class Storage;
 
+/// The host's memory.
 template <class T>
 class Storage<T, Cpu> {
   static_assert(std::is_trivially_copyable_v<T>, "sdlora::Storage: holds trivially copyable values only");

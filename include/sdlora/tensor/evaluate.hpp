@@ -252,6 +252,7 @@ void assign(const TensorView<T, E, Device>& destination, const X& expression) {
   static_assert(!std::is_const_v<T>, "sdlora::assign: the destination is a view of const values");
   detail::Evaluator<Device>::template assign<Mode>(destination, detail::borrow<T>(expression));
 }
+/// The same, into a matrix.
 template <AssignMode Mode = AssignMode::Set, class T, class Device, class X>
   requires(detail::Operand<X> || detail::Scalar<X>)
 void assign(const MatrixView<T, Device>& destination, const X& expression) {
@@ -267,8 +268,8 @@ auto evaluate(const X& expression) {
       detail::borrow<typename Node::value_type>(expression));
 }
 
-// `tensor op= expression`: the shape stays, the expression is repeated to it.
-
+/// `tensor op= expression`: the shape stays, the expression is repeated to it.
+/// @{
 template <class T, class E, class Device, class X>
   requires(detail::Operand<X> || detail::Scalar<X>)
 Tensor<T, E, Device>& operator+=(Tensor<T, E, Device>& tensor, const X& expression) {
@@ -296,6 +297,7 @@ Tensor<T, E, Device>& operator/=(Tensor<T, E, Device>& tensor, const X& expressi
                                                                  detail::borrow<T>(expression));
   return tensor;
 }
+/// @}
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

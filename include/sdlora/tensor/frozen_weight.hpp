@@ -132,6 +132,7 @@ template <class T, class Device>
 struct TransposedFrozenWeight {
   FrozenWeight<T, Device> of;
 };
+/// Wᵀ, for `matmul` alone: nothing is copied.
 template <class T, class Device>
 TransposedFrozenWeight<T, Device> transposed(const FrozenWeight<T, Device>& weight) {
   return {weight};

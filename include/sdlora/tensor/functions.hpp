@@ -13,6 +13,7 @@ namespace sdlora {
 inline namespace SDLORA_SIMD_TAG {
 
 /// Sums, differences, products and quotients, element by element.
+/// @{
 template <class A, class B>
   requires detail::Operands<A, B>
 constexpr auto operator+(A&& a, B&& b) {
@@ -37,8 +38,10 @@ template <detail::Operand A>
 constexpr auto operator-(A&& a) {
   return detail::make_map<detail::Negate>(std::forward<A>(a));
 }
+/// @}
 
 /// Comparisons give masks, which only `select` takes.
+/// @{
 template <class A, class B>
   requires detail::Operands<A, B>
 constexpr auto operator<(A&& a, B&& b) {
@@ -59,6 +62,7 @@ template <class A, class B>
 constexpr auto operator>=(A&& a, B&& b) {
   return detail::make_map<detail::LessEqual>(std::forward<B>(b), std::forward<A>(a));
 }
+/// @}
 
 /// `yes` where the condition (a comparison) holds, else `no`; either may be a number. Both are computed
 /// everywhere.
@@ -77,6 +81,7 @@ constexpr auto fma(A&& a, B&& b, C&& c) {
 }
 
 /// The larger (smaller) of two, element by element, NaN where either is; of one argument, see reduce.hpp.
+/// @{
 template <class A, class B>
   requires detail::Operands<A, B>
 constexpr auto max(A&& a, B&& b) {
@@ -87,6 +92,7 @@ template <class A, class B>
 constexpr auto min(A&& a, B&& b) {
   return detail::make_map<detail::Minimum>(std::forward<A>(a), std::forward<B>(b));
 }
+/// @}
 
 /// |x|.
 template <detail::Operand A>

@@ -33,6 +33,7 @@ class HostCopy {
   MatrixView<const T> view_;
 };
 
+/// HostCopy(view) copies any matrix.
 template <class T, class Device>
 HostCopy(MatrixView<T, Device>) -> HostCopy<std::remove_const_t<T>, Device>;
 

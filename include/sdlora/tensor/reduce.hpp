@@ -172,6 +172,7 @@ constexpr auto mean(X&& x) {
   return detail::make_reduction<detail::MeanOver>(std::forward<X>(x));
 }
 /// The largest (smallest) value of each row; NaN where the row has one, ∓infinity of an empty one.
+/// @{
 template <detail::Operand X>
 constexpr auto max(X&& x) {
   return detail::make_reduction<detail::MaximumOver>(std::forward<X>(x));
@@ -180,6 +181,7 @@ template <detail::Operand X>
 constexpr auto min(X&& x) {
   return detail::make_reduction<detail::MinimumOver>(std::forward<X>(x));
 }
+/// @}
 /// The sum of the squares of each row.
 template <detail::Operand X>
 constexpr auto sum_of_squares(X&& x) {

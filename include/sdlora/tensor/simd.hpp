@@ -314,6 +314,7 @@ inline namespace SDLORA_SIMD_TAG {
 // C library's functions are still chosen without a doubt.
 
 /// a·b + c with one rounding where the machine has the instruction.
+/// @{
 template <std::floating_point T>
 inline T fma(T a, T b, T c) {
   return detail::fused_multiply_add(a, b, c);
@@ -324,64 +325,79 @@ inline Simd<float> fma(Simd<float> a, Simd<float> b, Simd<float> c) {
 inline Simd<double> fma(Simd<double> a, Simd<double> b, Simd<double> c) {
   return detail::fused_multiply_add(a, b, c);
 }
+/// @}
 
 /// 2^x within 2 ulp of the exact power of the (rounded) argument, exact at integers. Where the result would
 /// be subnormal it falls monotonically to 0 at one below the least exponent (an absolute error of at most
 /// half the smallest normal number); infinity from the end of the range.
+/// @{
 template <std::floating_point T>
 inline T exp2(T x) {
   return detail::exp2_generic(x);
 }
 inline Simd<float> exp2(Simd<float> x) { return detail::exp2_generic(x); }
 inline Simd<double> exp2(Simd<double> x) { return detail::exp2_generic(x); }
+/// @}
 
 /// e^x within 2 ulp; 0 where the result would be subnormal.
+/// @{
 template <std::floating_point T>
 inline T exp(T x) {
   return detail::exp_generic(x);
 }
 inline Simd<float> exp(Simd<float> x) { return detail::exp_generic(x); }
 inline Simd<double> exp(Simd<double> x) { return detail::exp_generic(x); }
+/// @}
 
 /// The natural logarithm within 2 ulp, of subnormal arguments too.
+/// @{
 template <std::floating_point T>
 inline T log(T x) {
   return detail::log_generic(x);
 }
 inline Simd<float> log(Simd<float> x) { return detail::log_generic(x); }
 inline Simd<double> log(Simd<double> x) { return detail::log_generic(x); }
+/// @}
 
 /// log(1 + x), accurate near 0.
+/// @{
 template <std::floating_point T>
 inline T log1p(T x) {
   return detail::log1p_generic(x);
 }
 inline Simd<float> log1p(Simd<float> x) { return detail::log1p_generic(x); }
 inline Simd<double> log1p(Simd<double> x) { return detail::log1p_generic(x); }
+/// @}
 
 /// 1 / (1 + e^−x), accurate relative to the result in both directions.
+/// @{
 template <std::floating_point T>
 inline T sigmoid(T x) {
   return detail::sigmoid_generic(x);
 }
 inline Simd<float> sigmoid(Simd<float> x) { return detail::sigmoid_generic(x); }
 inline Simd<double> sigmoid(Simd<double> x) { return detail::sigmoid_generic(x); }
+/// @}
 
 /// x · sigmoid(x).
+/// @{
 template <std::floating_point T>
 inline T silu(T x) {
   return x * sigmoid(x);
 }
 inline Simd<float> silu(Simd<float> x) { return x * sigmoid(x); }
 inline Simd<double> silu(Simd<double> x) { return x * sigmoid(x); }
+/// @}
 
 /// log(1 + e^x), without a threshold: accurate relative to the result down to the underflow.
+/// @{
 template <std::floating_point T>
 inline T softplus(T x) {
   return detail::softplus_generic(x);
 }
 inline Simd<float> softplus(Simd<float> x) { return detail::softplus_generic(x); }
 inline Simd<double> softplus(Simd<double> x) { return detail::softplus_generic(x); }
+/// @}
 
 }  // namespace SDLORA_SIMD_TAG
 }  // namespace sdlora

@@ -13,6 +13,7 @@ namespace sdlora {
 
 /// Tag: leave the values of a new tensor as they are found in memory.
 struct Uninitialized {};
+/// The tag's value: a tensor's last argument, after its extents.
 inline constexpr Uninitialized uninitialized{};
 
 /// How an expression meets what is already in its destination.

@@ -140,6 +140,7 @@ std::size_t trainable_parameters(const MambaDimensions& m, const AdapterOptions&
 namespace presets {
 
 /// The published checkpoints (arXiv 2312.00752), with the vocabulary padded as they store it.
+/// @{
 struct Mamba130m {
   static constexpr MambaConfig config{.d_model = 768, .n_layer = 24, .vocab_size = 50280};
 };
@@ -155,6 +156,7 @@ struct Mamba1_4b {
 struct Mamba2_8b {
   static constexpr MambaConfig config{.d_model = 2560, .n_layer = 64, .vocab_size = 50280};
 };
+/// @}
 /// Falcon-Mamba (arXiv 2410.05355): Mamba with norms of dt, B and C and a head of its own.
 struct FalconMamba7b {
   static constexpr MambaConfig config{

@@ -60,6 +60,7 @@ inline constexpr auto mamba_tensors = [] {
   // clang-format on
 }();
 
+/// The table without its members: what it says of each tensor.
 inline constexpr auto mamba_facts = facts_of(mamba_tensors<>);
 
 /// What learns in a block where a checkpoint has no values.
@@ -68,10 +69,11 @@ inline constexpr std::array<AddedValues<MambaDimensions>, 3> mamba_added{
      {site::Scan::name, [](const MambaDimensions& m) { return SiteShape{m.d_inner, m.d_state}; }, false},
      {site::Prefix::name, [](const MambaDimensions& m) { return SiteShape{1, m.d_inner}; }, true}}};
 
-/// The sites of one block, and those that a model has once.
+/// The sites of one block.
 using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
                                  site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
                                  site::ALog, site::D, site::OutProj, site::H0, site::Prefix, site::Scan>;
+/// The sites that a model has once.
 using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
 
 namespace detail {
@@ -139,6 +141,7 @@ auto site_values(const MambaWeights<Element, Device>& weights, const MambaDimens
     return MatrixView<Element, Device>{};
   }
 }
+/// The same of what lies above the blocks.
 template <Site S, class Element, class Device>
 auto site_values(const ModelWeights<Element, Device>& weights) {
   using Where = detail::MambaSite<S>;
