@@ -1,9 +1,9 @@
-# Fuzzes the readers of files, tests/fuzz, by libFuzzer under the sanitizers: each reader for SDLORA_FUZZ_SECONDS, 12 where
+# Fuzzes the readers of files, tests/fuzz, by libFuzzer under the sanitizers: each reader for SDLORA_FUZZ_SECONDS, 10 where
 # nothing is said, from its corpus and with another seed each time. Prints a row of docs/results/fuzzing.md for each.
 source "$(dirname "$0")/common.sh"
 
 fuzz=$scratch/fuzz
-seconds=${SDLORA_FUZZ_SECONDS:-12}
+seconds=${SDLORA_FUZZ_SECONDS:-10}
 sanitizers=address,undefined
 # As cmake/sanitizers.cmake has them.
 compile+=(-O1 -g1 "-fsanitize=fuzzer-no-link,$sanitizers" -fno-sanitize-recover=all -fno-sanitize=pointer-overflow

@@ -60,6 +60,7 @@ std::filesystem::path write(const char* name, std::string_view bytes) {
   std::FILE* const file = std::fopen(path.c_str(), "wb");
   if (file == nullptr || std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() ||
       std::fclose(file) != 0) {
+    std::fprintf(stderr, "fuzz: %s cannot be written\n", path.c_str());
     std::abort();
   }
   return path;
