@@ -22,6 +22,7 @@
 #include "support/placements.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
+#include "support/site_flags.hpp"
 #include "support/text.hpp"
 #include "support/training_flags.hpp"
 #include "support/weights_flag.hpp"
@@ -67,6 +68,7 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
   }
   command.option("--placement", placement, "what learns:" + placements);
   const examples::MethodFlags method_flags(command);
+  const examples::SiteFlags site_flags(command);
   const auto selection_steps_option =
       command.option("--selection-steps", selection_steps, "of SDLoRA's first phase").at_least_one();
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
@@ -77,6 +79,9 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
       .at_least_one()
       .without_default();
   examples::add_training_flags(command, options, {"steps"});
+  command.option("--evaluate-every", options.evaluate_every,
+                 "steps between looks at --eval; 0: after every epoch");
+  examples::add_evaluation_flags(command, options);
   const examples::WeightsFlag weights(command);
   command.threads();
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
@@ -88,6 +93,10 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     const LoadBaseOptions loading = weights.options();
     const DatasetOptions data_options = data_flags.options();
     examples::require_training_flags(options);
+    if (evaluation_path.empty() && (options.keep_best || options.patience != 0)) {
+      throw ArgumentError(std::string(options.keep_best ? "--keep-best" : "--patience") +
+                          ": expected --eval beside it, found none; give both");
+    }
     options.progress = !command.is_quiet();
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
@@ -96,6 +105,7 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
     const CheckpointConfig config = read_base_config(model_directory);
+    site_flags.apply(choice.placement, config.n_layer, adapter, options.groups);
     const JsonlDataset data = examples::open_data(data_path, model_directory, config, data_options);
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
