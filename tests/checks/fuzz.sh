@@ -1,9 +1,9 @@
-# Fuzzes the readers of files, tests/fuzz, by libFuzzer under the sanitizers: each reader for SDLORA_FUZZ_SECONDS, 12 where
+# Fuzzes the readers of files, tests/fuzz, by libFuzzer under the sanitizers: each reader for SDLORA_FUZZ_SECONDS, 10 where
 # nothing is said, from its corpus and with another seed each time. Prints a row of docs/results/fuzzing.md for each.
 source "$(dirname "$0")/common.sh"
 
 fuzz=$scratch/fuzz
-seconds=${SDLORA_FUZZ_SECONDS:-12}
+seconds=${SDLORA_FUZZ_SECONDS:-10}
 sanitizers=address,undefined
 # As cmake/sanitizers.cmake has them.
 compile+=(-O1 -g1 "-fsanitize=fuzzer-no-link,$sanitizers" -fno-sanitize-recover=all -fno-sanitize=pointer-overflow
@@ -30,9 +30,12 @@ elif [[ ${1:-} == --one ]]; then
   rm -rf "$folder"
   mkdir -p "$folder/seeds" "$folder/found"
   ! [[ -d tests/fuzz/corpus/$2 ]] || cp tests/fuzz/corpus/"$2"/* "$folder/seeds"
+  words=()
+  ! [[ -f tests/fuzz/words/$2 ]] || words=("-dict=tests/fuzz/words/$2")
   status=0
   TMPDIR=$memory SDLORA_FUZZ=$2 SDLORA_FUZZ_SEEDS=$folder/seeds "$fuzz" -max_total_time="$seconds" -timeout=10 \
-    -rss_limit_mb=1024 -max_len=24576 -print_final_stats=1 -artifact_prefix="$folder/" "$folder/found" "$folder/seeds" \
+    -mutate_depth=2 -rss_limit_mb=1024 -max_len=24576 -print_final_stats=1 -artifact_prefix="$folder/" "${words[@]}" \
+    "$folder/found" "$folder/seeds" \
     >"$folder/log" 2>&1 || status=$?
   if ((status)); then
     tail -n 60 "$folder/log"
@@ -71,6 +74,6 @@ mapfile -t libraries < <(clang++-19 "${compile[@]}" -E -P -x c++ - <<'PROBE'
 #endif
 PROBE
 )
-clang++-19 "-fsanitize=fuzzer,$sanitizers" "$scratch"/{readers,models}.o "${libraries[@]}" -pthread -o "$fuzz"
+clang++-19 "-fsanitize=fuzzer,$sanitizers" -Wl,--wrap=mmap,--wrap=munmap "$scratch"/{readers,models}.o "${libraries[@]}" -pthread -o "$fuzz"
 spread < <("$fuzz" --list)
 finish "$("$fuzz" --list | wc -l) readers, $seconds seconds each"

@@ -16,6 +16,6 @@ void read(std::string_view input) {
   (void)chat.parts(messages);
 }
 
-[[maybe_unused]] const bool added = fuzz::add({"chat_template", fuzz::Parts::bytes, read});
+[[maybe_unused]] const bool added = fuzz::add({"chat_template", fuzz::Parts::words, read});
 
 }  // namespace fuzz_chat_template

@@ -41,7 +41,7 @@ void read_table(std::string_view input) {
 }
 
 [[maybe_unused]] const bool added = fuzz::add({"jsonl", fuzz::Parts::json_lines, read_jsonl}) &&
-                                    fuzz::add({"table", fuzz::Parts::bytes, read_table});
+                                    fuzz::add({"table", fuzz::Parts::words, read_table});
 
 #if __has_include(<zlib.h>)
 void read_gzip(std::string_view input) {

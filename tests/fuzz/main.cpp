@@ -9,6 +9,35 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <set>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+// Behind the end of a mapped file lies the rest of its page, where the sanitizers see nothing. So files are
+// read into memory of their size instead (the linker's --wrap calls these).
+namespace {
+std::set<void*>& copies() {
+  static std::set<void*> all;
+  return all;
+}
+}  // namespace
+extern "C" void* __real_mmap(void*, std::size_t, int, int, int, off_t);
+extern "C" int __real_munmap(void*, std::size_t);
+
+extern "C" void* __wrap_mmap(void* at, std::size_t size, int protection, int flags, int file, off_t offset) {
+  if (file < 0 || protection != PROT_READ) return __real_mmap(at, size, protection, flags, file, offset);
+  void* const copy = std::malloc(size);
+  if (copy == nullptr || ::pread(file, copy, size, offset) != static_cast<ssize_t>(size)) std::abort();
+  copies().insert(copy);
+  return copy;
+}
+
+extern "C" int __wrap_munmap(void* at, std::size_t size) {
+  if (copies().erase(at) == 0) return __real_munmap(at, size);
+  std::free(at);
+  return 0;
+}
 
 namespace fuzz {
 
@@ -31,6 +60,7 @@ std::filesystem::path write(const char* name, std::string_view bytes) {
   std::FILE* const file = std::fopen(path.c_str(), "wb");
   if (file == nullptr || std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() ||
       std::fclose(file) != 0) {
+    std::fprintf(stderr, "fuzz: %s cannot be written\n", path.c_str());
     std::abort();
   }
   return path;

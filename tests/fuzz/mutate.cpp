@@ -1,11 +1,13 @@
 #include "mutate.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
+#include <vector>
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
@@ -13,7 +15,7 @@ namespace fuzz {
 namespace {
 
 using nlohmann::json;
-using Random = std::minstd_rand;
+using Random = std::mt19937;
 
 std::string mutate_bytes(std::string text) {
   const std::size_t size = text.size();
@@ -80,6 +82,37 @@ json any_value(Random& random) {
   return values[random() % std::size(values)];
 }
 
+/// Replaces, repeats or removes a word, a number or a sign of a text, or puts one before it: most texts that
+/// this makes can still be read.
+std::string mutate_words(std::string_view text, Random& random) {
+  const auto kind = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '<' ? 1 : c == ' ' ? 2 : 0;
+  };
+  std::vector<std::string_view> words;
+  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
+    end = begin + 1;
+    while (end < text.size() && kind(text[end]) != 0 && kind(text[end]) == kind(text[begin])) ++end;
+    words.push_back(text.substr(begin, end - begin));
+  }
+  if (words.empty()) return {};
+  static constexpr std::string_view others[] = {
+      "0",  "1",  "9", "-", "-9", "99999999999999999999", "(", ")", "not", "[", "]", "{", "}", "'", "\"", ",",
+      "\n", "\t", "|", "*", "+"};
+  for (std::size_t n = 1 + random() % 3; n > 0; --n) {
+    std::string_view& word = words[random() % words.size()];
+    const std::string_view other =
+        random() % 2 == 0 ? others[random() % std::size(others)] : words[random() % words.size()];
+    if (random() % 2 == 0) {
+      word = random() % 4 == 0 ? std::string_view() : other;
+    } else {
+      words.insert(words.begin() + static_cast<std::ptrdiff_t>(random() % words.size()), other);
+    }
+  }
+  std::string result;
+  for (const std::string_view word : words) result += word;
+  return result;
+}
+
 bool change(json& document, Random& random);
 
 void change_value(json& value, Random& random) {
@@ -89,14 +122,16 @@ void change_value(json& value, Random& random) {
     if (inner.is_structured() && random() % 4 != 0 && change(inner, random)) {
       text = written(inner);
     } else {
-      text = mutate_bytes(std::move(text));
+      text = random() % 2 == 0 ? mutate_words(text, random) : mutate_bytes(std::move(text));
     }
   } else if (value.is_number_integer()) {
     const auto number = value.get<std::uint64_t>();
     const std::uint64_t others[] = {number + 1, number - 1, number * 2,  number / 2,
                                     0 - number, number + 8, number << 32};
-    value = random() % 2 == 0 ? json(others[random() % std::size(others)])
-                              : json(static_cast<std::int64_t>(others[random() % std::size(others)]));
+    const auto shift = random() % 64;
+    const std::uint64_t other =
+        random() % 2 == 0 ? others[random() % std::size(others)] : (std::uint64_t{1} << shift) - random() % 3;
+    value = random() % 2 == 0 ? json(other) : json(static_cast<std::int64_t>(other));
   } else {
     value = any_value(random);
   }
@@ -106,7 +141,7 @@ void change_value(json& value, Random& random) {
 bool change(json& document, Random& random) {
   std::vector<Node> nodes;
   collect(document, nullptr, {}, nodes);
-  const Node& node = nodes[random() % nodes.size()];
+  const Node& node = nodes.size() == 1 ? nodes[0] : nodes[1 + random() % (nodes.size() - 1)];
   const json other = *nodes[random() % nodes.size()].value;
   switch (random() % 7) {
     case 0:
@@ -129,7 +164,10 @@ bool change(json& document, Random& random) {
         json moved = std::move(*node.value);
         node.parent->erase(node.key);
         const Node& named = nodes[random() % nodes.size()];
-        const std::string key = random() % 2 == 0 ? mutate_bytes(node.key) : std::string(named.key);
+        const auto kind = random() % 3;
+        const std::string key = kind == 0   ? mutate_bytes(node.key)
+                                : kind == 1 ? mutate_words(node.key, random)
+                                            : std::string(named.key);
         (*node.parent)[key] = std::move(moved);
       } else {
         node.parent->push_back(json(*node.value));
@@ -180,6 +218,8 @@ std::string mutate(std::string_view input, Parts parts, std::uint32_t seed) {
   switch (parts) {
     case Parts::bytes:
       return {};
+    case Parts::words:
+      return mutate_words(input, random);
     case Parts::json:
       return mutate_json(input, random);
     case Parts::json_lines: {
@@ -201,7 +241,7 @@ std::string mutate(std::string_view input, Parts parts, std::uint32_t seed) {
   if (random() % 2 == 0) {
     line = mutate_json(line, random);
   } else if (parts == Parts::json_and_bytes) {
-    rest = mutate_bytes(std::move(rest));
+    rest = random() % 2 == 0 ? mutate_words(rest, random) : mutate_bytes(std::move(rest));
   } else {
     rest = mutate_safetensors(rest, random);
   }

@@ -16,6 +16,7 @@ namespace fuzz {
 /// What an input is made of, so that the mutations keep it readable for a while.
 enum class Parts : std::uint8_t {
   bytes,
+  words,                 ///< a text
   json,                  ///< one JSON text
   json_lines,            ///< one in each line
   safetensors,           ///< a file of tensors

@@ -60,6 +60,11 @@ TEST_CASE("an end of text comes after completions, and after texts only on reque
   const auto data = JsonlDataset::open(folder / "d.jsonl", Letters{}, {.end_text = true});
   CHECK(data[0] == Example{{97, 98}, {-100, 98}});
   CHECK(data[1] == Example{{97, 98}, {97, 98}});
+  // Wherever it stands it is learned as its label says, though many a checkpoint names it as padding, too.
+  const auto ids =
+      open(folder, "{\"input_ids\": [97, 256, 98, 256, 256], \"labels\": [97, 256, 98, 256, -100]}");
+  CHECK(ids[0] == Example{{97, 256, 98, 256, 256}, {97, 256, 98, 256, -100}});
+  CHECK(ids.learned_tokens() == 3);
 }
 
 TEST_CASE("long examples are cut at the end and counted; those that teach nothing any more are dropped") {

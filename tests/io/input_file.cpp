@@ -60,6 +60,17 @@ TEST_CASE("lines, with and without an end of the last") {
   CHECK(lines.next_text(line));
   CHECK(line == "é");
   check_error<FileError>([&] { lines.next_text(line); }, {"line 3", "\\xc3", "byte 2", "iconv -f latin1"});
+  // Other characters that end lines for some: U+2028, U+2029, U+0085, form feed, a lone carriage return.
+  const std::string others =
+      "a\xE2\x80\xA8"
+      "b\xE2\x80\xA9"
+      "c\xC2\x85"
+      "d\fe\rf";
+  LineReader one(folder.write("f", others + "\nnext"));
+  CHECK(one.next_text(line));
+  CHECK(line == others);
+  CHECK(one.next_text(line));
+  CHECK(line == "next");
   LineReader few(folder.write("f", "ab\nabcd\n"), 3);
   CHECK(few.next(line));
   check_error<FileError>([&] { few.next(line); }, {"line 2", "longer than 3 bytes", "split"});

@@ -2,9 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <cstdlib>
+#include <filesystem>
+#include <sdlora/io/safetensors.hpp>
+#include <span>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 using namespace programs;
 
@@ -53,4 +61,54 @@ TEST_CASE("programs: a run on a full disk says how it goes on") {
   CAPTURE(err);
   CHECK(status != 0);
   CHECK(err.find("the free space; then the same command with --resume goes on") != std::string::npos);
+}
+
+TEST_CASE("programs: a base whose values cannot work is told from a rate that is too high") {
+  const Workplace at;
+  const auto path = at / "base/model.safetensors";
+  std::vector<std::vector<float>> values;
+  {
+    const auto file = sdlora::TensorFile::open(path);
+    sdlora::SafetensorsWriter writer;
+    for (const std::string& name : file.names()) {
+      values.push_back(file.read<float>(name));
+      // exp(89) is no float.
+      if (name.ends_with("A_log")) std::fill(values.back().begin(), values.back().end(), 89.0F);
+    }
+    std::size_t i = 0;
+    for (const std::string& name : file.names()) {
+      writer.add(name, sdlora::Dtype::F32, file.info(name).shape, std::span<const float>(values[i++]));
+    }
+    writer.save(path);
+  }
+  const Result result = run("sdlora finetune", at.finetune("bitfit", "out"));
+  CAPTURE(result.err);
+  CHECK(result.status == 1);
+  CHECK(result.err.find("nothing was learned yet, so the learning rate is not the cause") !=
+        std::string::npos);
+  CHECK(!std::filesystem::exists(at / "out/adapter.safetensors"));
+}
+
+TEST_CASE("programs: of two runs into one folder the second is refused, and changes nothing") {
+  const Workplace at;
+  Arguments long_run = at.finetune("bitfit", "out");
+  *(std::find(long_run.begin(), long_run.end(), "--steps") + 1) = "100000";
+  long_run = with(long_run, {"--checkpoint-every", "1"});
+  const test::Folder output;
+  Running first("sdlora finetune", long_run, output);
+  const auto checkpoint = at / "out/checkpoint/checkpoint.safetensors";
+  for (int tries = 0; tries < 600 && !std::filesystem::exists(checkpoint); ++tries)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  REQUIRE(std::filesystem::exists(checkpoint));
+  for (const std::string placement : {"bitfit", "sdlora"}) {
+    CAPTURE(placement);
+    const Result second = run("sdlora finetune", with(at.finetune(placement, "out"), {"--resume"}));
+    CAPTURE(second.err);
+    CHECK(second.status == 1);
+    CHECK(second.err.find("sdlora finetune: " + at.at("out") + ": another run writes into this folder") !=
+          std::string::npos);
+  }
+  CHECK(!std::filesystem::exists(at / "out/checkpoint/selection.json"));
+  CHECK(first.kill());
+  CHECK(sdlora::TensorFile::open(checkpoint).size() > 0);
 }

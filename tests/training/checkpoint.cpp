@@ -48,8 +48,9 @@ struct Stopped {};
 
 }  // namespace
 
-TEST_CASE("a resumed run ends with the bits of one that was never stopped") {
+TEST_CASE("a resumed run ends with the bits of one that was never stopped, on any number of threads") {
   const auto data = doubling_task(11);
+  const std::size_t threads = thread_count();
   const test::Folder folder;
   Model whole = new_model();
   const TrainingReport expected = Trainer(whole, options_in(folder / "whole")).fit(data, data);
@@ -68,8 +69,10 @@ TEST_CASE("a resumed run ends with the bits of one that was never stopped") {
       CHECK_THROWS_AS(Trainer(model, stopped).fit(data, data), Stopped);
     }
     options.resume = true;
+    set_thread_count(1 + stop % 4);
     Model model = new_model();
     const TrainingReport report = Trainer(model, options).fit(data, data);
+    set_thread_count(threads);
     CHECK(report.first_step == (stop == 9 ? 9 : stop / 2 * 2));
     CHECK(report.losses.size() == 9 - report.first_step);
     CHECK(std::equal(report.losses.rbegin(), report.losses.rend(), expected.losses.rbegin()));

@@ -78,7 +78,7 @@ TEST_CASE("with_identity: functions whose identity is known are scanned as they 
     check_scans(in, Minimum{});
     check_scans(in, std::ranges::max);
     check_scans(in, std::ranges::min);
-    const std::vector<std::uint16_t> small(in.begin(), in.end());  // wraps around, as it should
+    const std::vector<std::uint32_t> small(in.begin(), in.end());  // wraps around, as it should
     check_scans(small, std::multiplies<>{});
     check_scans(std::vector<float>(in.begin(), in.end()), Maximum{});
   }
