@@ -74,19 +74,6 @@ std::vector<Question> questions_of(const JsonlDataset& data, const std::filesyst
   return questions;
 }
 
-/// The task of choosing each answer among `given`, or among all answers of the data where that is empty.
-ChoiceTask task_of(const JsonlDataset& data, const std::vector<std::string>& given,
-                   const std::vector<Ids>& ids) {
-  try {
-    return choice_task(data, given.empty() ? distinct_completions(data) : ids);
-  } catch (const ArgumentError&) {
-    std::string all;
-    for (const std::string& each : given) all += (all.empty() ? "" : ", ") + each;
-    throw ArgumentError("--candidates: expected every answer of the data among " + all +
-                        ", found another; name all, or give --accuracy, which takes them from the data");
-  }
-}
-
 void require_number(double value) {
   if (std::isfinite(value)) return;
   throw Error("the loss is " + std::to_string(value) +
@@ -189,6 +176,23 @@ void print_text(const Json& results) {
 
 std::string dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
+/// The task of choosing each answer among `given`, or among all answers of the data where that is empty.
+ChoiceTask task_of(const JsonlDataset& data, const std::vector<std::string>& given,
+                   const std::vector<Ids>& ids, const std::vector<Question>& questions,
+                   const Reader& reader) {
+  if (given.empty()) return choice_task(data, distinct_completions(data));
+  const auto other = std::find_if(questions.begin(), questions.end(), [&](const Question& question) {
+    return std::find(ids.begin(), ids.end(), question.tail) == ids.end();
+  });
+  if (other == questions.end()) return choice_task(data, ids);
+  std::string all;
+  for (const std::string& each : given) all += (all.empty() ? "\"" : ", \"") + each + "\"";
+  throw ArgumentError("--candidates: expected every answer of the data among " + all + ", found " +
+                      dumped(reader.json(other->answer)) + " in example " +
+                      std::to_string(other - questions.begin() + 1) +
+                      "; name all, or give --accuracy, which takes them from the data");
+}
+
 }  // namespace
 
 int sdlora::commands::evaluate(CommandLine& command, int argc, char** argv) {
@@ -201,7 +205,8 @@ int sdlora::commands::evaluate(CommandLine& command, int argc, char** argv) {
   command.flag(
       "--accuracy", flags.accuracy,
       "also the share of the examples whose completion is the likeliest of all the data's completions");
-  command.option("--candidates", flags.candidates, "the same, of these: yes,no,maybe");
+  command.option("--candidates", flags.candidates,
+                 "the same, of these, a space before one included: yes,no,maybe");
   const auto per_token =
       command.flag("--per-token", flags.per_token,
                    "compare candidates by the mean log-probability of their tokens, not the sum");
@@ -252,7 +257,7 @@ int sdlora::commands::evaluate(CommandLine& command, int argc, char** argv) {
     std::vector<Question> questions;
     ChoiceTask task;
     if (flags.chooses() || flags.generated) questions = questions_of(data, data_path, reader.ends());
-    if (flags.chooses()) task = task_of(data, flags.candidates, candidates);
+    if (flags.chooses()) task = task_of(data, flags.candidates, candidates, questions, reader);
     std::optional<AtomicFile> file;
     if (!flags.predictions.empty()) file.emplace(flags.predictions);
     const examples::AnyBasePointer base = load_base<presets::AnyMamba>(model_directory, loading);

@@ -44,10 +44,7 @@ std::vector<Element> read_list(std::string_view text, const Read& read) {
   std::vector<Element> list;
   for (std::size_t begin = 0;;) {
     const std::size_t end = text.find(',', begin);
-    std::string_view element = text.substr(begin, end - begin);
-    while (element.starts_with(' ')) element.remove_prefix(1);
-    while (element.ends_with(' ')) element.remove_suffix(1);
-    list.push_back(read(element));
+    list.push_back(read(text.substr(begin, end - begin)));
     if (end == std::string_view::npos) return list;
     begin = end + 1;
   }
@@ -56,8 +53,11 @@ std::vector<Element> read_list(std::string_view text, const Read& read) {
 template <class Number>
 auto whole_numbers(const std::string& flag) {
   return [flag](const std::string& text) {
-    return read_list<Number>(
-        text, [&](std::string_view element) { return read_whole_number<Number>(flag, element); });
+    return read_list<Number>(text, [&](std::string_view element) {
+      while (element.starts_with(' ')) element.remove_prefix(1);
+      while (element.ends_with(' ')) element.remove_suffix(1);
+      return read_whole_number<Number>(flag, element);
+    });
   };
 }
 

@@ -19,10 +19,11 @@ class DataFlags {
   explicit DataFlags(CommandLine& command) {
     command.option("--format", format_, "of the data, where names do not say it: jsonl, csv, tsv or text");
     command.option("--prompt-column", options_.prompt_column, "column or field of the prompt");
-    command.option("--completion-column", options_.completion_column, "and of the completion");
+    command.option("--completion-column", options_.completion_column,
+                   "and of the completion, which follows the prompt with nothing between them");
     command.option("--text-column", options_.text_column, "or of a text, learned as a whole");
     command.option("--template", options_.prompt_template,
-                   "makes the prompt of several columns: \"Q: {question}\\nA:\"");
+                   "makes the prompt of several columns: \"Q: {question}\\nA: \"");
     command.option("--max-length", options_.max_length, "longer examples are cut; 0: never");
   }
   DataFlags(const DataFlags&) = delete;

@@ -203,7 +203,9 @@ TEST_CASE("programs: evaluate says what is wrong, and leaves no file") {
         {at.at("dev.jsonl") + ": example 1", "found no prompt", "--accuracy, --candidates and --generate"});
   fails("dev.jsonl", with(to, {"--generate"}), {"example 1", "found no prompt"});
   fails("train.jsonl", with(to, {"--candidates", "1,2,3"}),
-        {"--candidates: expected every answer", "1, 2, 3", "--accuracy"});
+        {"--candidates: expected every answer", R"("1", "2", "3", found "4" in example 4;)", "--accuracy"});
+  // A space is a part of a candidate: " 1" has other tokens than "1".
+  fails("train.jsonl", with(to, {"--candidates", "1, 2"}), {R"(among "1", " 2", found "2" in example 2;)"});
   fails("train.jsonl", with(to, {"--candidates", "1,,3"}), {"--candidates", "empty"});
   fails("train.jsonl", with(to, {"--per-token"}), {"--per-token: expected --accuracy or --candidates"});
   fails("train.jsonl", with(to, {"--max-tokens", "5"}), {"--max-tokens: expected --generate"});
