@@ -4,22 +4,31 @@
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/io/folder_lock.hpp>
+#include <sdlora/model/fingerprint.hpp>
+#include <sdlora/text.hpp>
 #include <sdlora/training/run_identity.hpp>
 #include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer.hpp>
+#include <sdlora/version.hpp>
+
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "commands.hpp"
 #include "support/data_flags.hpp"
+#include "support/from_adapter.hpp"
 #include "support/method_flags.hpp"
 #include "support/placements.hpp"
+#include "support/report.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 #include "support/site_flags.hpp"
@@ -31,11 +40,76 @@ namespace {
 
 using namespace sdlora;
 
-/// FileError where a run's files could not be written: before the training, which may take hours.
-void require_writable(const std::filesystem::path& out) {
+/// FileError where a run's files could not be written: before the training, which may take hours. `report`
+/// may be empty: none.
+void require_writable(const std::filesystem::path& out, const std::filesystem::path& report) {
   for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/checkpoint.safetensors"}) {
     const AtomicFile dropped(out / name);
   }
+  if (!report.empty()) const AtomicFile dropped(report);
+}
+
+/// Refuses a --report that would replace another file: one of the run's, or one that is no report. A run that
+/// resumes replaces what it finds, but not its own files.
+void require_own_report(const std::filesystem::path& report, const std::filesystem::path& out, bool resume,
+                        const std::vector<std::filesystem::path>& read) {
+  std::error_code none;
+  const auto same = [&](const std::filesystem::path& other) {
+    return !other.empty() &&
+           std::filesystem::weakly_canonical(report, none) == std::filesystem::weakly_canonical(other, none);
+  };
+  std::vector<std::filesystem::path> others = read;
+  for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/checkpoint.safetensors",
+                           "checkpoint/selection.json"})
+    others.push_back(out / name);
+  for (const auto& other : others) {
+    if (same(other))
+      throw ArgumentError("--report: " + report.string() + " is another file of this run; choose another");
+  }
+  if (!resume) examples::require_report_or_free(report);
+}
+
+std::string version() {
+  return std::to_string(SDLORA_VERSION_MAJOR) + "." + std::to_string(SDLORA_VERSION_MINOR) + "." +
+         std::to_string(SDLORA_VERSION_PATCH);
+}
+
+/// As "98.700 %".
+std::string share_of(std::size_t part, std::size_t whole) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.3f", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+  return std::string(text) + " %";
+}
+
+/// What a run came to, as its page names it; `metrics` are of all of it, those parts included that it was
+/// resumed from.
+examples::NamedTexts figures_of(const TrainingReport& run, const examples::RunMetrics& metrics,
+                                const examples::Placements::model_type& model) {
+  const auto rounded = [](double value, const char* unit) {
+    char text[48];
+    std::snprintf(text, sizeof text, "%.4g %s", value, unit);
+    return std::string(text);
+  };
+  const char* const end = run.end == RunEnd::Patience ? ", ended by --patience" : "";
+  examples::NamedTexts figures{
+      {"steps", std::to_string(run.last_step) + " of " + std::to_string(run.steps) + end},
+      {"parameters that learn", std::to_string(model.parameters().size()) + " of " +
+                                    std::to_string(model.total_parameters()) + " (" +
+                                    share_of(model.parameters().size(), model.total_parameters()) + ")"}};
+  if (run.best) {
+    figures.emplace_back("best evaluation", detail::short_number(run.best->second) + " after step " +
+                                                std::to_string(run.best->first));
+  }
+  figures.emplace_back("time of all steps", rounded(metrics.seconds, "s"));
+  figures.emplace_back("tokens", detail::short_number(metrics.tokens));
+  if (metrics.seconds > 0.0)
+    figures.emplace_back("throughput", rounded(metrics.tokens / metrics.seconds, "tokens a second"));
+  rusage used{};
+  if (::getrusage(RUSAGE_SELF, &used) == 0) {
+    figures.emplace_back("peak memory of the process",
+                         rounded(static_cast<double>(used.ru_maxrss) / 1024.0, "MiB"));
+  }
+  return figures;
 }
 
 /// What would be lost or mixed with an adapter in `out` is refused, before anything is read or written.
@@ -52,7 +126,7 @@ void require_own_folder(const std::filesystem::path& out, bool resume) {
 }  // namespace
 
 int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
-  std::filesystem::path model_directory, data_path, evaluation_path, out;
+  std::filesystem::path model_directory, data_path, evaluation_path, out, report;
   std::string placement = "sdlora";
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
@@ -66,7 +140,8 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
   for (const auto& choice : examples::Placements::all()) {
     if (choice.name != "frozen") placements += "\n  " + choice.name + ": " + choice.description;
   }
-  command.option("--placement", placement, "what learns:" + placements);
+  const auto placement_option = command.option("--placement", placement, "what learns:" + placements);
+  const examples::FromAdapter from(command);
   const examples::MethodFlags method_flags(command);
   const examples::SiteFlags site_flags(command);
   const auto selection_steps_option =
@@ -86,6 +161,8 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
   command.threads();
   command.option("--checkpoint-every", options.checkpoint_every, "steps; 0: after every epoch");
   command.flag("--resume", options.resume, "go on from the last checkpoint in OUT");
+  command.option("--report", report,
+                 "page of the run to write at its end, as HTML: curves, figures, selection and settings");
   command.examples(
       "sdlora finetune --model mamba-130m-hf --data train.jsonl --eval dev.jsonl --out my-adapter\n"
       "sdlora finetune --config run.toml --resume");
@@ -101,11 +178,25 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     options.epochs = epochs == 0 ? 1 : epochs;
     AdapterOptions adapter = method_flags.options();
     adapter.seed = options.seed;
+    from.require();
+    if (from.given()) {
+      const AdapterDescription beginning = from.description();
+      const std::string name = from.placement_name(beginning);
+      if (placement_option.given() && placement != name) {
+        throw ArgumentError("--placement: expected " + name + " as in the adapter " +
+                            from.directory().string() + ", found " + placement +
+                            "; leave it out, or begin without --from-adapter");
+      }
+      placement = name;
+      method_flags.require_as_in(from.directory().string(), beginning.placement, beginning.options);
+    }
     const auto& choice = examples::Placements::find(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
+    if (!report.empty()) require_own_report(report, out, options.resume, {data_path, evaluation_path});
     const CheckpointConfig config = read_base_config(model_directory);
     site_flags.apply(choice.placement, config.n_layer, adapter, options.groups);
+    if (from.given() && !adapter.layers.empty()) from.require_layers(adapter.layers);
     const JsonlDataset data = examples::open_data(data_path, model_directory, config, data_options);
     std::optional<JsonlDataset> evaluation;
     if (!evaluation_path.empty())
@@ -117,6 +208,9 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     if (!choice.selects) without_use.push_back(selection_steps_option);
     examples::report_without_effect("under placement " + choice.name + " (" + choice.placement + ")",
                                     without_use);
+    if (choice.selects && from.given())
+      examples::report_without_effect("with --from-adapter, whose selection is kept",
+                                      {selection_steps_option});
     const examples::NewFolder folder(out / "checkpoint");
     const FolderLock lock(out);
     // What a killed run left half-written beside the names that it writes.
@@ -125,7 +219,7 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     examples::begin_run(out, options.resume);
 
     Selection selection;
-    if (choice.selects) {
+    if (choice.selects && !from.given()) {
       // The first phase is not repeated when a run resumes.
       const std::filesystem::path file = out / "checkpoint" / "selection.json";
       SelectionOptions first_phase;
@@ -137,29 +231,49 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
       selection = examples::select_or_read(
           file, options.resume, base->dimensions(),
           selection_identity(*base, choice.placement, data, first_phase), [&] {
-            require_writable(out);
+            require_writable(out, report);
             return examples::Placements::select(choice.name, base, data.examples(), first_phase);
           });
     }
-    const auto model = examples::Placements::make(choice.name, base, selection, adapter);
-    char share[16];
-    std::snprintf(share, sizeof share, "%.3f",
-                  100.0 * static_cast<double>(model->parameters().size()) /
-                      static_cast<double>(model->total_parameters()));
+    const auto model = from.given() ? from.load(base, options.seed)
+                                    : examples::Placements::make(choice.name, base, selection, adapter);
+    if (from.given()) options.initial_values = from.name_of_values(*model);
     command.note(choice.name + ": " + std::to_string(model->parameters().size()) + " of " +
-                 std::to_string(model->total_parameters()) + " parameters learn (" + share + " %)");
+                 std::to_string(model->total_parameters()) + " parameters learn (" +
+                 share_of(model->parameters().size(), model->total_parameters()) + ")");
     options.checkpoint_directory = out / "checkpoint";
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
-    require_writable(out);
+    require_writable(out, report);
     examples::train_in(out, options.resume, [&] {
-      if (evaluation) {
-        trainer.fit(data, *evaluation);
-      } else {
-        trainer.fit(data);
-      }
+      const TrainingReport run = evaluation ? trainer.fit(data, *evaluation) : trainer.fit(data);
       save_adapter(*model, out);
+      if (report.empty()) return;
+      examples::RunMetrics metrics = examples::read_metrics(options.log_path);
+      examples::RunReport page{.title = choice.name + " on " + model_directory.string(),
+                               .figures = figures_of(run, metrics, *model),
+                               .charts = std::move(metrics.charts),
+                               .selection = model->selection(),
+                               .settings = {{"version of sdlora", version()},
+                                            {"placement", model->placement()},
+                                            {"base", detail::base_text(*base)},
+                                            {"data", detail::data_text(data.examples())}}};
+      if (!options.initial_values.empty())
+        page.settings.emplace_back("initial values", options.initial_values);
+      for (auto& [name, text] : command.values()) {
+        if (name == "--placement") text = choice.name;
+        if (!method_flags.have(name)) page.settings.emplace_back(name, text);
+      }
+      if (from.given()) {
+        for (const LayerRange& range : model->options().layers)
+          page.settings.emplace_back("layers of " + range.site,
+                                     std::to_string(range.first) + " to " + std::to_string(range.last - 1));
+      }
+      for (auto& row : method_flags.values(model->placement(), model->options()))
+        page.settings.push_back(std::move(row));
+      write_file(report, examples::report_page(page));
     });
     command.note("adapter written to " + out.string());
+    if (!report.empty()) command.note("report written to " + report.string());
   });
 }

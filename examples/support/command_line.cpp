@@ -293,6 +293,23 @@ void CommandLine::examples(const std::string& lines) { implementation_->app.foot
 
 bool CommandLine::is_quiet() const { return implementation_->quiet; }
 
+std::vector<std::pair<std::string, std::string>> CommandLine::values() const {
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const CLI::Option* option : implementation_->app.get_options()) {
+    if (!option->get_configurable() || option == implementation_->app.get_help_ptr()) continue;
+    std::string text;
+    if (option->get_expected_min() == 0) {
+      text = option->count() > 0 ? "true" : "false";
+    } else if (option->count() > 0) {
+      for (const std::string& part : option->results()) text += (text.empty() ? "" : ",") + part;
+    } else {
+      text = option->get_default_str();
+    }
+    values.emplace_back(option->get_name(), text);
+  }
+  return values;
+}
+
 void CommandLine::note(const std::string& line) const {
   if (!is_quiet()) std::fprintf(stderr, "%s\n", line.c_str());
 }

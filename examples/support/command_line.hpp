@@ -7,6 +7,7 @@
 #include <memory>
 #include <sdlora/training/schedule.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace CLI {
@@ -68,6 +69,9 @@ class CommandLine {
   void examples(const std::string& lines);
 
   bool is_quiet() const;
+  /// Every option that a file may give, as "--rank", and its text: what was given, else the default. Once
+  /// `run` has read the command line.
+  std::vector<std::pair<std::string, std::string>> values() const;
   /// Says how far the program is, on standard error, unless --quiet.
   void note(const std::string& line) const;
 

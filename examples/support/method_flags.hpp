@@ -4,9 +4,12 @@
 #include <deque>
 #include <sdlora/adapters/methods.hpp>
 #include <sdlora/adapters/options.hpp>
+#include <sdlora/error.hpp>
+#include <sdlora/text.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "command_line.hpp"
@@ -25,8 +28,7 @@ class MethodFlags {
   AdapterOptions options() const {
     AdapterOptions result;
     for (const Flag& flag : flags_) {
-      if (flag.option.given())
-        result.set(flag.name, flag.whole ? static_cast<double>(flag.count) : flag.number);
+      if (flag.option.given()) result.set(flag.name, flag.given_number());
     }
     return result;
   }
@@ -35,22 +37,84 @@ class MethodFlags {
   std::vector<CommandLine::Option> without_use(const std::string& placement) const {
     std::vector<CommandLine::Option> result;
     for (const Flag& flag : flags_) {
-      const bool used = std::any_of(flag.methods.begin(), flag.methods.end(), [&](std::string_view method) {
-        return (placement + " ").find("=" + std::string(method) + " ") != std::string::npos;
-      });
-      if (!used) result.push_back(flag.option);
+      if (flag.uses_in(placement).empty()) result.push_back(flag.option);
     }
     return result;
   }
 
+  /// What a model of a placement and these options has for each flag that has a use in it: pairs of "--rank"
+  /// or, where a site has its own, "--rank at out_proj", and the number.
+  std::vector<std::pair<std::string, std::string>> values(const std::string& placement,
+                                                          const AdapterOptions& options) const {
+    std::vector<std::pair<std::string, std::string>> result;
+    for (const Flag& flag : flags_) {
+      for (const auto& [site, number] : flag.numbers(placement, options)) {
+        std::pair<std::string, std::string> row(flag.option.name() + (site.empty() ? "" : " at " + site),
+                                                detail::short_number(number));
+        if (result.empty() || result.back() != row) result.push_back(std::move(row));
+      }
+    }
+    return result;
+  }
+
+  /// Whether one of the flags has this name, as "--rank".
+  bool have(const std::string& name) const {
+    return std::any_of(flags_.begin(), flags_.end(),
+                       [&](const Flag& flag) { return flag.option.name() == name; });
+  }
+
+  /// ArgumentError that names a flag which was given another number than a saved adapter has, of this
+  /// placement and these options.
+  void require_as_in(const std::string& adapter, const std::string& placement,
+                     const AdapterOptions& options) const {
+    for (const Flag& flag : flags_) {
+      if (!flag.option.given()) continue;
+      for (const auto& [site, number] : flag.numbers(placement, options)) {
+        if (number == flag.given_number()) continue;
+        throw ArgumentError(flag.option.name() + ": expected " + detail::short_number(number) +
+                            (site.empty() ? "" : " at " + site) + " as in the adapter " + adapter +
+                            ", found " + detail::short_number(flag.given_number()) +
+                            "; leave it out, for what begins from an adapter has its options");
+      }
+    }
+  }
+
  private:
+  /// A method that has an option, and its default there.
+  struct Use {
+    std::string_view method;
+    double usual;
+  };
   struct Flag {
     std::string name;
     bool whole;
     std::size_t count;
     double number;
-    std::vector<std::string_view> methods;
+    std::vector<Use> uses;
     CommandLine::Option option;
+
+    double given_number() const { return whole ? static_cast<double>(count) : number; }
+
+    std::vector<Use> uses_in(const std::string& placement) const {
+      std::vector<Use> result;
+      for (const Use& use : uses) {
+        if ((placement + " ").find("=" + std::string(use.method) + " ") != std::string::npos)
+          result.push_back(use);
+      }
+      return result;
+    }
+
+    /// What `options` say to the methods of a placement: at all sites (""), and at those with their own.
+    std::vector<std::pair<std::string, double>> numbers(const std::string& placement,
+                                                        const AdapterOptions& options) const {
+      std::vector<std::pair<std::string, double>> result;
+      for (const Use& use : uses_in(placement)) result.emplace_back("", options.number(name, use.usual));
+      if (result.empty()) return result;
+      for (const AdapterOptions::Value& value : options.values()) {
+        if (value.name == name && !value.site.empty()) result.emplace_back(value.site, value.number);
+      }
+      return result;
+    }
   };
 
   template <class... Policies>
@@ -61,20 +125,20 @@ class MethodFlags {
   void add_options_of(CommandLine& command) {
     typename Policy::options defaults;
     Policy::options::visit(defaults, [&](const Setting& setting, const auto& value) {
+      const auto number = static_cast<double>(value);
       const auto known = std::find_if(flags_.begin(), flags_.end(),
                                       [&](const Flag& flag) { return flag.name == setting.name; });
       if (known != flags_.end()) {
-        known->methods.push_back(Policy::name);
+        known->uses.push_back({Policy::name, number});
         return;
       }
-      const auto number = static_cast<double>(value);
       constexpr bool whole = !std::is_floating_point_v<std::remove_cvref_t<decltype(value)>>;
       // In a deque: what an option reads into stays where it is.
       flags_.push_back({std::string(setting.name),
                         whole,
                         static_cast<std::size_t>(number),
                         number,
-                        {Policy::name},
+                        {Use{Policy::name, number}},
                         CommandLine::Option()});
       Flag& flag = flags_.back();
       std::string name = "--" + flag.name;

@@ -149,6 +149,7 @@ TEST_CASE("the texts of a training run and of a selection are those that files h
                     {"dropout", "0.1"},
                     {"options", ""},
                     {"adapter_seed", "8"},
+                    {"initial_values", ""},
                     {"data", data_text},
                     {"steps", "1234"},
                     {"batch_size", "3"},
@@ -164,12 +165,14 @@ TEST_CASE("the texts of a training run and of a selection are those that files h
                     {"keep_best", ""},  // as in files from before it, which lack the key
                     {"seed", "18446744073709551615"}});
   const RunIdentity plain = training_identity(model, data, {}, 7);
-  CHECK(plain[16] == std::pair<std::string, std::string>("decay", "linear"));
-  CHECK(plain[18] == std::pair<std::string, std::string>("betas_epsilon", "0.9 0.999 1e-08"));
-  CHECK(plain[19] == std::pair<std::string, std::string>("groups", ""));
+  CHECK(plain[17] == std::pair<std::string, std::string>("decay", "linear"));
+  CHECK(plain[19] == std::pair<std::string, std::string>("betas_epsilon", "0.9 0.999 1e-08"));
+  CHECK(plain[20] == std::pair<std::string, std::string>("groups", ""));
   CHECK(training_identity(model, data, {.patience = 3}, 7) == plain);  // it only says when a run ends
-  CHECK(training_identity(model, data, {.keep_best = true}, 7)[20] ==
+  CHECK(training_identity(model, data, {.keep_best = true}, 7)[21] ==
         std::pair<std::string, std::string>("keep_best", "yes"));
+  CHECK(training_identity(model, data, {.initial_values = "adapter 12"}, 7)[8] ==
+        std::pair<std::string, std::string>("initial_values", "adapter 12"));
 
   const SelectionOptions selection{
       .steps = 6,

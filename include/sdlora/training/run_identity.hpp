@@ -156,6 +156,7 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
       {"dropout", number(adapters.number("dropout", 0.0))},
       {"options", detail::other_options_text(adapters)},
       {"adapter_seed", std::to_string(adapters.seed)},
+      {"initial_values", options.initial_values},
       {"data", detail::data_text(examples)}};
   TrainerOptions settings = options;
   settings.steps = static_cast<std::size_t>(total);

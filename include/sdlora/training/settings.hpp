@@ -17,9 +17,9 @@ namespace sdlora {
 
 /// Calls visit(setting, member) for every setting that decides a number of a run: all members of
 /// TrainerOptions and SelectionOptions but what is only shown or written, the epochs (a run is told of its
-/// steps) and the adapters'. Validation, run identities, command lines and the way from one of the two
-/// structs to the other go by this list, and have none of their own: a new setting is a line here, and is
-/// safe to resume.
+/// steps), the name of the initial values and the adapters'. Validation, run identities, command lines and
+/// the way from one of the two structs to the other go by this list, and have none of their own: a new
+/// setting is a line here, and is safe to resume.
 template <class Options, class Visitor>
 void visit_settings(Options& options, Visitor&& visit) {
   using S = Setting;

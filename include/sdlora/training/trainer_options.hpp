@@ -89,6 +89,10 @@ struct TrainerOptions {
   double epsilon = 1e-8;
   double final_rate = 0.0;    ///< of the schedule, as a part of the learning rate
   StepCallback on_step = {};  ///< after each step, its evaluation and its checkpoint; it may end the run
+  /// Names the values that the model has before the first step, where they are not the fresh ones of its
+  /// seed: those of a saved adapter, as "adapter 0123456789abcdef". A checkpoint of a run from other values
+  /// is refused.
+  std::string initial_values = {};
 };
 
 /// Why a run ended.
