@@ -74,10 +74,12 @@ TEST_CASE("programs: what is said of single sites and cannot be meant is refused
 TEST_CASE("programs: a run that does not get better ends, and its best values are what it leaves") {
   const Workplace at;
   at.write("dev.jsonl", test::content(at / "train.jsonl"));
-  Arguments arguments = with(at.finetune("lora-all", "out"), {"--eval", at.at("dev.jsonl"), "--patience", "2",
-                                                              "--keep-best", "--learning-rate", "0.5"});
+  Arguments arguments =
+      with(at.finetune("lora-all", "out"),
+           {"--eval", at.at("dev.jsonl"), "--evaluate-every", "1", "--patience", "2", "--keep-best"});
+  *(std::find(arguments.begin(), arguments.end(), "--learning-rate") + 1) = "0.5";
   *(std::find(arguments.begin(), arguments.end(), "--steps") + 1) = "500";
-  const Result result = run("sdlora finetune", with(arguments, {"--evaluate-every", "1"}));
+  const Result result = run("sdlora finetune", arguments);
   CAPTURE(result.err);
   REQUIRE(result.status == 0);
   const std::string log = test::content(at / "out/metrics.jsonl");
