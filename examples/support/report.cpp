@@ -206,7 +206,7 @@ std::string map_of(const Selection& selection) {
                      std::to_string(selection.d_inner) + " channels from left to right, " +
                      std::to_string(selection.d_state) + " states from top to bottom.</p>\n";
   // A channel of many is less than a pixel wide.
-  const double wide = std::max(1.0, static_cast<double>(selection.d_inner) / 360.0);
+  const std::string across = number("%.3g", std::max(1.0, static_cast<double>(selection.d_inner) / 360.0));
   for (std::size_t l = 0; l < selection.layers.size(); ++l) {
     const LayerSelection& layer = selection.layers[l];
     html += "<div>layer " + std::to_string(l) + "</div>\n<svg class=\"layer\" viewBox=\"0 0 " +
@@ -217,9 +217,9 @@ std::string map_of(const Selection& selection) {
       std::string path, states;
       for (std::size_t s = c * per; s < (c + 1) * per; ++s) {
         const std::string state = std::to_string(layer.states[s]);
-        path += "M" + std::to_string(layer.channels[c]) + "," + state + "h" + number("%.3g", wide) + "v1h-" +
-                number("%.3g", wide) + "z";
-        states += (states.empty() ? "" : ", ") + state;
+        path.append("M").append(std::to_string(layer.channels[c])).append(",").append(state);
+        path.append("h").append(across).append("v1h-").append(across).append("z");
+        states.append(states.empty() ? "" : ", ").append(state);
       }
       html += "<path class=\"chosen\" d=\"" + path + "\"><title>channel " +
               std::to_string(layer.channels[c]) + ": states " + states + "</title></path>\n";
