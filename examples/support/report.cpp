@@ -232,9 +232,9 @@ std::string map_of(const Selection& selection) {
     const std::size_t per = layer.states_per_channel();
     html += "layer " + std::to_string(l) + ":";
     for (std::size_t c = 0; c < layer.channels.size(); ++c) {
-      html += " " + std::to_string(layer.channels[c]) + "(";
+      html.append(" ").append(std::to_string(layer.channels[c])).append("(");
       for (std::size_t s = 0; s < per; ++s)
-        html += (s == 0 ? "" : ",") + std::to_string(layer.states[c * per + s]);
+        html.append(s == 0 ? "" : ",").append(std::to_string(layer.states[c * per + s]));
       html += ")";
     }
     html += "\n";
