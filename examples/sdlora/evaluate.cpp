@@ -205,8 +205,8 @@ int sdlora::commands::evaluate(CommandLine& command, int argc, char** argv) {
   command.flag(
       "--accuracy", flags.accuracy,
       "also the share of the examples whose completion is the likeliest of all the data's completions");
-  command.option("--candidates", flags.candidates,
-                 "the same, of these, a space before one included: yes,no,maybe");
+  command.texts("--candidates", flags.candidates,
+                "the same, of these, a space before one included: yes,no,maybe");
   const auto per_token =
       command.flag("--per-token", flags.per_token,
                    "compare candidates by the mean log-probability of their tokens, not the sum");

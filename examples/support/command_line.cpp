@@ -50,14 +50,17 @@ std::vector<Element> read_list(std::string_view text, const Read& read) {
   }
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
 template <class Number>
 auto whole_numbers(const std::string& flag) {
   return [flag](const std::string& text) {
-    return read_list<Number>(text, [&](std::string_view element) {
-      while (element.starts_with(' ')) element.remove_prefix(1);
-      while (element.ends_with(' ')) element.remove_suffix(1);
-      return read_whole_number<Number>(flag, element);
-    });
+    return read_list<Number>(
+        text, [&](std::string_view element) { return read_whole_number<Number>(flag, trimmed(element)); });
   };
 }
 
@@ -246,6 +249,14 @@ CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std
 
 CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::string>& value,
                                         const std::string& help) {
+  return Option(implementation_->add(flag, value, "TEXT,…", help, [](const std::string& text) {
+    return read_list<std::string>(text,
+                                  [](std::string_view element) { return std::string(trimmed(element)); });
+  }));
+}
+
+CommandLine::Option CommandLine::texts(const std::string& flag, std::vector<std::string>& value,
+                                       const std::string& help) {
   return Option(implementation_->add(flag, value, "TEXT,…", help, [](const std::string& text) {
     return read_list<std::string>(text, [](std::string_view element) { return std::string(element); });
   }));

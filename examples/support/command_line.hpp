@@ -56,6 +56,8 @@ class CommandLine {
   Option option(const std::string& flag, std::vector<std::int32_t>& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::size_t>& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::string>& value, const std::string& help = "");
+  /// A list whose elements keep the spaces around them, where a list of names loses them.
+  Option texts(const std::string& flag, std::vector<std::string>& value, const std::string& help = "");
   /// Given: `value` becomes true; as "!--name": false.
   Option flag(const std::string& flag, bool& value, const std::string& help = "");
   /// --threads, which `run` obeys.

@@ -30,7 +30,7 @@ TEST_CASE("programs: a site learns in the layers that are named") {
   const Workplace at;
   const long both = learned(at.finetune("lora-out", "both"));
   CHECK(learned(with(at.finetune("lora-out", "one"), {"--layers", "out_proj=1-"})) == both / 2);
-  CHECK(learned(with(at.finetune("lora-out", "same"), {"--layers", "out_proj=0,out_proj=1-1"})) == both);
+  CHECK(learned(with(at.finetune("lora-out", "same"), {"--layers", "out_proj=0, out_proj=1-1"})) == both);
   // The adapter says so, and is used so.
   const std::string shown = run_well("sdlora inspect", {at.at("one")});
   CAPTURE(shown);
