@@ -126,9 +126,11 @@ inline nlohmann::json parse_json(std::string_view text, const JsonOrigin& origin
   const char* seen = begin;
   detail::StrictJsonBuilder builder(limits.max_depth, limits.max_values);
   // Not json::sax_parse, which takes the format at run time and so compiles readers of five binary ones, too.
-  auto input = nlohmann::detail::input_adapter(detail::CountingIterator(begin, &seen),
-                                               detail::CountingIterator(end, &seen));
-  nlohmann::detail::parser<nlohmann::json, decltype(input)> parser(std::move(input));
+  const auto input = [&] {
+    return nlohmann::detail::input_adapter(detail::CountingIterator(begin, &seen),
+                                           detail::CountingIterator(end, &seen));
+  };
+  nlohmann::detail::parser<nlohmann::json, decltype(input())> parser(input());
   if (!parser.sax_parse(&builder)) {
     auto at = static_cast<std::size_t>(seen - begin);
     if (at > 0) --at;  // `seen` is one past the character that was wrong

@@ -44,7 +44,8 @@ struct LineRowsOut {
 
   LineRowsOut(const MatrixView<T>& matrix, std::size_t first_row, std::size_t length_,
               std::size_t first_channel, std::size_t count_, T* staging)
-      : target(matrix.row(first_row) + first_channel),
+      // Of gradients that are not wanted there is no matrix.
+      : target(matrix ? matrix.row(first_row) + first_channel : nullptr),
         target_stride(matrix.stride),
         length(length_),
         count(count_) {
