@@ -146,11 +146,10 @@ inline AdapterDescription parse_adapter(const nlohmann::json& document, const st
                     option.required<std::string>("site"));
     }
   }
-  constexpr std::size_t most_ranges = 64;  // a placement has fewer sites
   const nlohmann::json* list = json.find("layers");
-  if (list == nullptr || !list->is_array() || list->size() > most_ranges) {
-    json.fail("layers", "expected a list of at most " + std::to_string(most_ranges) +
-                            " objects, one for each site with a range; save the adapter again");
+  if (list == nullptr || !list->is_array() || list->size() > LayerRange::most_ranges) {
+    json.fail("layers", "expected a list of at most " + std::to_string(LayerRange::most_ranges) +
+                            " objects, one for each range of layers; save the adapter again");
   }
   for (std::size_t i = 0; i < list->size(); ++i) {
     const JsonObject range((*list)[i], path, json.path_of("layers") + "[" + std::to_string(i) + "]");
