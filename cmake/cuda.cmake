@@ -1,8 +1,11 @@
 # CUDA is optional: SDLORA_CUDA = AUTO takes it where nvcc works, ON insists, OFF does without.
-# Sets SDLORA_WITH_CUDA.
+# Sets SDLORA_WITH_CUDA, and SDLORA_BUILD_CUDA: whether `all` and `tests` build what nvcc compiles. Where AUTO finds no device
+# they do not, for machine code that nothing runs is minutes of work: there tests/checks/cuda_units.sh and registers.sh compile
+# it as far as that shows faults, and its programs can be built by name.
 set(SDLORA_CUDA AUTO CACHE STRING "CUDA parts: AUTO, ON or OFF")
 set_property(CACHE SDLORA_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(SDLORA_WITH_CUDA OFF)
+set(SDLORA_BUILD_CUDA OFF)
 
 # A subproject stays out of CUDA unless its parent asks: nothing but tests and programs would use it.
 if(SDLORA_CUDA STREQUAL "ON" OR (SDLORA_CUDA STREQUAL "AUTO" AND PROJECT_IS_TOP_LEVEL))
@@ -13,13 +16,16 @@ if(SDLORA_CUDA STREQUAL "ON" OR (SDLORA_CUDA STREQUAL "AUTO" AND PROJECT_IS_TOP_
       set(ENV{CUDACXX} "${SDLORA_NVCC}")
     endif()
   endif()
-  # What this machine has; where it has none, one architecture shows that all compiles, and tests/checks/cuda_units.sh and
-  # registers.sh compile for sm_80.
+  # What this machine has, or sm_90.
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+                  OUTPUT_VARIABLE sdlora_capabilities RESULT_VARIABLE sdlora_no_device ERROR_QUIET)
+  set(sdlora_has_device OFF)
+  if(sdlora_no_device EQUAL 0 AND sdlora_capabilities MATCHES "[0-9]+\\.[0-9]+")
+    set(sdlora_has_device ON)
+  endif()
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
-                    OUTPUT_VARIABLE sdlora_capabilities RESULT_VARIABLE sdlora_no_device ERROR_QUIET)
     set(sdlora_architectures 90)
-    if(sdlora_no_device EQUAL 0 AND sdlora_capabilities MATCHES "[0-9]+\\.[0-9]+")
+    if(sdlora_has_device)
       string(REGEX MATCHALL "[0-9]+\\.[0-9]+" sdlora_architectures "${sdlora_capabilities}")
       string(REPLACE "." "" sdlora_architectures "${sdlora_architectures}")
       list(REMOVE_DUPLICATES sdlora_architectures)
@@ -49,6 +55,9 @@ if(SDLORA_WITH_CUDA)
   set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_EXTENSIONS OFF)
+  if(sdlora_has_device OR SDLORA_CUDA STREQUAL "ON")
+    set(SDLORA_BUILD_CUDA ON)
+  endif()
   # Also from outside of nvcc's own folder tree, the includes of the toolkit are found.
   find_package(CUDAToolkit QUIET)
 endif()

@@ -1,9 +1,8 @@
-# CUDA units as no target compiles them. For sm_90, both sides without machine code, which is minutes of work left to a machine
-# with a GPU: the headers of tensor/ and scan/ as host code of one, the benchmark of bench/gpu.sh, the programs of README and
-# docs. For sm_80, where the build takes sm_90 or what the machine has, the device's side: the tests, the examples and the menu
-# of the benchmark with all that they instantiate, as far as PTX that is not optimised; registers.sh goes on to machine code
-# with kernels of every kind. About a minute of one core each. What wants cuBLASLt is compiled where its header is: that of the
-# toolkit, or of the folder SDLORA_CUBLASLT_INCLUDE.
+# CUDA units, as far as faults show that are no matter of machine code: that takes minutes and is left to a machine with a GPU;
+# registers.sh goes so far with kernels of every kind. For sm_80 the tests, the examples and the benchmarks with all that they
+# instantiate: the device's side to PTX that is not optimised, the host's as far as its syntax. For sm_90 both sides' syntax: the
+# model's test, the headers of tensor/ and scan/ as host code of one, the benchmark of bench/gpu.sh, the programs of README and
+# docs. What wants cuBLASLt is compiled where its header is: that of the toolkit, or of the folder SDLORA_CUBLASLT_INCLUDE.
 source "$(dirname "$0")/common.sh"
 
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
@@ -16,14 +15,14 @@ if [[ ${1:-} == --one ]]; then
   unit=${2#*:}
   made=$scratch/$(basename "$unit" .cu)
   if [[ $2 == sm_80:* ]]; then
-    options+=(-arch=compute_80 -Itests -ptx -Xcicc -O0 -o "$made.ptx")
+    options+=(-gencode arch=compute_80,code=compute_80 -Xcicc -O0 -Xcompiler=-fsyntax-only)
   else
-    options+=(-arch=sm_90 -c -o "$made.o")
+    options+=(-arch=sm_90)
     if "$nvcc" --help | grep -e --fdevice-syntax-only >/dev/null; then
       options+=(-fdevice-syntax-only -Xcompiler=-fsyntax-only)
     fi
   fi
-  "$nvcc" "${options[@]}" "$unit" && exit
+  "$nvcc" "${options[@]}" -Itests -Ibench -Iexamples -c -o "$made.o" "$unit" && exit
   echo "$unit does not compile without warnings under nvcc for ${2%%:*}"
   exit 1
 fi
@@ -34,11 +33,11 @@ add() {  # ARCHITECTURE UNIT…
   shift
   units+=("${@/#/$architecture:}")
 }
+add sm_90 tests/cuda/model.cu
 without=""
 if "$CXX" -E "${dependencies[@]}" -x c++ - <<<'#include <benchmark/benchmark.h>' >/dev/null 2>&1; then
-  # The other units are the menu once more, with other types.
-  add sm_90 bench/gpu/scan_variants_cuda.cu
-  add sm_80 bench/gpu/menu_bfloat16.cu examples/*.cu
+  # The other units of the menu are it once more, with other types.
+  add sm_80 bench/train_step_cuda.cu bench/gpu/{menu_bfloat16,scan_variants_cuda}.cu examples/*.cu
 else
   without=", without bench/gpu and examples: Google Benchmark is not here (Debian: libbenchmark-dev)"
 fi
@@ -56,7 +55,7 @@ for unit in tests/cuda/*.cu; do
   [[ $unit != */cublaslt.cu || -n $cublaslt ]] || continue
   add sm_80 "$unit"
 done
-add sm_90 "$scratch/host.cu"
+add sm_90 tests/cuda/thrust_host.cu "$scratch/host.cu"
 rm -f "$scratch"/shown_*.cu
 for page in README.md docs/scan-variants.md; do
   name=shown_$(basename "$page" .md)
