@@ -5,30 +5,23 @@
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/io/folder_lock.hpp>
 #include <sdlora/model/fingerprint.hpp>
-#include <sdlora/text.hpp>
 #include <sdlora/training/run_identity.hpp>
 #include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer.hpp>
-#include <sdlora/version.hpp>
 
-#include <sys/resource.h>
-
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
-#include <utility>
 #include <vector>
 
 #include "commands.hpp"
+#include "finetune_report.hpp"
 #include "support/data_flags.hpp"
 #include "support/from_adapter.hpp"
 #include "support/method_flags.hpp"
 #include "support/placements.hpp"
-#include "support/report.hpp"
 #include "support/run_folder.hpp"
 #include "support/saved_selection.hpp"
 #include "support/site_flags.hpp"
@@ -47,69 +40,6 @@ void require_writable(const std::filesystem::path& out, const std::filesystem::p
     const AtomicFile dropped(out / name);
   }
   if (!report.empty()) const AtomicFile dropped(report);
-}
-
-/// Refuses a --report that would replace another file: one of the run's, or one that is no report. A run that
-/// resumes replaces what it finds, but not its own files.
-void require_own_report(const std::filesystem::path& report, const std::filesystem::path& out, bool resume,
-                        const std::vector<std::filesystem::path>& read) {
-  std::error_code none;
-  const auto same = [&](const std::filesystem::path& other) {
-    return !other.empty() &&
-           std::filesystem::weakly_canonical(report, none) == std::filesystem::weakly_canonical(other, none);
-  };
-  std::vector<std::filesystem::path> others = read;
-  for (const char* name : {"adapter.safetensors", "metrics.jsonl", "checkpoint/checkpoint.safetensors",
-                           "checkpoint/selection.json"})
-    others.push_back(out / name);
-  for (const auto& other : others) {
-    if (same(other))
-      throw ArgumentError("--report: " + report.string() + " is another file of this run; choose another");
-  }
-  if (!resume) examples::require_report_or_free(report);
-}
-
-std::string version() {
-  return std::to_string(SDLORA_VERSION_MAJOR) + "." + std::to_string(SDLORA_VERSION_MINOR) + "." +
-         std::to_string(SDLORA_VERSION_PATCH);
-}
-
-/// As "98.700 %".
-std::string share_of(std::size_t part, std::size_t whole) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.3f", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
-  return std::string(text) + " %";
-}
-
-/// What a run came to, as its page names it; `metrics` are of all of it, those parts included that it was
-/// resumed from.
-examples::NamedTexts figures_of(const TrainingReport& run, const examples::RunMetrics& metrics,
-                                const examples::Placements::model_type& model) {
-  const auto rounded = [](double value, const char* unit) {
-    char text[48];
-    std::snprintf(text, sizeof text, "%.4g %s", value, unit);
-    return std::string(text);
-  };
-  const char* const end = run.end == RunEnd::Patience ? ", ended by --patience" : "";
-  examples::NamedTexts figures{
-      {"steps", std::to_string(run.last_step) + " of " + std::to_string(run.steps) + end},
-      {"parameters that learn", std::to_string(model.parameters().size()) + " of " +
-                                    std::to_string(model.total_parameters()) + " (" +
-                                    share_of(model.parameters().size(), model.total_parameters()) + ")"}};
-  if (run.best) {
-    figures.emplace_back("best evaluation", detail::short_number(run.best->second) + " after step " +
-                                                std::to_string(run.best->first));
-  }
-  figures.emplace_back("time of all steps", rounded(metrics.seconds, "s"));
-  figures.emplace_back("tokens", detail::short_number(metrics.tokens));
-  if (metrics.seconds > 0.0)
-    figures.emplace_back("throughput", rounded(metrics.tokens / metrics.seconds, "tokens a second"));
-  rusage used{};
-  if (::getrusage(RUSAGE_SELF, &used) == 0) {
-    figures.emplace_back("peak memory of the process",
-                         rounded(static_cast<double>(used.ru_maxrss) / 1024.0, "MiB"));
-  }
-  return figures;
 }
 
 /// What would be lost or mixed with an adapter in `out` is refused, before anything is read or written.
@@ -193,7 +123,8 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     const auto& choice = examples::Placements::find(placement);
     if (choice.name == "frozen") throw ArgumentError("--placement frozen trains nothing; choose another");
     require_own_folder(out, options.resume);
-    if (!report.empty()) require_own_report(report, out, options.resume, {data_path, evaluation_path});
+    if (!report.empty())
+      commands::require_own_report(report, out, options.resume, {data_path, evaluation_path});
     const CheckpointConfig config = read_base_config(model_directory);
     site_flags.apply(choice.placement, config.n_layer, adapter, options.groups);
     if (from.given() && !adapter.layers.empty()) from.require_layers(adapter.layers);
@@ -240,7 +171,7 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     if (from.given()) options.initial_values = from.name_of_values(*model);
     command.note(choice.name + ": " + std::to_string(model->parameters().size()) + " of " +
                  std::to_string(model->total_parameters()) + " parameters learn (" +
-                 share_of(model->parameters().size(), model->total_parameters()) + ")");
+                 commands::share_of(model->parameters().size(), model->total_parameters()) + ")");
     options.checkpoint_directory = out / "checkpoint";
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};
@@ -249,29 +180,14 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
       const TrainingReport run = evaluation ? trainer.fit(data, *evaluation) : trainer.fit(data);
       save_adapter(*model, out);
       if (report.empty()) return;
-      examples::RunMetrics metrics = examples::read_metrics(options.log_path);
-      examples::RunReport page{.title = choice.name + " on " + model_directory.string(),
-                               .figures = figures_of(run, metrics, *model),
-                               .charts = std::move(metrics.charts),
-                               .selection = model->selection(),
-                               .settings = {{"version of sdlora", version()},
-                                            {"placement", model->placement()},
-                                            {"base", detail::base_text(*base)},
-                                            {"data", detail::data_text(data.examples())}}};
-      if (!options.initial_values.empty())
-        page.settings.emplace_back("initial values", options.initial_values);
-      for (auto& [name, text] : command.values()) {
-        if (name == "--placement") text = choice.name;
-        if (!method_flags.have(name)) page.settings.emplace_back(name, text);
-      }
-      if (from.given()) {
-        for (const LayerRange& range : model->options().layers)
-          page.settings.emplace_back("layers of " + range.site,
-                                     std::to_string(range.first) + " to " + std::to_string(range.last - 1));
-      }
-      for (auto& row : method_flags.values(model->placement(), model->options()))
-        page.settings.push_back(std::move(row));
-      write_file(report, examples::report_page(page));
+      write_file(report, commands::report_of(run,
+                                             {.model = *model,
+                                              .base = *base,
+                                              .data = data.examples(),
+                                              .title = choice.name + " on " + model_directory.string(),
+                                              .placement = choice.name,
+                                              .continues_adapter = from.given()},
+                                             options, command, method_flags));
     });
     command.note("adapter written to " + out.string());
     if (!report.empty()) command.note("report written to " + report.string());

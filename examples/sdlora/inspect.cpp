@@ -370,13 +370,21 @@ void inspect(const Settings& settings) {
 
 int sdlora::commands::inspect(CommandLine& command, int argc, char** argv) {
   Settings settings;
-  command
-      .option("path", settings.path, "directory of a checkpoint, or of an adapter, this library's or peft's")
-      .required();
-  command.option("--model", settings.base, "base of an adapter, to say what share of its parameters learned");
+  command.option("path", settings.path,
+                 "directory of a checkpoint, or of an adapter, this library's or peft's");
+  command.option("--model", settings.base,
+                 "base of an adapter, to say what share of its parameters learned; alone, the checkpoint to "
+                 "show");
   command.flag("--json", settings.json, "one object");
   command.examples(
       "sdlora inspect mamba-130m-hf\n"
       "sdlora inspect my-adapter --model mamba-130m-hf --json");
-  return command.run(argc, argv, [&] { ::inspect(settings); });
+  return command.run(argc, argv, [&] {
+    if (settings.path.empty()) std::swap(settings.path, settings.base);
+    if (settings.path.empty()) {
+      throw ArgumentError(
+          "expected the directory of a checkpoint or an adapter, found none; write sdlora inspect DIRECTORY");
+    }
+    ::inspect(settings);
+  });
 }

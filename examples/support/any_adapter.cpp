@@ -21,20 +21,13 @@ std::unique_ptr<Placements::model_type> load_any_adapter(const AnyBasePointer& b
 }
 
 AdapterFlags::AdapterFlags(CommandLine& command)
-    : option_(command.option("--adapter", directory_, "adapter directory, this library's or peft's")) {
-  command.flag(
-      "--ignore-base-fingerprint", ignored_,
-      "load an adapter though the base has other weights than those it was trained on: right for a rounded "
-      "copy of that base (bfloat16 of float32); on any other the result means nothing, and nothing says so");
-}
+    : option_(command.option("--adapter", directory_, "adapter directory, this library's or peft's")),
+      fingerprint_(command, "--adapter") {}
 
 std::unique_ptr<Placements::model_type> AdapterFlags::load(const AnyBasePointer& base) const {
-  if (!given()) {
-    if (ignored_)
-      throw ArgumentError("--ignore-base-fingerprint: expected --adapter beside it, found none; give both");
-    return Placements::make("frozen", base);
-  }
-  if (ignored_) {
+  fingerprint_.require_adapter(given());
+  if (!given()) return Placements::make("frozen", base);
+  if (fingerprint_.given()) {
     std::fprintf(stderr,
                  is_peft_adapter(directory_)
                      ? "%s is an adapter of peft, which records no base: --ignore-base-fingerprint changes "
@@ -42,7 +35,7 @@ std::unique_ptr<Placements::model_type> AdapterFlags::load(const AnyBasePointer&
                      : "the base is not compared with the one that %s was trained on\n",
                  directory_.c_str());
   }
-  return load_any_adapter(base, directory_, ignored_ ? BaseFingerprint::Ignored : BaseFingerprint::Required);
+  return load_any_adapter(base, directory_, fingerprint_.value());
 }
 
 }  // namespace sdlora::examples

@@ -5,6 +5,7 @@
 #include <sdlora/io/adapter.hpp>
 
 #include "command_line.hpp"
+#include "fingerprint_flag.hpp"
 #include "placements.hpp"
 
 namespace sdlora::examples {
@@ -31,8 +32,8 @@ class AdapterFlags {
 
  private:
   std::filesystem::path directory_;
-  bool ignored_ = false;
   CommandLine::Option option_;
+  FingerprintFlag fingerprint_;
 };
 
 }  // namespace sdlora::examples

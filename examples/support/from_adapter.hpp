@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "command_line.hpp"
+#include "fingerprint_flag.hpp"
 #include "placements.hpp"
 
 namespace sdlora::examples {
@@ -20,14 +21,10 @@ namespace sdlora::examples {
 /// --from-adapter, whose values a run begins with, and --ignore-base-fingerprint.
 class FromAdapter {
  public:
-  explicit FromAdapter(CommandLine& command) {
+  explicit FromAdapter(CommandLine& command) : fingerprint_(command, "--from-adapter") {
     command.option("--from-adapter", directory_,
                    "begin a new run at the values of this saved adapter, with its placement, options and "
                    "selection; --resume goes on with such a run where it is given again");
-    command.flag(
-        "--ignore-base-fingerprint", ignored_,
-        "begin from an adapter though the base has other weights than those it was trained on: right "
-        "for a rounded copy of that base (bfloat16 of float32)");
   }
   FromAdapter(const FromAdapter&) = delete;
   FromAdapter& operator=(const FromAdapter&) = delete;
@@ -36,11 +33,7 @@ class FromAdapter {
   const std::filesystem::path& directory() const { return directory_; }
 
   /// ArgumentError where --ignore-base-fingerprint was given for no adapter.
-  void require() const {
-    if (given() || !ignored_) return;
-    throw ArgumentError(
-        "--ignore-base-fingerprint: expected --from-adapter beside it, found none; give both");
-  }
+  void require() const { fingerprint_.require_adapter(given()); }
 
   /// What the adapter says of itself, its sizes by its selection. FileError where it is none of this
   /// library's.
@@ -90,8 +83,7 @@ class FromAdapter {
 
   /// The adapter's model, whose dropout follows from `seed`. Throws as `load_chosen_adapter`.
   std::unique_ptr<Placements::model_type> load(const AnyBasePointer& base, std::uint64_t seed) const {
-    const auto saved = Placements::load_adapter(
-        base, directory_, ignored_ ? BaseFingerprint::Ignored : BaseFingerprint::Required);
+    const auto saved = Placements::load_adapter(base, directory_, fingerprint_.value());
     AdapterOptions options = saved->options();
     options.seed = seed;
     auto model = Placements::make(saved->name(), base, saved->selection(), options);
@@ -107,7 +99,7 @@ class FromAdapter {
 
  private:
   std::filesystem::path directory_;
-  bool ignored_ = false;
+  FingerprintFlag fingerprint_;
 };
 
 }  // namespace sdlora::examples

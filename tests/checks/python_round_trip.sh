@@ -21,7 +21,8 @@ mkdir -p "$scratch"
   { problem "tests/reference/make_tiny.py fails: $(tail -n 5 "$scratch/log")"; finish; }
 cd "$scratch"
 
-columns=(--template 'Review: {sentence}\nSentiment: ' --completion-column label)
+columns=(--template 'Review: {sentence}\nSentiment: ' --completion-column label
+  --completion-words 0=negative,1=positive)
 "$sdlora" finetune --quiet --model base --data train.tsv "${columns[@]}" --placement lora-peft --epochs 6 --batch-size 8 \
   --learning-rate 2e-2 --out my-adapter || { problem "sdlora finetune fails on a table"; finish; }
 # The share of right answers in per cent.

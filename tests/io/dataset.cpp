@@ -220,6 +220,20 @@ TEST_CASE("fields have other names where the options say so") {
   check_error<ArgumentError>([&] { open(folder, text, {.prompt_template = "{"}); }, {"template"});
 }
 
+TEST_CASE("completions are written in words where the options have some") {
+  const test::Folder folder;
+  const DatasetOptions words{.completion_column = "c", .completion_words = {{"0", "no"}, {"1", "y"}}};
+  const auto table =
+      JsonlDataset::open(folder.write("d.csv", "prompt,c\na,1\nb,0\n"), ByteTokenizer{}, words);
+  CHECK(table[0] == Example{{97, 'y', 256}, {-100, 'y', 256}});
+  CHECK(table[1] == Example{{98, 'n', 'o', 256}, {-100, 'n', 'o', 256}});
+  CHECK(open(folder, "{\"prompt\": \"a\", \"c\": 1}", words)[0] == table[0]);
+  CHECK(open(folder, "{\"prompt\": \"a\", \"completion\": \"1\"}",
+             {.completion_words = words.completion_words})[0] == table[0]);
+  check_error<FileError>([&] { open(folder, "{\"prompt\": \"a\", \"c\": 2}", words); },
+                         {"line 1", "among \"0\", \"1\"", "found \"2\""});
+}
+
 TEST_CASE("tables: the columns of the first row, or those that are named") {
   const test::Folder folder;
   const auto table = [&](const char* name, std::string_view text, DatasetOptions options = {}) {

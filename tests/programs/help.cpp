@@ -47,7 +47,7 @@ TEST_CASE("programs: --help lists the options and succeeds") {
       {"sdlora evaluate",
        {"--model", "--adapter", "--data", "--format", "--template", "--max-length", "--accuracy",
         "--candidates", "--per-token", "--generate", "--max-tokens", "--stop", "--predictions", "--json"}},
-      {"sdlora inspect", {"path PATH REQUIRED", "--model", "--json"}},
+      {"sdlora inspect", {"path PATH", "--model", "--json"}},
       {"sdlora tokenize", {"--model", "--text", "--file"}},
       {"sdlora merge", {"--model", "--adapter", "--out", "--dtype", "--ignore-base-fingerprint"}},
       {"sdlora export", {"--model", "--adapter", "--out", "--format", "--base-name", "peft"}},

@@ -68,6 +68,7 @@ TEST_CASE("programs: inspect shows a checkpoint by its headers alone") {
   CHECK(found.at("vocabulary") == 264);
   CHECK(found.at("tied_head") == true);
 
+  CHECK(inspect({"--model", at.at("base")}) == found);
   const std::string text = run_well("sdlora inspect", {at.at("base")});
   check_has(text, {"a checkpoint of mamba\n2 layers, d_model 12, d_inner 24", "head tied to the embedding",
                    "backbone.layers.0 to 1, each: 10 tensors", "\n  mixer.A_log ", "F32   [24, 16] ",
@@ -147,7 +148,7 @@ TEST_CASE("programs: inspect shows an adapter of peft") {
 
 TEST_CASE("programs: inspect says what is wrong") {
   const Workplace at;
-  check_fails("sdlora inspect", {}, {"path is required"});
+  check_fails("sdlora inspect", {}, {"expected the directory", "sdlora inspect DIRECTORY"});
   check_fails("sdlora inspect", {""}, {"path", "is a variable unset"});
   check_fails("sdlora inspect", {at.at("absent")}, {at.at("absent"), "no such folder"});
   check_fails("sdlora inspect", {at.at("train.jsonl")}, {at.at("train.jsonl"), "found a file"});

@@ -50,6 +50,8 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   CHECK(finetune("d.tsv", {"--prompt-column", "question", "--completion-column", "answer"}) > 0);
   CHECK(finetune("d.txt", {"--max-length", "6"}) > 0);
   at.write("d", "question\tanswer\nfoo\tbar\n");
+  at.write("labels.csv", "prompt,completion\na,1\nb,0\n");
+  CHECK(finetune("labels.csv", {"--completion-words", "0=no,1= yes"}) > 0);
   CHECK(finetune("d", {"--format", "tsv", "--template", "Q: {question}\\nA:", "--completion-column",
                        "answer"}) > 0);
 
@@ -62,6 +64,9 @@ TEST_CASE("programs: tables, plain text and other columns train as JSONL does") 
   fails({"--prompt-column", "q"}, {"one column \"q\""});
   fails({"--format", "xml"}, {"jsonl, csv, tsv or text"});
   fails({"--template", "{question"}, {"template"});
+  fails({"--completion-words", "yes"}, {"--completion-words", "pairs", "found 'yes'"});
+  fails({"--prompt-column", "question", "--completion-column", "answer", "--completion-words", "bar=1"},
+        {"d.tsv: line 3", "among \"bar\"", "found \"qux\""});
 }
 
 TEST_CASE("programs: data comes from pipes and the standard input") {

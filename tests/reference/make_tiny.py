@@ -5,7 +5,7 @@
 
 In that folder: `base`, what `save_pretrained` of transformers writes of a random model and of a byte-level BPE trained on the data
 (or --tokenizer); `from-peft`, an adapter that peft wrote, with a random B; `train.tsv` and `dev.tsv`, columns "sentence" and
-"label", which a word of the sentence decides. Needs what generate.py needs.
+"label" (1 positive, 0 negative), which a word of the sentence decides. Needs what generate.py needs.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def rows(generator, count):
     for _ in range(count):
         label = generator.choice(sorted(WORDS))
         yield (f"{generator.choice(SUBJECTS)} {generator.choice(VERBS)} {generator.choice(WORDS[label])}"
-               f"{generator.choice(ENDS)}", label)
+               f"{generator.choice(ENDS)}", int(label == "positive"))
 
 
 def write_table(path, lines):
@@ -41,7 +41,7 @@ def train_tokenizer(lines):
     tokenizer.normalizer = tokenizers.normalizers.NFC()
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    tokenizer.train_from_iterator([" ".join(line) for line in lines], tokenizers.trainers.BpeTrainer(
+    tokenizer.train_from_iterator([sentence for sentence, _ in lines], tokenizers.trainers.BpeTrainer(
         vocab_size=400, special_tokens=["<|endoftext|>"], show_progress=False,
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
     return tokenizer

@@ -57,6 +57,9 @@ struct DatasetOptions {
   /// The columns, or fields, that hold prompt and completion where they have other names than that.
   std::string prompt_column = {};
   std::string completion_column = {};
+  /// What is written for a completion, as {"0", "negative"} where a table has numbers of classes. Where it is
+  /// not empty, other completions are errors.
+  std::vector<std::pair<std::string, std::string>> completion_words = {};
   /// The one that holds the text where its name is not "text"; then there is no prompt.
   std::string text_column = {};
   /// Makes the prompt of several columns (see ColumnTemplate), instead of `prompt_column`.
@@ -165,6 +168,7 @@ class JsonlDataset {
         : encoder(text_encoder),
           end_text(options.end_text),
           prompt_text(options.prompt_template),
+          words(options.completion_words),
           no_tokenizer(options.no_tokenizer),
           chat(options.chat),
           no_chat(options.no_chat) {
@@ -190,6 +194,7 @@ class JsonlDataset {
     const TextEncoder& encoder;
     bool end_text;
     ColumnTemplate prompt_text;
+    const std::vector<std::pair<std::string, std::string>>& words;
     std::string no_tokenizer;
     const ChatWriter& chat;
     std::string no_chat;
@@ -280,7 +285,8 @@ class JsonlDataset {
       const auto value = [&](const std::string& column) {
         return fields[index_of(header, column, name, place)];
       };
-      take(*pair ? pair_example(prompt_of(columns, value), value(columns.completion), columns)
+      take(*pair ? pair_example(prompt_of(columns, value),
+                                words_of(value(columns.completion), columns, name, place), columns)
                  : text_example(value(columns.text), columns),
            place);
     });
@@ -331,6 +337,20 @@ class JsonlDataset {
     return columns.prompt_text.empty() ? value(columns.prompt) : columns.prompt_text.fill(value);
   }
 
+  /// What is written for a completion.
+  static std::string words_of(std::string completion, const Columns& columns, const std::string& name,
+                              const std::string& place) {
+    if (columns.words.empty()) return completion;
+    std::string all;
+    for (const auto& [from, to] : columns.words) {
+      if (from == completion) return to;
+      all += (all.empty() ? "" : ", ") + detail::in_quotes(from);
+    }
+    throw FileError(name, place,
+                    "expected a completion among " + all + ", for which there are words, found " +
+                        detail::in_quotes(completion) + "; give the words for it, too");
+  }
+
   static void require_encoder(const Columns& columns, const std::string& name, const std::string& place) {
     if (columns.encoder.encode) return;
     throw FileError(name, place,
@@ -369,8 +389,9 @@ class JsonlDataset {
     if (columns.named) {
       require_encoder(columns, line.file(), place);
       const auto value = [&](const std::string& field) { return text_of(line, field, place); };
-      return columns.has_text ? text_example(value(columns.text), columns)
-                              : pair_example(prompt_of(columns, value), value(columns.completion), columns);
+      if (columns.has_text) return text_example(value(columns.text), columns);
+      return pair_example(prompt_of(columns, value),
+                          words_of(value(columns.completion), columns, line.file(), place), columns);
     }
     const bool pair = line.contains("prompt") || line.contains("completion");
     const bool text = line.contains("text");
@@ -391,7 +412,8 @@ class JsonlDataset {
     require_encoder(columns, line.file(), place);
     if (chat) return parse_chat(line, place, columns);
     if (pair) {
-      return pair_example(line.required<std::string>("prompt"), line.required<std::string>("completion"),
+      return pair_example(line.required<std::string>("prompt"),
+                          words_of(line.required<std::string>("completion"), columns, line.file(), place),
                           columns);
     }
     return text_example(line.required<std::string>("text"), columns);
