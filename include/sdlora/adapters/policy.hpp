@@ -92,7 +92,10 @@ struct PolicyDefaults {
 ///   - to change the output: `forward(x, y, kept, pass, workspace)` has room to keep y as it was (M, out;
 ///   empty
 ///     where no backward follows), and `output_backward(kept, d_y, pass, workspace)` turns d_y from the
-///     gradient of the output into that of the product, before the product's own backward;
+///     gradient of the output into that of the product, before the product's own backward.
+///   Where a state does either and also adds something of the input as it was to the output as it then is:
+///   `beside(x, y, pass, workspace)` and `beside_backward(x, d_y, d_x, pass, workspace)`, which adds to d_x,
+///   unless empty, and to gradients;
 /// - `Element<T, D>` for element-wise sites and states: `values()` to use, `gradient()` to add to, both of
 ///   the site's shape where something learns. Where values are made of what learns: `values(workspace)` and
 ///   `add_gradient(d_values, workspace)` instead;
@@ -121,6 +124,10 @@ inline constexpr bool changes_input = requires { &State::input_backward; };
 /// Whether it has the hooks after it.
 template <class State>
 inline constexpr bool changes_output = requires { &State::output_backward; };
+
+/// Whether it adds something of the unchanged input to the changed output.
+template <class State>
+inline constexpr bool adds_beside = requires { &State::beside_backward; };
 
 namespace detail {
 

@@ -118,8 +118,7 @@ class PeftExport {
   /// Why the site cannot be held; empty: it can.
   std::string obstacle(const std::string& site, const std::string& policy) const {
     const std::string merge = "; merge the adapter and use the merged checkpoint";
-    if (site == site::H0::name || site == site::Prompt::name || site == site::Prefix::name ||
-        site == site::Scan::name) {
+    if (!position_of(mamba_facts, site).found && !position_of(model_facts<MambaDimensions>, site).found) {
       return "is no change of a weight, which is all that the format holds; keep this library's own adapter";
     }
     if (policy != "full" && policy != "dora" && policy != "selected_dimensions" && !is_lora(policy)) {

@@ -134,11 +134,13 @@ class MambaBlock {
       typename Ssm::StartGradient d_start{};
       if constexpr (Needs::initial_state) {
         d_start.h = Ssm::zeros(1, E * m_.d_state, workspace);
-        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (m_.d_conv - 1) * E, workspace);
       }
+      if constexpr (Needs::initial_window) d_start.window = Ssm::zeros(1, (m_.d_conv - 1) * E, workspace);
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
           sequences, kept, start, d_y, {}, d_xz, d_start, pass, workspace);
-      if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
+      if constexpr (Needs::initial_state || Needs::initial_window) {
+        ssm_.learned_start_backward(d_start, pass, workspace);
+      }
       if constexpr (needs.in_proj()) {
         Matrix n{};
         if constexpr (needs.in_proj_input()) {
@@ -157,7 +159,7 @@ class MambaBlock {
     }
   }
 
-  /// Fills the state before the first token: learned where h0 or a prefix is placed, else zero.
+  /// Fills the state before the first token: learned where h0, conv0 or a prefix is placed, else zero.
   void initial_state(const Sequences& sequences, const BlockState<T, D>& state,
                      WorkspaceOn<D>& workspace) const {
     ssm_.initial_state(sequences, state, workspace);

@@ -111,6 +111,7 @@ class MambaSsm {
         a_log_(store, p.template at<site::ALog>()),
         d_(store, p.template at<site::D>()),
         h0_(store, p.template at<site::H0>()),
+        conv0_(store, p.template at<site::Conv0>()),
         prefix_(store, p.template at<site::Prefix>()),
         offset_(store, p.template at<site::Scan>()) {
     p.template require_shape<site::Conv1d>(conv_);
@@ -119,13 +120,14 @@ class MambaSsm {
     p.template require_shape<site::ALog>(a_log_);
     p.template require_shape<site::D>(d_);
     p.template require_shape<site::H0>(h0_);
+    p.template require_shape<site::Conv0>(conv0_);
   }
 
   /// Whether anything learns in this layer's SSM.
   bool active() const {
     return conv_.active() || conv_bias_.active() || x_proj_.active() || dt_proj_.active() ||
-           dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || prefix_.active() ||
-           offset_.active();
+           dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || conv0_.active() ||
+           prefix_.active() || offset_.active();
   }
 
   /// From kept.xz to kept.y: convolution, x_proj, the norms of dt, B and C where the model has them, dt_proj,
@@ -236,12 +238,9 @@ class MambaSsm {
     }
   }
 
-  /// The start that the placement learns, shared by all sequences: h0, moved on by the prefix.
+  /// The start that the placement learns, shared by all sequences: h0 and conv0, moved on by the prefix.
   Start learned_start(const Sequences& sequences, const Pass& pass, WorkspaceOn<D>& workspace) const {
-    Start start;
-    if constexpr (learns<site::H0>) {
-      if (h0_.active()) start.h = flat(values_of(h0_, workspace));
-    }
+    Start start = own_start(workspace);
     if constexpr (learns<site::Prefix>) {
       if (prefix_.active()) {
         const BlockState<T, D> moved{workspace.template matrix<T>(1, (m_.d_conv - 1) * m_.d_inner),
@@ -265,15 +264,13 @@ class MambaSsm {
       if (prefix_.active()) {
         // The prefix run is short: it is done again rather than kept.
         const PrefixRun run(*this, workspace);
-        Start start;
-        if constexpr (learns<site::H0>) {
-          if (h0_.active()) start.h = flat(values_of(h0_, workspace));
-        }
+        const Start start = own_start(workspace);
         forward(run.sequences, run.kept, start, /*gated=*/false, {}, pass, workspace);
         const std::size_t length = prefix_.length();
         const std::size_t E = m_.d_inner;
         const Matrix d_xz = workspace.template matrix<T>(length, 2 * E);
-        before = {{}, zeros(1, E * m_.d_state, workspace)};
+        before = {learns<site::Conv0> ? zeros(1, (m_.d_conv - 1) * E, workspace) : Matrix{},
+                  zeros(1, E * m_.d_state, workspace)};
         backward<MambaNeeds<P>(true).scan_gradients(/*gate=*/false), true, /*Gated=*/false>(
             run.sequences, run.kept, start, zeros(length, E, workspace), {d_start.window, d_start.h}, d_xz,
             before, pass, workspace);
@@ -287,9 +284,16 @@ class MambaSsm {
         d_h0.finish(h0_, workspace);
       }
     }
+    if constexpr (learns<site::Conv0>) {
+      if (conv0_.active()) {
+        const Gradient d_conv0(conv0_, m_.d_conv - 1, m_.d_inner, workspace);
+        assign<AssignMode::Add>(flat(d_conv0.values()), before.window);
+        d_conv0.finish(conv0_, workspace);
+      }
+    }
   }
 
-  /// Fills the state before the first token: learned where h0 or a prefix is placed, else zero.
+  /// Fills the state before the first token: learned where h0, conv0 or a prefix is placed, else zero.
   void initial_state(const Sequences& sequences, const BlockState<T, D>& state,
                      WorkspaceOn<D>& workspace) const {
     const WorkspaceScope scope(workspace);
@@ -318,6 +322,18 @@ class MambaSsm {
   }
 
  private:
+  /// h0 and conv0 where they learn, each of one row.
+  Start own_start(WorkspaceOn<D>& workspace) const {
+    Start start;
+    if constexpr (learns<site::H0>) {
+      if (h0_.active()) start.h = flat(values_of(h0_, workspace));
+    }
+    if constexpr (learns<site::Conv0>) {
+      if (conv0_.active()) start.window = flat(values_of(conv0_, workspace));
+    }
+    return start;
+  }
+
   /// The values of a matrix in one row.
   template <class U>
   static MatrixView<U, D> flat(MatrixView<U, D> matrix) {
@@ -337,7 +353,7 @@ class MambaSsm {
   /// which backward forms again rather than keeps.
   View normed(View x_dbl, WorkspaceOn<D>& workspace) const {
     if constexpr (may_norm) {
-      if (norms()) {
+      if (norms() && x_dbl) {
         const Matrix result = workspace.template matrix<T>(x_dbl.rows, x_dbl.cols);
         const auto norm = [&](std::size_t first, std::size_t count) {
           rms_norm_forward(x_dbl.cols_from(first, count), mixer_epsilon(), result.cols_from(first, count));
@@ -466,6 +482,7 @@ class MambaSsm {
   typename ALogState<typename P::template policy_at<site::ALog>>::type a_log_;
   Element<site::D> d_;
   Element<site::H0> h0_;
+  Element<site::Conv0> conv0_;
   typename PrefixState<typename P::template policy_at<site::Prefix>>::type prefix_;
   typename OffsetState<typename P::template policy_at<site::Scan>>::type offset_;
 };
