@@ -3,6 +3,7 @@
 #include "version.hpp"
 
 // All of adapters/.
+#include "adapters/additional_scan.hpp"
 #include "adapters/describe.hpp"
 #include "adapters/dora.hpp"
 #include "adapters/ia3.hpp"

@@ -37,7 +37,7 @@ static_assert(presets::LoRAFALinear<>::mergeable && presets::PiSSALinear<>::merg
               presets::ProDiaLLinear<>::mergeable && presets::SDTDoRA<>::mergeable &&
               presets::SsmCore<>::mergeable && !presets::StateOffsetTuningY::mergeable &&
               !presets::LowRankStateOffsetTuning<>::mergeable && !presets::InitialStateAndWindow::mergeable &&
-              !presets::S0Tuning::mergeable);
+              !presets::S0Tuning::mergeable && !presets::AdditionalStates<>::mergeable);
 static_assert(presets::SDT<>::selects && presets::SDTDoRA<>::selects);
 static_assert(presets::Prompt<3>::is_static && !presets::Prefix<>::is_static);
 static_assert(!presets::NothingTrains::learns && presets::FullFineTune::learns);
@@ -81,6 +81,7 @@ TEST_CASE("presets: which sites learn") {
   CHECK(learning_sites<presets::StateOffsetTuning>() == Names{"scan"});
   CHECK(learning_sites<presets::StateOffsetTuningY>() == Names{"scan"});
   CHECK(learning_sites<presets::LowRankStateOffsetTuning<>>() == Names{"scan"});
+  CHECK(learning_sites<presets::AdditionalStates<>>() == Names{"scan"});
   CHECK(learning_sites<presets::InitialState>() == Names{"h0"});
   CHECK(learning_sites<presets::InitialStateAndWindow>() == Names{"h0", "conv0"});
   CHECK(learning_sites<presets::S0Tuning>() == Names{"h0"});

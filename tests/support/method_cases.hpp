@@ -37,6 +37,7 @@ inline AdapterOptions method_options() {
           ProDiaLOptions{.rank = 2, .alpha = 3.0, .block_size = 5},
           LowRankOffsetOptions{.rank = 2},
           ScaledStateOptions{.state_scale = 0.6},
+          AdditionalScanOptions{.extra_states = 3},
           SelectedOptions{.channels = 3, .states = 2},
           RowsOptions{.prompt_length = 3}};
 }

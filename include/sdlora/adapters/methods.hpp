@@ -1,5 +1,6 @@
 #pragma once
 
+#include "additional_scan.hpp"
 #include "dora.hpp"
 #include "ia3.hpp"
 #include "lora.hpp"
@@ -24,7 +25,7 @@ struct MethodList {};
 
 /// Every method of this library, sizes left to run time. A new one is a line here.
 using Methods = MethodList<Frozen, Full, LoRA<>, RsLoRA<>, LoRAFA<>, PiSSA<>, DoRA<>, ProDiaL<>, IA3,
-                           SelectedDimensions<>, StateOffset, StateOffsetY, LowRankStateOffset<>, ScaledState,
-                           PromptTuning<>, PrefixTuning<>, VeRA<>>;
+                           SelectedDimensions<>, StateOffset, StateOffsetY, LowRankStateOffset<>,
+                           AdditionalScan<>, ScaledState, PromptTuning<>, PrefixTuning<>, VeRA<>>;
 
 }  // namespace sdlora

@@ -106,7 +106,10 @@ struct PolicyDefaults {
 /// - `Rows<T, D>` for prompts and prefixes: as Element, and `length()`;
 /// - `Scan<T, D>` for the scan (ScanInputs): `add(inputs, y, workspace)` adds to y (M, E) before its gate,
 ///   `backward(inputs, d_y, d_inputs, workspace)` adds to gradients, those of the inputs included. The
-///   policy's constant `reads` says which of the inputs backward uses;
+///   policy's constant `reads` says which of the inputs backward uses. Where a policy says by
+///   `remembers(site, options)` how many values of each sequence decoding must keep for it: `add(inputs,
+///   memory, y, workspace)` and `backward(inputs, sequences, d_y, d_inputs, workspace)`, of a ScanMemory and
+///   of whole sequences; `base` of its place is A_log (E, N);
 /// - `Selected<T, D>` for chosen entries of A_log (SelectedDimensions).
 /// All have `active()`, whether anything learns in this layer; those of mergeable policies have
 /// `add_change(target, sign)`, which adds sign · the learned change to the checkpoint's values.
@@ -151,6 +154,10 @@ template <class P>
 inline constexpr bool has_rows_state = requires { typename P::template Rows<float>; };
 template <class P>
 inline constexpr bool has_scan_state = requires { typename P::template Scan<float>; };
+template <class P>
+inline constexpr bool remembers = requires(SiteInfo site, typename P::options options) {
+  { P::remembers(site, options) } -> std::same_as<std::size_t>;
+};
 template <class P>
 inline constexpr bool has_selected_state = requires { typename P::template Selected<float>; };
 

@@ -111,6 +111,10 @@ struct StateOffsetTuningY : Place<On<site::Scan, StateOffsetY>> {};
 template <std::size_t Rank = dyn>
 struct LowRankStateOffsetTuning : Place<On<site::Scan, LowRankStateOffset<Rank>>> {};
 
+/// Additional-scan (arXiv 2411.03855): more states of every channel.
+template <std::size_t States = dyn>
+struct AdditionalStates : Place<On<site::Scan, AdditionalScan<States>>> {};
+
 /// The initial state of every block's SSM; costs nothing at inference.
 struct InitialState : Place<On<site::H0, Full>> {};
 

@@ -62,10 +62,12 @@ static_assert(trainable_parameters<presets::PiSSALinear<8>>(of<presets::Mamba130
 static_assert(trainable_parameters<presets::ProDiaLLinear<8, 4>>(of<presets::Mamba130m>) ==
               trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>) +
                   24 * (2 * (1536 + 4 * 768) + 768 + 4 * 1536));
-// State offsets of y: E; of low rank: r·(E + N). The window: E·(K − 1).
+// State offsets of y: E; of low rank: r·(E + N). n additional states: 3·n·E. The window: E·(K − 1).
 static_assert(trainable_parameters<presets::StateOffsetTuningY>(of<presets::Mamba130m>) == 24 * 1536);
 static_assert(trainable_parameters<presets::LowRankStateOffsetTuning<2>>(of<presets::Mamba130m>) ==
               24 * 2 * (1536 + 16));
+static_assert(trainable_parameters<presets::AdditionalStates<8>>(of<presets::Mamba130m>) ==
+              24 * 3 * 8 * 1536);
 static_assert(trainable_parameters<presets::InitialStateAndWindow>(of<presets::Mamba130m>) ==
               24 * 1536 * (16 + 3));
 static_assert(trainable_parameters<presets::S0Tuning>(of<presets::Mamba130m>) == 24 * 1536 * 16);

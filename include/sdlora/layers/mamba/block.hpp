@@ -100,11 +100,16 @@ class MambaBlock {
     }
     if (state.h) {
       // Not in place: the scan may not overwrite where it began.
-      const BlockState<T, D> moved{workspace.template matrix<T>(state.window.rows, state.window.cols),
-                                   workspace.template matrix<T>(state.h.rows, state.h.cols)};
-      ssm_.forward(sequences, kept, {state.window, state.h}, /*gated=*/true, moved, pass, workspace);
+      const BlockState<T, D> moved{
+          workspace.template matrix<T>(state.window.rows, state.window.cols),
+          workspace.template matrix<T>(state.h.rows, state.h.cols),
+          state.of_policy ? workspace.template matrix<T>(state.of_policy.rows, state.of_policy.cols)
+                          : Matrix{}};
+      ssm_.forward(sequences, kept, {state.window, state.h, state.of_policy}, /*gated=*/true, moved, pass,
+                   workspace);
       assign(state.window, moved.window);
       assign(state.h, moved.h);
+      if (moved.of_policy) assign(state.of_policy, moved.of_policy);
     } else {
       ssm_.forward(sequences, kept, ssm_.learned_start(sequences, pass, workspace), /*gated=*/true, {}, pass,
                    workspace);

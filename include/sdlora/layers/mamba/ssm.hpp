@@ -82,8 +82,9 @@ class MambaSsm {
  public:
   /// Where sequences begin; absent: zero. A stride of 0 shares one start among all.
   struct Start {
-    View window;  // (S, (K − 1)·E)
-    View h;       // (S, E·N)
+    View window;          // (S, (K − 1)·E)
+    View h;               // (S, E·N)
+    View of_policy = {};  // (S, what the policy at the scan remembers)
   };
   /// Where the gradient of a shared start is added up; absent: not wanted.
   struct StartGradient {
@@ -150,8 +151,11 @@ class MambaSsm {
       if (gated && offset_.active()) {
         const View z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
         const Matrix offset = zeros(kept.y.rows, m_.d_inner, workspace);
-        offset_.add(policy_inputs(kept, x_dbl), offset, workspace);
+        add_offset(policy_inputs(kept, x_dbl, workspace), {sequences, start.of_policy, final_state.of_policy},
+                   offset, workspace);
         assign<AssignMode::Add>(kept.y, offset * silu(z));
+      } else if (final_state.of_policy) {
+        assign(final_state.of_policy, 0);
       }
     }
   }
@@ -196,7 +200,7 @@ class MambaSsm {
                                               kept.checkpoints, d_y, d_final.h, gradients, workspace);
     }
     if constexpr (learns<site::Scan> && Gated) {
-      if (offset_.active()) offset_backward(kept, x_dbl, d_y, gradients, workspace);
+      if (offset_.active()) offset_backward(sequences, kept, x_dbl, d_y, gradients, workspace);
     }
     if constexpr (Wanted.D) d_skip.finish(d_, workspace);
     if constexpr (Wanted.dt_bias) d_bias.finish(dt_bias_, workspace);
@@ -308,6 +312,7 @@ class MambaSsm {
     };
     fill(state.window, start.window);
     fill(state.h, start.h);
+    fill(state.of_policy, {});
   }
 
   /// target += sign · everything learned here that has a place among the weights.
@@ -416,8 +421,9 @@ class MambaSsm {
   }
 
   /// What the policy at the scan sees.
-  ScanInputs<const T, D> policy_inputs(const BlockActivations<T, D>& kept, View x_dbl) const {
-    ScanInputs<const T, D> in{.u = kept.u, .dt = kept.dt};
+  ScanInputs<const T, D> policy_inputs(const BlockActivations<T, D>& kept, View x_dbl,
+                                       WorkspaceOn<D>& workspace) const {
+    ScanInputs<const T, D> in{.u = kept.u, .dt = kept.dt, .dt_bias = values_of(dt_bias_, workspace)};
     if (x_dbl) {
       in.B = x_dbl.cols_from(m_.dt_rank, m_.d_state);
       in.C = x_dbl.cols_from(m_.dt_rank + m_.d_state, m_.d_state);
@@ -425,22 +431,38 @@ class MambaSsm {
     return in;
   }
 
+  /// offset (M, E) += what the policy at the scan adds.
+  void add_offset(const ScanInputs<const T, D>& in, const ScanMemory<T, D>& memory, Matrix offset,
+                  WorkspaceOn<D>& workspace) const {
+    if constexpr (detail::remembers<typename P::template policy_at<site::Scan>>) {
+      offset_.add(in, memory, offset, workspace);
+    } else {
+      offset_.add(in, offset, workspace);
+    }
+  }
+
   /// Backward of what the policy at the scan added before the gate, from the gated output's gradient d_y:
   /// adds to its gradients and to those that the scan's backward has written.
-  void offset_backward(const BlockActivations<T, D>& kept, View x_dbl, View d_y,
-                       const SelectiveScanGradientOutputs<T, D>& gradients, WorkspaceOn<D>& workspace) const {
+  void offset_backward(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept, View x_dbl,
+                       View d_y, const SelectiveScanGradientOutputs<T, D>& gradients,
+                       WorkspaceOn<D>& workspace) const {
     const WorkspaceScope scope(workspace);
     const View z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
-    const ScanInputs<const T, D> in = policy_inputs(kept, x_dbl);
+    const ScanInputs<const T, D> in = policy_inputs(kept, x_dbl, workspace);
     if (gradients.z) {
       const Matrix offset = zeros(d_y.rows, d_y.cols, workspace);
-      offset_.add(in, offset, workspace);
+      add_offset(in, {sequences}, offset, workspace);
       const auto s = sigmoid(z);
       assign<AssignMode::Add>(gradients.z, d_y * offset * s * (T(1) + z * (T(1) - s)));
     }
     const Matrix d_offset = workspace.template matrix<T>(d_y.rows, d_y.cols);
     assign(d_offset, d_y * silu(z));
-    offset_.backward(in, d_offset, {gradients.u, gradients.dt, gradients.B, gradients.C}, workspace);
+    const ScanInputs<T, D> d_in{gradients.u, gradients.dt, gradients.B, gradients.C, gradients.dt_bias};
+    if constexpr (detail::remembers<typename P::template policy_at<site::Scan>>) {
+      offset_.backward(in, sequences, d_offset, d_in, workspace);
+    } else {
+      offset_.backward(in, d_offset, d_in, workspace);
+    }
   }
 
   /// The learned rows as a sequence of their own, with room for what their backward needs.
