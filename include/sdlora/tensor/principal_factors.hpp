@@ -111,8 +111,10 @@ PrincipalFactors principal_factors(MatrixView<const T> w, std::size_t rank) {
   detail::orthogonalize(V, U);  // W ≈ U·Vᵀ, V's columns as long as the singular values
   std::vector<Index> order(static_cast<std::size_t>(k));
   std::iota(order.begin(), order.end(), Index{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](Index a, Index b) { return V.col(a).squaredNorm() > V.col(b).squaredNorm(); });
+  std::sort(order.begin(), order.end(), [&](Index a, Index b) {
+    const double x = V.col(a).squaredNorm(), y = V.col(b).squaredNorm();
+    return x != y ? x > y : a < b;
+  });
   PrincipalFactors result{std::vector<double>(w.rows * rank), std::vector<double>(rank * w.cols)};
   for (Index c = 0; c < r; ++c) {
     const Index from = order[static_cast<std::size_t>(c)];
