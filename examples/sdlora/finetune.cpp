@@ -60,7 +60,8 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
   std::string placement = "sdlora";
   TrainerOptions options{.learning_rate = 1e-3};
   std::size_t epochs = 0;
-  std::size_t selection_steps = 500;
+  SelectionCriterion selection_score = SelectionCriterion::Change;
+  std::size_t selection_steps = 500, selection_epochs = 0;
   command.option("--model", model_directory, "checkpoint directory: config.json and safetensors").required();
   command.option("--data", data_path, examples::data_help).required();
   command.option("--eval", evaluation_path, "data to report the loss on");
@@ -76,6 +77,16 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
   const examples::SiteFlags site_flags(command);
   const auto selection_steps_option =
       command.option("--selection-steps", selection_steps, "of SDLoRA's first phase").at_least_one();
+  const auto selection_epochs_option =
+      command.option("--selection-epochs", selection_epochs, "passes over the data instead of these steps")
+          .excludes(selection_steps_option)
+          .at_least_one()
+          .without_default();
+  const auto selection_score_option = command.option(
+      "--selection-score", selection_score,
+      "what dimensions are ranked by: change or decay after these steps; without training, "
+      "magnitude, gradient, gradient-weight, fisher or gain over as many batches of one pass, or "
+      "ablation");
   const auto epochs_option = command.option("--epochs", epochs, "passes over the data (1 unless --steps)")
                                  .at_least_one()
                                  .without_default();
@@ -112,12 +123,14 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     if (from.given()) {
       const AdapterDescription beginning = from.description();
       const std::string name = from.placement_name(beginning);
-      if (placement_option.given() && placement != name) {
+      // Names may differ by the first phase alone, which a run from an adapter has not.
+      if (placement_option.given() &&
+          examples::Placements::find(placement).placement != beginning.placement) {
         throw ArgumentError("--placement: expected " + name + " as in the adapter " +
                             from.directory().string() + ", found " + placement +
                             "; leave it out, or begin without --from-adapter");
       }
-      placement = name;
+      if (!placement_option.given()) placement = name;
       method_flags.require_as_in(from.directory().string(), beginning.placement, beginning.options);
     }
     const auto& choice = examples::Placements::find(placement);
@@ -136,12 +149,12 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     command.note(data.report());
     if (evaluation) command.note(evaluation->report());
     auto without_use = method_flags.without_use(choice.placement);
-    if (!choice.selects) without_use.push_back(selection_steps_option);
+    const std::vector of_selection{selection_steps_option, selection_epochs_option, selection_score_option};
+    if (!choice.selects) without_use.insert(without_use.end(), of_selection.begin(), of_selection.end());
     examples::report_without_effect("under placement " + choice.name + " (" + choice.placement + ")",
                                     without_use);
     if (choice.selects && from.given())
-      examples::report_without_effect("with --from-adapter, whose selection is kept",
-                                      {selection_steps_option});
+      examples::report_without_effect("with --from-adapter, whose selection is kept", of_selection);
     const examples::NewFolder folder(out / "checkpoint");
     const FolderLock lock(out);
     // What a killed run left half-written beside the names that it writes.
@@ -155,7 +168,9 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
       const std::filesystem::path file = out / "checkpoint" / "selection.json";
       SelectionOptions first_phase;
       copy_settings(options, first_phase);
-      first_phase.steps = selection_steps;
+      first_phase.criterion = selection_score;
+      first_phase.steps = selection_epochs == 0 ? selection_steps : 0;
+      first_phase.epochs = selection_epochs;
       first_phase.warm_up_steps = 0;  // of the run's steps, of which these are not
       first_phase.adapters = adapter;
       first_phase.progress = options.progress;

@@ -237,6 +237,20 @@ CommandLine::Option CommandLine::option(const std::string& flag, Decay& value, c
                     ->default_str(std::string(decay_name(value))));
 }
 
+CommandLine::Option CommandLine::option(const std::string& flag, SelectionCriterion& value,
+                                        const std::string& help) {
+  return Option(implementation_
+                    ->add(flag, value, "TEXT", help,
+                          [flag](const std::string& text) {
+                            try {
+                              return parse_selection_criterion(text);
+                            } catch (const ArgumentError& error) {
+                              throw CLI::ValidationError(flag, error.what());
+                            }
+                          })
+                    ->default_str(std::string(selection_criterion_name(value))));
+}
+
 CommandLine::Option CommandLine::option(const std::string& flag, std::vector<std::int32_t>& value,
                                         const std::string& help) {
   return Option(implementation_->add(flag, value, "INT,…", help, whole_numbers<std::int32_t>(flag)));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <sdlora/training/schedule.hpp>
+#include <sdlora/training/selection_criterion.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,6 +54,7 @@ class CommandLine {
   Option option(const std::string& flag, std::size_t& value, const std::string& help = "");
   Option option(const std::string& flag, double& value, const std::string& help = "");
   Option option(const std::string& flag, Decay& value, const std::string& help = "");
+  Option option(const std::string& flag, SelectionCriterion& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::int32_t>& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::size_t>& value, const std::string& help = "");
   Option option(const std::string& flag, std::vector<std::string>& value, const std::string& help = "");

@@ -62,6 +62,17 @@ struct DoraLinear {
   static constexpr std::string_view description = "DoRA on in_proj and out_proj";
   using placement = presets::DoRALinear<>;
 };
+struct PissaLinear {
+  static constexpr std::string_view name = "pissa-linear";
+  static constexpr std::string_view description = "PiSSA on in_proj and out_proj";
+  using placement = presets::PiSSALinear<>;
+};
+struct Prodial {
+  static constexpr std::string_view name = "prodial";
+  static constexpr std::string_view description =
+      "ProDiaL on in_proj and out_proj: scales, diagonal blocks and a low rank";
+  using placement = presets::ProDiaLLinear<>;
+};
 struct VeraLinear {
   static constexpr std::string_view name = "vera-linear";
   static constexpr std::string_view description = "VeRA on in_proj and out_proj";
@@ -99,6 +110,17 @@ struct SdloraLinear {
       "LoRA on in_proj and out_proj and selected dimensions of the SSM";
   using placement = presets::SDLoRALinear<>;
 };
+struct Sdt {
+  static constexpr std::string_view name = "sdt";
+  static constexpr std::string_view description =
+      "as sdlora-linear, whose whole SSM learns before dimensions are ranked";
+  using placement = presets::SDT<>;
+};
+struct SdtDora {
+  static constexpr std::string_view name = "sdt-dora";
+  static constexpr std::string_view description = "the same with DoRA on in_proj and out_proj";
+  using placement = presets::SDTDoRA<>;
+};
 struct Full {
   static constexpr std::string_view name = "full";
   static constexpr std::string_view description = "every weight";
@@ -121,6 +143,8 @@ extern template struct ModelMaker<examples::placements::LoraSsm>;
 extern template struct ModelMaker<examples::placements::LoraLinear>;
 extern template struct ModelMaker<examples::placements::RsLoraLinear>;
 extern template struct ModelMaker<examples::placements::DoraLinear>;
+extern template struct ModelMaker<examples::placements::PissaLinear>;
+extern template struct ModelMaker<examples::placements::Prodial>;
 extern template struct ModelMaker<examples::placements::VeraLinear>;
 extern template struct ModelMaker<examples::placements::Ia3>;
 extern template struct ModelMaker<examples::placements::LoraAll>;
@@ -128,6 +152,8 @@ extern template struct ModelMaker<examples::placements::LoraOut>;
 extern template struct ModelMaker<examples::placements::LoraPeft>;
 extern template struct ModelMaker<examples::placements::Sdlora>;
 extern template struct ModelMaker<examples::placements::SdloraLinear>;
+extern template struct ModelMaker<examples::placements::Sdt>;
+extern template struct ModelMaker<examples::placements::SdtDora>;
 extern template struct ModelMaker<examples::placements::Full>;
 
 }  // namespace sdlora

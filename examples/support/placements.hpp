@@ -14,9 +14,10 @@ namespace sdlora::examples {
 using Placements =
     ModelChoices<placements::Frozen, placements::Prompt, placements::Prefix, placements::InitialState,
                  placements::StateOffset, placements::BitFit, placements::LoraSsm, placements::LoraLinear,
-                 placements::RsLoraLinear, placements::DoraLinear, placements::VeraLinear, placements::Ia3,
-                 placements::LoraAll, placements::LoraOut, placements::LoraPeft, placements::Sdlora,
-                 placements::SdloraLinear, placements::Full>;
+                 placements::RsLoraLinear, placements::DoraLinear, placements::PissaLinear,
+                 placements::Prodial, placements::VeraLinear, placements::Ia3, placements::LoraAll,
+                 placements::LoraOut, placements::LoraPeft, placements::Sdlora, placements::SdloraLinear,
+                 placements::Sdt, placements::SdtDora, placements::Full>;
 /// A base of any size, in float.
 using AnyBase = Placements::base_type;
 using AnyBasePointer = Placements::base_pointer;

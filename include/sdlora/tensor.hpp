@@ -26,6 +26,7 @@
 #include "tensor/matrix_view.hpp"
 #include "tensor/packed_weight.hpp"
 #include "tensor/parallel.hpp"
+#include "tensor/principal_factors.hpp"
 #include "tensor/random.hpp"
 #include "tensor/reduce.hpp"
 #include "tensor/sequences.hpp"

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using namespace sdlora;
@@ -121,6 +122,20 @@ TEST_CASE("parameter_store: views stay valid when it moves") {
   const ParameterStore<double> moved = std::move(store);
   a.value(1, 1) = 5.0;
   CHECK(moved.values()[3] == 5.0);
+}
+
+TEST_CASE("parameter_store: what does not learn is found by its key") {
+  ParameterStore<double> store(4);
+  const auto value = [](std::size_t i) { return static_cast<double>(i); };
+  CHECK(!store.find_constant("layers.1.A"));
+  store.constant("layers.1.A", 2, 3, value);
+  store.constant("layers.10.A", 1, 1, value);
+  const MatrixView<const double> found = std::as_const(store).find_constant("layers.1.A");
+  CHECK(found.rows == 2);
+  CHECK(found.cols == 3);
+  CHECK(found(1, 2) == 5.0);
+  CHECK(!store.find_constant("layers.1."));
+  CHECK(!store.find_constant("layers.2.A"));
 }
 
 TEST_CASE("parameter_store: sizes that no memory holds are refused") {

@@ -19,7 +19,8 @@ TEST_CASE("site: every one has its own name") {
   };
   collect(MambaLayerSites{});
   collect(MambaModelSites{});
-  CHECK(names == std::set<std::string>{"in_proj_x", "in_proj_z", "x_proj_dt", "x_proj_B", "x_proj_C",
-                                       "dt_proj", "dt_bias", "conv1d", "conv_bias", "A_log", "D", "out_proj",
-                                       "norm", "norm_f", "embedding", "h0", "prompt", "prefix", "scan"});
+  CHECK(names == std::set<std::string>{"in_proj_x", "in_proj_z", "x_proj_dt", "x_proj_B",  "x_proj_C",
+                                       "dt_proj",   "dt_bias",   "conv1d",    "conv_bias", "A_log",
+                                       "D",         "out_proj",  "norm",      "norm_f",    "embedding",
+                                       "h0",        "conv0",     "prompt",    "prefix",    "scan"});
 }

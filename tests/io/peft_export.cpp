@@ -148,6 +148,17 @@ TEST_CASE("peft export: DoRA, and the rows that it leaves as they are") {
         std::vector<std::size_t>{2 * E});
 }
 
+TEST_CASE("peft export: a frozen A, and PiSSA less where it began, are LoRAs") {
+  using Fixed = Place<On<site::InProjX, LoRAFA<3>>, On<site::XProjB, LoRAFA<>>>;
+  const PeftParts frozen = check_written(stirred<Fixed>(LoRAFAOptions{.rank = 2, .alpha = 3.0}));
+  CHECK(frozen.tensors.at(peft_layer(0) + "in_proj.lora_A.weight").first == std::vector<std::size_t>{3, 13});
+  using Principal = Place<On<site::InProjX, PiSSA<>>, On<site::InProjZ, LoRA<>>, On<site::XProjB, PiSSA<>>>;
+  const PeftParts twice = check_written(stirred<Principal>(LoRAOptions{.rank = 2, .alpha = 3.0}));
+  CHECK(twice.tensors.at(peft_layer(1) + "in_proj.lora_A.weight").first == std::vector<std::size_t>{6, 13});
+  CHECK(twice.tensors.at(peft_layer(1) + "x_proj.lora_B.weight").first ==
+        std::vector<std::size_t>{R + 2 * N, 4});
+}
+
 TEST_CASE("peft export: an embedding's lookup") {
   using WithEmbedding = Place<On<site::InProjX, LoRA<>>, On<site::Embedding, LoRA<>>>;
   check_written(

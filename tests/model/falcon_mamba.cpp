@@ -44,6 +44,13 @@ TEST_CASE("falcon_mamba: gradients of one site alone, for which the others' are 
   check_gradients<Alone<site::DtProj>>("dt_proj");
 }
 
+TEST_CASE("falcon_mamba: gradients of what joins the scan, and of states before the first token") {
+  check_gradients<presets::StateOffsetTuning>("StateOffsetTuning");
+  check_gradients<presets::StateOffsetTuningY>("StateOffsetTuningY");  // it keeps nothing of x_proj
+  check_gradients<presets::AdditionalStates<3>>("AdditionalStates");
+  check_gradients<presets::InitialStateAndWindow>("InitialStateAndWindow");
+}
+
 TEST_CASE("falcon_mamba: the emulated device agrees with the host") {
   check_model_on<Run<Emulated>, presets::FullFineTune, TinyFalcon>("FullFineTune");
   check_model_on<Run<Emulated>, presets::LoRAAll<2>, TinyFalcon>("LoRAAll");

@@ -76,6 +76,33 @@ TEST_CASE("mamba_state: sequences that are not there") {
   CHECK(three.fits(m));
 }
 
+TEST_CASE("mamba_state: what a policy at the scan remembers lies behind the rest and goes with it") {
+  MambaState<double> from(m, 3, 2), to(m, 2, 2);
+  CHECK(from.host_values().size() == 3 * 3 * (window + h + 2));
+  CHECK(from.fits(m, 2));
+  CHECK(!from.fits(m));
+  for (std::size_t l = 0; l < 3; ++l) {
+    const MatrixView<double> extra = from.layer(l).of_policy;
+    REQUIRE(extra.rows == 3);
+    REQUIRE(extra.cols == 2);
+    for (std::size_t s = 0; s < 3; ++s) {
+      extra(s, 0) = static_cast<double>(10 * l + s);
+      extra(s, 1) = -extra(s, 0);
+    }
+  }
+  to.gather(from, std::vector<std::size_t>{2, 1});
+  for (std::size_t l = 0; l < 3; ++l) {
+    CHECK(to.layer(l).of_policy(0, 0) == static_cast<double>(10 * l + 2));
+    CHECK(to.layer(l).of_policy(1, 1) == -static_cast<double>(10 * l + 1));
+    CHECK(to.layer(l).h(1, h - 1) == 0.0);
+  }
+  const MambaState<double> copy = to;
+  CHECK(copy.host_values() == to.host_values());
+  MambaState<double> without(m, 2);
+  CHECK(!without.layer(0).of_policy);
+  CHECK_THROWS_WITH_AS(without.repeat(from, 0), doctest::Contains("of the same sizes"), ShapeError);
+}
+
 TEST_CASE("mamba_state: all values out and back, on every device") {
   const std::vector<double> values = numbered(4).host_values();
   CHECK(values.size() == 3 * 4 * (window + h));

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,9 +16,10 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
   const Arguments text{"--model", at.at("base"), "--text", "3 and one is 4"};
   const Scores base = score(text);
   for (const std::string placement :
-       {"sdlora", "lora-linear", "lora-ssm", "lora-all", "lora-out", "lora-peft", "sdlora-linear",
-        "rslora-linear", "dora-linear", "vera-linear", "ia3", "bitfit", "prompt", "prefix", "initial-state",
-        "state-offset", "full"}) {
+       {"sdlora",        "lora-linear",   "lora-ssm",    "lora-all",     "lora-out", "lora-peft",
+        "sdlora-linear", "rslora-linear", "dora-linear", "pissa-linear", "prodial",  "sdt",
+        "sdt-dora",      "vera-linear",   "ia3",         "bitfit",       "prompt",   "prefix",
+        "initial-state", "state-offset",  "full"}) {
     CAPTURE(placement);
     const std::string out = at.at(placement);
     const Result trained =
@@ -30,14 +33,15 @@ TEST_CASE("programs: every placement trains, scores, generates, and merges or sa
     const std::size_t note = trained.err.find("without effect under placement " + placement);
     REQUIRE(note != std::string::npos);
     const std::string unused = trained.err.substr(note, trained.err.find('\n', note) - note);
-    const bool ranked = placement.find("lora") != std::string::npos || placement == "dora-linear" ||
-                        placement == "vera-linear";
+    const bool ranked = placement.find("lora") != std::string::npos ||
+                        placement.find("dora") != std::string::npos || placement == "pissa-linear" ||
+                        placement == "prodial" || placement == "sdt" || placement == "vera-linear";
     CHECK((unused.find("--rank") == std::string::npos) == ranked);
     CHECK((unused.find("--prompt-length") == std::string::npos) ==
           (placement == "prompt" || placement == "prefix"));
     CHECK(names_in(out) == std::vector<std::string>{"adapter.safetensors", "checkpoint", "metrics.jsonl"});
     const std::vector<std::string> kept = names_in(out + "/checkpoint");
-    CHECK(kept == (placement.starts_with("sdlora")
+    CHECK(kept == (placement.starts_with("sd")
                        ? std::vector<std::string>{"checkpoint.safetensors", "selection.json"}
                        : std::vector<std::string>{"checkpoint.safetensors"}));
 
@@ -212,10 +216,30 @@ TEST_CASE("programs: finetune does not go on from a selection of another base, d
   refused("--model", at.at("other_base"), "base");
   refused("--data", at.at("other.jsonl"), "data");
   refused("--selection-steps", "1", "steps");
+  const Result score = run("sdlora finetune", with(arguments, {"--selection-score", "gain"}));
+  CHECK(score.status == 1);
+  CHECK(score.err.find("field run.criterion") != std::string::npos);
   refused("--rank", "3", "rank");
   run_well("sdlora finetune", arguments);
   CHECK(test::content(at / "out/checkpoint/selection.json") == selection);
   CHECK(std::filesystem::exists(at / "out/adapter.safetensors"));
+}
+
+TEST_CASE("programs: finetune ranks dimensions by the score that it is given") {
+  const Workplace at;
+  std::set<std::string> selections;
+  for (const std::string score : {"change", "gradient", "gain", "ablation"}) {
+    run_well("sdlora finetune", with(at.finetune("sdlora", score), {"--selection-score", score}));
+    const nlohmann::json file =
+        nlohmann::json::parse(test::content(at / (score + "/checkpoint/selection.json")));
+    CHECK(file.at("run").contains("criterion") == (score != "change"));
+    selections.insert(file.at("selection").dump());
+  }
+  CHECK(selections.size() > 1);
+  const Result unused =
+      run("sdlora finetune", with(at.finetune("lora-linear", "none"), {"--selection-score", "gain"}));
+  CHECK(unused.status == 0);
+  CHECK(unused.err.find("--selection-score") != std::string::npos);
 }
 
 TEST_CASE("programs: finetune says what is wrong") {
@@ -293,6 +317,9 @@ TEST_CASE("programs: finetune says which option makes no sense before it trains"
   fails("sdlora", {"--channels", "25"}, "25 of 24 channels");
   fails("sdlora", {"--states", "17"}, "17 of 16 states");
   fails("sdlora", {"--states", "0"}, "--states: expected a number of at least 1, found 0");
+  fails("sdlora", {"--selection-score", "weight"},
+        "--selection-score: selection score: expected one of change, decay, magnitude, gradient");
+  fails("sdlora", {"--selection-epochs", "1"}, "--selection-epochs");  // beside --selection-steps
   fails("sdlora", {"--selection-steps", "0"}, "--selection-steps: expected a number of at least 1, found 0");
   at.write("file", "");
   fails("lora-linear", {"--eval", at.at("dev.jsonl"), "--max-length", "1"}, "1");

@@ -30,14 +30,15 @@ std::string without_option(Arguments& arguments, const std::string& option) {
 TEST_CASE("programs: finetune --from-adapter begins at an adapter's values, with its selection and options") {
   const Workplace at;
   const Arguments text{"--model", at.at("base"), "--text", "3 and one is 4"};
-  for (const std::string placement : {"sdlora", "lora-linear", "vera-linear", "prompt", "bitfit"}) {
+  for (const std::string placement :
+       {"sdlora", "sdt", "lora-linear", "pissa-linear", "vera-linear", "prompt", "bitfit"}) {
     CAPTURE(placement);
     run_well("sdlora finetune", at.finetune(placement, placement));
     const std::string next = placement + "-next";
     // Without --placement it is the adapter's; a rank as the adapter's may be said again.
     Arguments arguments = still(at, placement, next);
-    if (placement == "sdlora")
-      arguments = with(arguments, {"--rank", "2", "--channels", "3", "--placement", "sdlora"});
+    if (placement.starts_with("sd"))
+      arguments = with(arguments, {"--rank", "2", "--channels", "3", "--placement", placement});
     const Result result = run("sdlora finetune", arguments);
     CAPTURE(result.err);
     REQUIRE(result.status == 0);

@@ -63,6 +63,8 @@ TEST_CASE("programs: export says which methods and sites peft has not") {
   const std::pair<const char*, const char*> all[] = {
       {"rslora-linear", "out_proj: peft refuses LoRA"},
       {"dora-linear", "out_proj: peft refuses LoRA"},
+      {"pissa-linear", "out_proj: peft refuses LoRA"},
+      {"prodial", "in_proj_x: the format has no prodial; merge"},
       {"vera-linear", "in_proj_x: the format has no vera; merge"},
       {"ia3", "x_proj_B: the format has no ia3; merge"},
       {"state-offset", "scan: is no change of a weight, which is all that the format holds; keep"}};

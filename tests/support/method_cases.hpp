@@ -30,8 +30,16 @@ using namespace sdlora;
 inline constexpr std::size_t tiny_layers = 2;
 
 inline AdapterOptions method_options() {
-  return {LoRAOptions{.rank = 2, .alpha = 3.0}, DoRAOptions{.rank = 2, .alpha = 3.0}, VeRAOptions{.rank = 2},
-          SelectedOptions{.channels = 3, .states = 2}, RowsOptions{.prompt_length = 3}};
+  return {LoRAOptions{.rank = 2, .alpha = 3.0},
+          DoRAOptions{.rank = 2, .alpha = 3.0},
+          VeRAOptions{.rank = 2},
+          LoRAFAOptions{.rank = 2, .alpha = 3.0},
+          ProDiaLOptions{.rank = 2, .alpha = 3.0, .block_size = 5},
+          LowRankOffsetOptions{.rank = 2},
+          ScaledStateOptions{.state_scale = 0.6},
+          AdditionalScanOptions{.extra_states = 3},
+          SelectedOptions{.channels = 3, .states = 2},
+          RowsOptions{.prompt_length = 3}};
 }
 
 template <class P>

@@ -92,6 +92,19 @@ TEST_CASE("a selection's identity changes with whatever decides the selection") 
   changes("layers", [](SelectionOptions& o) { o.adapters.layers = {{"A_log", 1, 2}}; });
   changes("adapter_seed", [](SelectionOptions& o) { o.adapters.seed = 1; });
 
+  const auto adds = [&](const std::pair<std::string, std::string>& field, const auto& change) {
+    options = quiet();
+    change(options);
+    const RunIdentity other = identity();
+    CHECK(other.size() == first.size() + 1);
+    CHECK(std::find(other.begin(), other.end(), field) != other.end());
+  };
+  adds({"criterion", "fisher"}, [](SelectionOptions& o) { o.criterion = SelectionCriterion::Fisher; });
+  adds({"epochs", "2"}, [](SelectionOptions& o) {
+    o.steps = 0;
+    o.epochs = 2;
+  });
+
   options = quiet();
   CHECK(selection_identity(*base, "another", data, options) != first);
   CHECK(selection_identity(*base, "placement", doubling_task(8), options) != first);

@@ -12,6 +12,8 @@ TEST_CASE("the first phase trains as a Trainer does where nothing else is said")
   const SelectionOptions selection;
   const TrainerOptions trainer;
   CHECK(selection.steps == 500);  // as README says
+  CHECK(selection.epochs == 0);
+  CHECK(selection.criterion == SelectionCriterion::Change);
   CHECK(selection.batch_size == trainer.batch_size);
   CHECK(selection.accumulation == trainer.accumulation);
   CHECK(selection.learning_rate == trainer.learning_rate);
@@ -50,4 +52,7 @@ TEST_CASE("a selection's options become those of the Trainer that makes it") {
   CHECK(trainer.label == "selection");
   CHECK(trainer.decay == Decay::Linear);  // what a selection has not stays
   CHECK(trainer.checkpoint_directory.empty());
+  const TrainerOptions epochs = SelectionOptions{.steps = 0, .epochs = 3}.trainer_options();
+  CHECK(epochs.steps == 0);
+  CHECK(epochs.epochs == 3);
 }

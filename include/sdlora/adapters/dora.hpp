@@ -17,6 +17,7 @@ struct DoRAOptions {
   std::size_t rank = 8;
   double alpha = 0.0;        ///< the scale is alpha / rank; 0 means alpha = rank
   double dropout = 0.0;      ///< probability, on the input of A, while training
+  double rate_ratio = 1.0;   ///< B's learning rate by A's, as LoRA+ has it
   bool detach_norm = false;  ///< take the norm as a constant in backward, as peft does (section 4.3)
 
   template <class Self, class Visitor>
@@ -26,6 +27,7 @@ struct DoRAOptions {
       if (setting.name == "rank") visit(setting, self.rank);
       if (setting.name == "alpha") visit(setting, self.alpha);
       if (setting.name == "dropout") visit(setting, self.dropout);
+      if (setting.name == "rate_ratio") visit(setting, self.rate_ratio);
     });
     visit(Setting{.name = "detach_norm",
                   .help = "1: DoRA's norm is a constant in backward, as in peft",
@@ -66,7 +68,10 @@ struct DoRA : PolicyDefaults {
       if (!place.active) return;
       const options o = options_of<DoRA>(place);
       const double alpha = o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha;
-      change_ = {store, place, {.rank = o.rank, .dropout = o.dropout}, alpha / static_cast<double>(o.rank)};
+      change_ = {store,
+                 place,
+                 {.rank = o.rank, .dropout = o.dropout, .rate_ratio = o.rate_ratio},
+                 alpha / static_cast<double>(o.rank)};
       detach_ = o.detach_norm;
       squares_ = Storage<T, D>(place.rows());
       for_row_blocks(base_, thread_workspace<D>(), [&](std::size_t first, View w) {
@@ -99,7 +104,8 @@ struct DoRA : PolicyDefaults {
       if (detach_) return;
       // ∂/∂V = c ∘ V by rows, c = −∂/∂g · m / ‖V‖³.
       const T s = change_.scale();
-      const Learned<T, D>&a = change_.a(), &b = change_.b();
+      const auto& a = change_.a();
+      const Learned<T, D>& b = change_.b();
       const Matrix c = workspace.template matrix<T>(out, 1);
       assign(c, -column(d_g) * column(m_.value) / (norms.norm * norms.norm * norms.norm));
       assign<AssignMode::Add>(b.gradient, s * c * (norms.w_a + s * norms.b_aa));

@@ -8,8 +8,10 @@
 #include "policy.hpp"
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace sdlora {
 
@@ -64,22 +66,43 @@ class LowRank {
 
   /// B·A is added times `scale`.
   LowRank(ParameterStore<T, D>& store, const SitePlace<T, D>& place, const LoRAOptions& options, double scale)
-      : scale_(static_cast<T>(scale)),
-        dropout_(options.dropout),
-        seed_(place.options->seed),
-        stream_(detail::stream_of(place.name)) {
-    a_ = store.add(place, ".lora_A", options.rank, place.cols());
-    b_ = store.add(place, ".lora_B", place.rows(), options.rank, {.rate_factor = options.rate_ratio});
-    const RandomStream random(seed_, stream_);
-    const double bound = 1.0 / std::sqrt(static_cast<double>(place.cols()));
-    detail::set_each(a_.value, [&](std::size_t i) { return bound * (2.0 * random.uniform(i) - 1.0); });
+      : LowRank(store, place, options, scale, [&](Matrix a, Matrix) {
+          const RandomStream random(place.options->seed, detail::stream_of(place.name));
+          const double bound = 1.0 / std::sqrt(static_cast<double>(place.cols()));
+          detail::set_each(a, [&](std::size_t i) { return bound * (2.0 * random.uniform(i) - 1.0); });
+        }) {}
+
+  /// The same from values that begin(A, B) sets, both zero before; `decay` as in HowLearned.
+  template <std::invocable<Matrix, Matrix> Begin>
+  LowRank(ParameterStore<T, D>& store, const SitePlace<T, D>& place, const LoRAOptions& options, double scale,
+          const Begin& begin, std::optional<bool> decay = {})
+      : LowRank(place, options, scale) {
+    const Learned<T, D> a = store.add(place, ".lora_A", options.rank, place.cols(), {.decay = decay});
+    b_ = store.add(place, ".lora_B", place.rows(), options.rank,
+                   {.rate_factor = options.rate_ratio, .decay = decay});
+    a_ = {a.value, a.gradient};
+    begin(a.value, b_.value);
   }
 
-  bool active() const { return static_cast<bool>(a_); }
+  /// The same with an A (rank, in) that is given and does not learn.
+  LowRank(ParameterStore<T, D>& store, const SitePlace<T, D>& place, const LoRAOptions& options, double scale,
+          View a)
+      : LowRank(place, options, scale) {
+    a_ = {a, {}};
+    b_ = store.add(place, ".lora_B", place.rows(), options.rank);
+  }
+
+  /// A and its gradient, which is empty where A does not learn.
+  struct A {
+    View value;
+    Matrix gradient;
+  };
+
+  bool active() const { return static_cast<bool>(b_); }
   T scale() const { return scale_; }
   std::size_t rank() const { return a_.value.rows; }
   /// A (rank, in) and B (out, rank); empty in a layer where the site does not learn.
-  const Learned<T, D>& a() const { return a_; }
+  const A& a() const { return a_; }
   const Learned<T, D>& b() const { return b_; }
 
   /// y (M, out) += scale · B·A·dropout(x), x (M, in).
@@ -101,8 +124,9 @@ class LowRank {
     const Matrix d_low = workspace.template matrix<T>(x.rows, rank());
     matmul(low, input, transposed(a_.value));
     matmul(b_.gradient, transposed(d_y), low, Write::Add, scale_);
+    if (!a_.gradient && !d_x) return;
     matmul(d_low, d_y, b_.value, Write::Overwrite, scale_);
-    matmul(a_.gradient, transposed(d_low), input, Write::Add);
+    if (a_.gradient) matmul(a_.gradient, transposed(d_low), input, Write::Add);
     if (!d_x) return;
     if (!drops(pass)) {
       matmul(d_x, d_low, a_.value, Write::Add);
@@ -122,10 +146,16 @@ class LowRank {
   void add_gradient(View d) const {
     if (!active()) return;
     matmul(b_.gradient, d, transposed(a_.value), Write::Add, scale_);
-    matmul(a_.gradient, transposed(b_.value), d, Write::Add, scale_);
+    if (a_.gradient) matmul(a_.gradient, transposed(b_.value), d, Write::Add, scale_);
   }
 
  private:
+  LowRank(const SitePlace<T, D>& place, const LoRAOptions& options, double scale)
+      : scale_(static_cast<T>(scale)),
+        dropout_(options.dropout),
+        seed_(place.options->seed),
+        stream_(detail::stream_of(place.name)) {}
+
   bool drops(const Pass& pass) const { return pass.training && dropout_ > 0.0; }
 
   View dropped(View x, const Pass& pass, WorkspaceOn<D>& workspace) const {
@@ -143,7 +173,8 @@ class LowRank {
     return dropout_mask<T>(random, dropout_, x.rows, x.cols);
   }
 
-  Learned<T, D> a_, b_;
+  A a_;
+  Learned<T, D> b_;
   T scale_ = T(1);
   double dropout_ = 0.0;
   std::uint64_t seed_ = 0;

@@ -96,7 +96,7 @@ class ParameterStore {
                                        const Function& value) {
     const std::string name = key + " " + detail::extents_text(rows, cols);
     const auto [found, fresh] = constants_.try_emplace(name);
-    Storage<T, Device>& memory = found->second;
+    auto& [memory, view] = found->second;
     if (fresh) {
       const std::size_t count =
           detail::checked_size(Extents<dyn, dyn>(rows, cols), sizeof(T), "ParameterStore");
@@ -104,8 +104,17 @@ class ParameterStore {
       for (std::size_t i = 0; i < count; ++i) host[i] = static_cast<T>(value(i));
       memory = Storage<T, Device>(count);
       Storage<T, Device>::write(memory.data(), host.data(), count);
+      view = {memory.data(), rows, cols};
     }
-    return {memory.data(), rows, cols};
+    return view;
+  }
+
+  /// The values that a place asked for by that key, of one of the shapes where there are several; empty where
+  /// none did.
+  MatrixView<const T, Device> find_constant(const std::string& key) const {
+    const auto found = constants_.lower_bound(key + " (");
+    if (found == constants_.end() || !found->first.starts_with(key + " (")) return {};
+    return found->second.second;
   }
 
   std::size_t size() const { return used_; }
@@ -184,7 +193,7 @@ class ParameterStore {
   Storage<T, Device> values_;
   Storage<T, Device> gradients_;
   std::vector<ParameterInfo> entries_;
-  std::map<std::string, Storage<T, Device>> constants_;
+  std::map<std::string, std::pair<Storage<T, Device>, MatrixView<const T, Device>>> constants_;
 };
 
 }  // namespace sdlora

@@ -75,7 +75,7 @@ struct On {
                 "says by sits_at "
                 "that it takes others. The table of policies in README.md has the sites of the library's "
                 "own, as LoRA's: "
-                "linear sites, conv1d, A_log, h0 and embedding");
+                "linear sites, conv1d, A_log, h0, conv0 and embedding");
   using site_type = S;
   using policy_type = P;
 };

@@ -92,7 +92,10 @@ struct PolicyDefaults {
 ///   - to change the output: `forward(x, y, kept, pass, workspace)` has room to keep y as it was (M, out;
 ///   empty
 ///     where no backward follows), and `output_backward(kept, d_y, pass, workspace)` turns d_y from the
-///     gradient of the output into that of the product, before the product's own backward;
+///     gradient of the output into that of the product, before the product's own backward.
+///   Where a state does either and also adds something of the input as it was to the output as it then is:
+///   `beside(x, y, pass, workspace)` and `beside_backward(x, d_y, d_x, pass, workspace)`, which adds to d_x,
+///   unless empty, and to gradients;
 /// - `Element<T, D>` for element-wise sites and states: `values()` to use, `gradient()` to add to, both of
 ///   the site's shape where something learns. Where values are made of what learns: `values(workspace)` and
 ///   `add_gradient(d_values, workspace)` instead;
@@ -103,7 +106,10 @@ struct PolicyDefaults {
 /// - `Rows<T, D>` for prompts and prefixes: as Element, and `length()`;
 /// - `Scan<T, D>` for the scan (ScanInputs): `add(inputs, y, workspace)` adds to y (M, E) before its gate,
 ///   `backward(inputs, d_y, d_inputs, workspace)` adds to gradients, those of the inputs included. The
-///   policy's constant `reads` says which of the inputs backward uses;
+///   policy's constant `reads` says which of the inputs backward uses. Where a policy says by
+///   `remembers(site, options)` how many values of each sequence decoding must keep for it: `add(inputs,
+///   memory, y, workspace)` and `backward(inputs, sequences, d_y, d_inputs, workspace)`, of a ScanMemory and
+///   of whole sequences; `base` of its place is A_log (E, N);
 /// - `Selected<T, D>` for chosen entries of A_log (SelectedDimensions).
 /// All have `active()`, whether anything learns in this layer; those of mergeable policies have
 /// `add_change(target, sign)`, which adds sign · the learned change to the checkpoint's values.
@@ -121,6 +127,10 @@ inline constexpr bool changes_input = requires { &State::input_backward; };
 /// Whether it has the hooks after it.
 template <class State>
 inline constexpr bool changes_output = requires { &State::output_backward; };
+
+/// Whether it adds something of the unchanged input to the changed output.
+template <class State>
+inline constexpr bool adds_beside = requires { &State::beside_backward; };
 
 namespace detail {
 
@@ -144,6 +154,10 @@ template <class P>
 inline constexpr bool has_rows_state = requires { typename P::template Rows<float>; };
 template <class P>
 inline constexpr bool has_scan_state = requires { typename P::template Scan<float>; };
+template <class P>
+inline constexpr bool remembers = requires(SiteInfo site, typename P::options options) {
+  { P::remembers(site, options) } -> std::same_as<std::size_t>;
+};
 template <class P>
 inline constexpr bool has_selected_state = requires { typename P::template Selected<float>; };
 

@@ -27,6 +27,23 @@ struct SDLoRALinear
             On<site::XProjB, SelectedDimensions<Channels>>, On<site::XProjC, SelectedDimensions<Channels>>> {
 };
 
+/// Sparse dimension tuning with LoRA, SDLoRA as its final paper names it (arXiv 2410.09016v3): the same sites
+/// as SDLoRALinear; before the dimensions are ranked the whole of A_log, x_proj_B and x_proj_C learns, for an
+/// epoch there (SelectionOptions::epochs).
+template <std::size_t Rank = dyn, std::size_t Channels = dyn, std::size_t States = dyn>
+struct SDT : SDLoRALinear<Rank, Channels, States> {
+  static constexpr bool warms_up_whole_ssm = true;
+};
+
+/// The same with DoRA on the projections.
+template <std::size_t Rank = dyn, std::size_t Channels = dyn, std::size_t States = dyn>
+struct SDTDoRA
+    : Place<On<site::InProjX, DoRA<Rank>>, On<site::InProjZ, DoRA<Rank>>, On<site::OutProj, DoRA<Rank>>,
+            On<site::ALog, SelectedDimensions<Channels, States>>,
+            On<site::XProjB, SelectedDimensions<Channels>>, On<site::XProjC, SelectedDimensions<Channels>>> {
+  static constexpr bool warms_up_whole_ssm = true;
+};
+
 /// LoRA on the SSM module's own projections: the three parts of x_proj, and dt_proj.
 template <std::size_t Rank = dyn>
 struct LoRASsm : Place<On<site::XProjDt, LoRA<Rank>>, On<site::XProjB, LoRA<Rank>>,
@@ -56,6 +73,23 @@ template <std::size_t Rank = dyn>
 struct DoRALinear
     : Place<On<site::InProjX, DoRA<Rank>>, On<site::InProjZ, DoRA<Rank>>, On<site::OutProj, DoRA<Rank>>> {};
 
+/// LoRALinear's sites by LoRA with a frozen A (LoRA-FA, arXiv 2308.03303).
+template <std::size_t Rank = dyn>
+struct LoRAFALinear : Place<On<site::InProjX, LoRAFA<Rank>>, On<site::InProjZ, LoRAFA<Rank>>,
+                            On<site::OutProj, LoRAFA<Rank>>> {};
+
+/// LoRALinear's sites by PiSSA (arXiv 2404.02948).
+template <std::size_t Rank = dyn>
+struct PiSSALinear
+    : Place<On<site::InProjX, PiSSA<Rank>>, On<site::InProjZ, PiSSA<Rank>>, On<site::OutProj, PiSSA<Rank>>> {
+};
+
+/// ProDiaL on the projectors, as published (arXiv 2411.15224). The two halves of in_proj have each an M.
+template <std::size_t Rank = dyn, std::size_t BlockSize = dyn>
+struct ProDiaLLinear
+    : Place<On<site::InProjX, ProDiaL<Rank, BlockSize>>, On<site::InProjZ, ProDiaL<Rank, BlockSize>>,
+            On<site::OutProj, ProDiaL<Rank, BlockSize>>> {};
+
 /// LoRALinear's sites by VeRA (arXiv 2310.11454).
 template <std::size_t Rank = dyn>
 struct VeRALinear
@@ -70,11 +104,46 @@ struct IA3All
 /// State-offset tuning of h (arXiv 2503.03499): an offset of every block's state, for all tokens.
 struct StateOffsetTuning : Place<On<site::Scan, StateOffset>> {};
 
+/// State-offset tuning of y (the same): an offset of the scan's output.
+struct StateOffsetTuningY : Place<On<site::Scan, StateOffsetY>> {};
+
+/// State-offset tuning of h of low rank (the same).
+template <std::size_t Rank = dyn>
+struct LowRankStateOffsetTuning : Place<On<site::Scan, LowRankStateOffset<Rank>>> {};
+
+/// Additional-scan (arXiv 2411.03855): more states of every channel.
+template <std::size_t States = dyn>
+struct AdditionalStates : Place<On<site::Scan, AdditionalScan<States>>> {};
+
 /// The initial state of every block's SSM; costs nothing at inference.
 struct InitialState : Place<On<site::H0, Full>> {};
 
+/// The same, and the convolution's inputs before the first token.
+struct InitialStateAndWindow : Place<On<site::H0, Full>, On<site::Conv0, Full>> {};
+
+/// S0 tuning (arXiv 2604.01168): the initial state, scaled.
+struct S0Tuning : Place<On<site::H0, ScaledState>> {};
+
 /// The existing biases (BitFit, arXiv 2106.10199): of the convolution and of dt.
 struct BitFit : Place<On<site::ConvBias, Full>, On<site::DtBias, Full>> {};
+
+/// Parts of the SSM that learn as a whole, the others frozen (arXiv 2410.09016, 2411.03855): A_log; the skip
+/// D and all norms; the convolution and its bias; x_proj; dt_proj and its bias; that bias alone.
+/// @{
+struct ALogAlone : Place<On<site::ALog, Full>> {};
+struct DAndNorms : Place<On<site::D, Full>, On<site::Norm, Full>, On<site::NormF, Full>> {};
+struct Convolution : Place<On<site::Conv1d, Full>, On<site::ConvBias, Full>> {};
+struct XProj : Place<On<site::XProjDt, Full>, On<site::XProjB, Full>, On<site::XProjC, Full>> {};
+struct DtProj : Place<On<site::DtProj, Full>, On<site::DtBias, Full>> {};
+struct DtBias : Place<On<site::DtBias, Full>> {};
+/// @}
+
+/// The SSM's core beside LoRA on its projections (Zenodo 18819932): A_log, D and the bias of dt learn as a
+/// whole.
+template <std::size_t Rank = dyn>
+struct SsmCore
+    : Place<On<site::InProjX, LoRA<Rank>>, On<site::InProjZ, LoRA<Rank>>, On<site::OutProj, LoRA<Rank>>,
+            On<site::ALog, Full>, On<site::D, Full>, On<site::DtBias, Full>> {};
 
 /// Prompt tuning.
 template <std::size_t Length = dyn>

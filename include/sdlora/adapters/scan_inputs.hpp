@@ -2,6 +2,7 @@
 
 #include "../tensor/device.hpp"
 #include "../tensor/matrix_view.hpp"
+#include "../tensor/sequences.hpp"
 
 namespace sdlora {
 
@@ -11,9 +12,20 @@ template <class T, class Device = Cpu>
 struct ScanInputs {
   MatrixView<T, Device> u = {}, dt = {};  ///< (M, E)
   MatrixView<T, Device> B = {}, C = {};   ///< (M, N)
+  MatrixView<T, Device> dt_bias = {};     ///< (1, E)
 };
 
-/// Which of them.
+/// What a policy at the scan that remembers is told of the rows: how they fall into sequences; what it
+/// remembers of each before them, (S, remembered), absent: nothing yet; and where that after them goes,
+/// unless absent.
+template <class T, class Device = Cpu>
+struct ScanMemory {
+  const SequencesOn<Device>& sequences;
+  MatrixView<const T, Device> before = {};
+  MatrixView<T, Device> after = {};
+};
+
+/// Which of them a backward pass reads, dt_bias aside, which costs nothing.
 struct ScanReads {
   bool u = false, dt = false, B = false, C = false;
 };

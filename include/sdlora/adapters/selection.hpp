@@ -105,6 +105,24 @@ concept SelectionScore = requires(const S& score, double change) {
 
 namespace detail {
 
+/// The `count` best indices of `scores`, ascending; ties go to the lower one.
+inline std::vector<std::uint32_t> best_of(const std::vector<double>& scores, std::size_t count) {
+  std::vector<std::uint32_t> order(scores.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (std::isnan(scores[i])) {
+      throw ArgumentError("select_layer: the score of entry " + std::to_string(i) +
+                          " is not a number; check the score function and what was trained to choose by");
+    }
+    order[i] = static_cast<std::uint32_t>(i);
+  }
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+  });
+  order.resize(count);
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
 /// ArgumentError where more is to be chosen than there is.
 inline void require_choice(const char* who, std::size_t channels, std::size_t of_channels, std::size_t states,
                            std::size_t of_states) {
@@ -122,32 +140,16 @@ template <class T, SelectionScore Score = SquaredChange>
 LayerSelection select_layer(MatrixView<const T> change, std::size_t channels, std::size_t states,
                             const Score& score = {}) {
   detail::require_choice("select_layer", channels, change.rows, states, change.cols);
-  const auto best = [](const std::vector<double>& scores, std::size_t count) {
-    std::vector<std::uint32_t> order(scores.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      if (std::isnan(scores[i])) {
-        throw ArgumentError("select_layer: the score of entry " + std::to_string(i) +
-                            " is not a number; check the score function and what was trained to choose by");
-      }
-      order[i] = static_cast<std::uint32_t>(i);
-    }
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-    });
-    order.resize(count);
-    std::sort(order.begin(), order.end());
-    return order;
-  };
   std::vector<double> of_channel(change.rows, 0.0);
   for (std::size_t c = 0; c < change.rows; ++c) {
     for (std::size_t n = 0; n < change.cols; ++n) of_channel[c] += score(change(c, n));
   }
   LayerSelection result;
-  result.channels = best(of_channel, channels);
+  result.channels = detail::best_of(of_channel, channels);
   std::vector<double> of_state(change.cols);
   for (const std::uint32_t c : result.channels) {
     for (std::size_t n = 0; n < change.cols; ++n) of_state[n] = score(change(c, n));
-    const std::vector<std::uint32_t> chosen = best(of_state, states);
+    const std::vector<std::uint32_t> chosen = detail::best_of(of_state, states);
     result.states.insert(result.states.end(), chosen.begin(), chosen.end());
   }
   return result;

@@ -13,7 +13,7 @@ enum class SiteKind {
   Linear,       ///< the weight of y = x·Wᵀ
   ElementWise,  ///< values used one by one: A_log, D, the convolution, biases, norms
   Embedding,    ///< rows that tokens look up, and with a tied head its weight
-  State,        ///< a state that a base checkpoint does not have: the initial SSM state
+  State,        ///< a state that a base checkpoint does not have: of the SSM or the convolution
   Prompt,       ///< learned rows before the sequence, once per model
   Prefix,       ///< learned rows before the convolution, in every block
   Scan,         ///< what is added to the scan's output before its gate
@@ -116,6 +116,11 @@ struct Embedding {
 /// The SSM's state before the first token, (E, N); zero in a checkpoint.
 struct H0 {
   static constexpr std::string_view name = "h0";
+  static constexpr SiteKind kind = SiteKind::State;
+};
+/// The convolution's inputs before the first token, (K − 1, E), oldest first; zero in a checkpoint.
+struct Conv0 {
+  static constexpr std::string_view name = "conv0";
   static constexpr SiteKind kind = SiteKind::State;
 };
 /// Rows before every sequence's embeddings, (length, d); once per model.

@@ -29,7 +29,8 @@ struct VeRAOptions {
                   .expected = "a rank from 1 to 16384",
                   .good = [](double rank) { return rank >= 1.0 && rank <= most_rank; }},
           self.rank);
-    visit(Setting{.name = "projection_seed", .help = "of VeRA's random matrices"}, self.projection_seed);
+    visit(Setting{.name = "projection_seed", .help = "of random matrices that do not learn"},
+          self.projection_seed);
   }
 };
 

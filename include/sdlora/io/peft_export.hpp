@@ -112,14 +112,15 @@ class PeftExport {
     return result;
   }
 
-  static bool is_lora(std::string_view policy) { return policy == "lora" || policy == "rslora"; }
+  static bool is_lora(std::string_view policy) {
+    return policy == "lora" || policy == "rslora" || policy == "lora_fa" || policy == "pissa";
+  }
   bool has(std::string_view site) const { return policies_.contains(std::string(site)); }
 
   /// Why the site cannot be held; empty: it can.
   std::string obstacle(const std::string& site, const std::string& policy) const {
     const std::string merge = "; merge the adapter and use the merged checkpoint";
-    if (site == site::H0::name || site == site::Prompt::name || site == site::Prefix::name ||
-        site == site::Scan::name) {
+    if (!position_of(mamba_facts, site).found && !position_of(model_facts<MambaDimensions>, site).found) {
       return "is no change of a weight, which is all that the format holds; keep this library's own adapter";
     }
     if (policy != "full" && policy != "dora" && policy != "selected_dimensions" && !is_lora(policy)) {
@@ -194,6 +195,12 @@ class PeftExport {
   const ParameterInfo* find(const std::string& layer, std::string_view site, const char* suffix) const {
     return model_.parameters().find(layer + std::string(site) + suffix);
   }
+  /// What a site holds and does not learn, by the name of its place and a suffix.
+  std::vector<double> read_constant(const std::string& layer, std::string_view site,
+                                    const char* suffix) const {
+    const HostCopy copy(model_.parameters().find_constant(layer + std::string(site) + suffix));
+    return {copy.values().begin(), copy.values().end()};
+  }
   std::vector<double> read(const ParameterInfo* entry) const {
     const auto part = values_.values().subspan(entry->offset, entry->size());
     return {part.begin(), part.end()};
@@ -232,14 +239,30 @@ class PeftExport {
       f.B = read(delta);
       return f;
     }
+    const ParameterInfo* const b = find(layer, site, ".lora_B");
+    if (b == nullptr) return {};
     const ParameterInfo* const a = find(layer, site, ".lora_A");
-    if (a == nullptr) return {};
-    f.rank = a->rows;
-    f.A = read(a);
-    f.B = read(find(layer, site, ".lora_B"));
+    f.rank = b->cols;
+    f.A = a == nullptr ? read_constant(layer, site, ".lora_A") : read(a);
+    f.B = read(b);
     f.scale = scale_of(policy->second, policy->first, f.rank);
+    if (policy->second == "pissa")
+      subtract(f, read_constant(layer, site, ".pissa_A"), read_constant(layer, site, ".pissa_B"));
     if (const ParameterInfo* m = find(layer, site, ".magnitude")) f.magnitude = read(m);
     return f;
+  }
+
+  /// B·A − B₀·A₀, of twice the rank.
+  static void subtract(ExportedFactors& f, const std::vector<double>& a, const std::vector<double>& b) {
+    const std::size_t r = f.rank;
+    std::vector<double> B;
+    for (std::size_t i = 0; i < f.rows; ++i) {
+      for (std::size_t k = 0; k < r; ++k) B.push_back(f.B[i * r + k]);
+      for (std::size_t k = 0; k < r; ++k) B.push_back(-b[i * r + k]);
+    }
+    f.A.insert(f.A.end(), a.begin(), a.end());
+    f.B = std::move(B);
+    f.rank = 2 * r;
   }
 
   /// LoRAs of rows of one tensor become one of their ranks together, whose B is block-diagonal; those with
@@ -537,7 +560,8 @@ std::vector<PeftObstacle> peft_obstacles(const Model& model) {
 /// Writes what a model has learned as an adapter that peft loads: adapter_config.json and
 /// adapter_model.safetensors in `directory`, which is made where missing; `base_name` is what it says of the
 /// base, a path or a name on a hub. The rewrites are exact: LoRAs of in_proj_x and in_proj_z become one of
-/// their ranks together, selected dimensions LoRAs that pick their channels, a change of A_log a factor of
+/// their ranks together, selected dimensions LoRAs that pick their channels, PiSSA one of twice
+/// the rank, a change of A_log a factor of
 /// rank N, values that learn as a whole modules to save. Throws ArgumentError, with all of `peft_obstacles`,
 /// and then writes nothing; FileError; Error where a value is not finite.
 template <class Model>

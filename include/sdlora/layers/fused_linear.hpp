@@ -70,6 +70,9 @@ class FusedLinear {
       } else if constexpr (requires { &State::forward; }) {
         part.forward(input, output, pass, workspace);
       }
+      if constexpr (adds_beside<State>) {
+        if (part.active()) part.beside(x, output, pass, workspace);
+      }
     });
   }
 
@@ -104,6 +107,9 @@ class FusedLinear {
       if constexpr (requires { &State::backward; }) part.backward(input, d_part, d_input, pass, workspace);
       if constexpr (changes_input<State>) {
         if (part.active()) part.input_backward(x, d_input, d_x, pass, workspace);
+      }
+      if constexpr (adds_beside<State>) {
+        if (part.active()) part.beside_backward(x, d_y.cols_from(first, count), d_x, pass, workspace);
       }
     });
   }

@@ -210,7 +210,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
 
   /// The state before the first token, for S sequences; a learned prompt has already been read.
   state_type initial_state(std::size_t sequences, WorkspaceOn<D>& workspace = thread_workspace<D>()) const {
-    state_type state(dimensions(), sequences);
+    state_type state(dimensions(), sequences, remembered());
     const StepScope<D> scope(workspace);
     const auto offsets = workspace.host().template take<std::size_t>(sequences + 1);
     const std::size_t length = prompt_.length();
@@ -394,6 +394,17 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
             .options = &options_};
   }
 
+  /// Values of each sequence in each layer that the policy at the scan remembers.
+  std::size_t remembered() const {
+    using Policy = typename P::template policy_at<site::Scan>;
+    if constexpr (detail::remembers<Policy>) {
+      const SiteInfo site = site_info<site::Scan>(dimensions());
+      return Policy::remembers(
+          site, detail::resolved<Policy>(options_.template of<typename Policy::options>(site.name), site));
+    } else {
+      return 0;
+    }
+  }
   T epsilon() const { return static_cast<T>(dimensions().norm_epsilon); }
   /// What the logits are formed with (V, d).
   FrozenWeight<T, D> head_values() const {
@@ -570,7 +581,7 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   Matrix continue_with(std::span<const std::int32_t> ids, const Sequences& sequences, state_type& state,
                        WorkspaceOn<D>& workspace) const {
     detail::require_ids(ids, dimensions());
-    detail::require_tokens(ids.size(), sequences, state.sequences(), state.fits(dimensions()));
+    detail::require_tokens(ids.size(), sequences, state.sequences(), state.fits(dimensions(), remembered()));
     const Matrix x = workspace.template matrix<T>(ids.size(), dimensions().d_model);
     embedding_.lookup(workspace.placed(ids), x, workspace);
     run(x, place_sequences<D>(sequences, workspace), state, workspace);

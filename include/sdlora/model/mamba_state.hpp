@@ -17,11 +17,13 @@ namespace sdlora {
 template <class T, class D = Cpu>
 class MambaState {
  public:
-  MambaState(const MambaDimensions& m, std::size_t sequences)
+  /// All zero. `of_policy` values of each sequence in each layer are what a policy at the scan remembers.
+  MambaState(const MambaDimensions& m, std::size_t sequences, std::size_t of_policy = 0)
       : sequences_(sequences),
         layers_(m.n_layer),
         window_((m.d_conv - 1) * m.d_inner),
         h_(m.d_inner * m.d_state),
+        of_policy_(of_policy),
         values_(layers_ * stride()) {
     Storage<T, D>::zero(values_.data(), values_.capacity());
   }
@@ -30,6 +32,7 @@ class MambaState {
         layers_(other.layers_),
         window_(other.window_),
         h_(other.h_),
+        of_policy_(other.of_policy_),
         values_(other.values_.capacity()) {
     Storage<T, D>::copy(values_.data(), other.values_.data(), values_.capacity());
   }
@@ -41,13 +44,17 @@ class MambaState {
   MambaState& operator=(MambaState&&) = default;
 
   std::size_t sequences() const { return sequences_; }
-  /// Whether it is the state of a model of these sizes.
-  bool fits(const MambaDimensions& m) const {
-    return layers_ == m.n_layer && window_ == (m.d_conv - 1) * m.d_inner && h_ == m.d_inner * m.d_state;
+  /// Whether it is the state of a model of these sizes, whose policy at the scan remembers so much.
+  bool fits(const MambaDimensions& m, std::size_t of_policy = 0) const {
+    return layers_ == m.n_layer && window_ == (m.d_conv - 1) * m.d_inner && h_ == m.d_inner * m.d_state &&
+           of_policy_ == of_policy;
   }
   BlockState<T, D> layer(std::size_t l) {
     T* first = values_.data() + l * stride();
-    return {{first, sequences_, window_}, {first + sequences_ * window_, sequences_, h_}};
+    T* const h = first + sequences_ * window_;
+    const MatrixView<T, D> of_policy(h + sequences_ * h_, sequences_, of_policy_);
+    return {
+        {first, sequences_, window_}, {h, sequences_, h_}, of_policy_ == 0 ? MatrixView<T, D>{} : of_policy};
   }
   /// All values, layer by layer: windows, then SSM states.
   MatrixView<const T, D> value_row() const { return {values_.data(), 1, values_.capacity()}; }
@@ -58,7 +65,8 @@ class MambaState {
   }
 
   /// A copy of all values in host memory, and back: to keep a state in a file. For each layer come the
-  /// windows of its convolution (S, (K − 1)·E), the oldest token first, then the states of its SSM (S, E·N).
+  /// windows of its convolution (S, (K − 1)·E), the oldest token first, then the states of its SSM (S, E·N),
+  /// then what a policy at the scan remembers, if any.
   /// Throws ShapeError unless there are as many values as here: the state must be of as many sequences, of a
   /// model of the same sizes.
   std::vector<T> host_values() const {
@@ -93,11 +101,12 @@ class MambaState {
   }
 
  private:
-  /// From one layer to the next: the windows of all sequences, then their SSM states.
-  std::size_t stride() const { return sequences_ * (window_ + h_); }
+  /// From one layer to the next: the windows of all sequences, then their SSM states, then the policy's.
+  std::size_t stride() const { return sequences_ * (window_ + h_ + of_policy_); }
 
   void copy_sequence(const MambaState& other, std::size_t from, std::size_t to) {
-    if (layers_ != other.layers_ || window_ != other.window_ || h_ != other.h_) {
+    if (layers_ != other.layers_ || window_ != other.window_ || h_ != other.h_ ||
+        of_policy_ != other.of_policy_) {
       throw ShapeError(
           "MambaState: expected a state of a model of the same sizes, found one of others; take "
           "both from one model's initial_state");
@@ -112,6 +121,8 @@ class MambaState {
       Storage<T, D>::copy(target + to * window_, source + from * window_, window_);
       Storage<T, D>::copy(target + sequences_ * window_ + to * h_,
                           source + other.sequences_ * window_ + from * h_, h_);
+      Storage<T, D>::copy(target + sequences_ * (window_ + h_) + to * of_policy_,
+                          source + other.sequences_ * (window_ + h_) + from * of_policy_, of_policy_);
     }
   }
 
@@ -119,6 +130,7 @@ class MambaState {
   std::size_t layers_;
   std::size_t window_;  // values of a sequence, (K − 1)·E
   std::size_t h_;       // E·N
+  std::size_t of_policy_;
   Storage<T, D> values_;
 };
 

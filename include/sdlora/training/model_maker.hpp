@@ -104,11 +104,11 @@ Selection ModelMaker<N, C, X>::select([[maybe_unused]] base_pointer base,
   if constexpr (detail::selected_channels<typename P::template policy_at<site::ALog>> != 0) {
     // As select_dimensions, but trained as any model is: a trainer is compiled once for all placements.
     using Phase = detail::ModelOf<detail::FirstPhaseOf<N>, C, X>;
-    Phase phase(typename Phase::Model(
-        base, detail::first_phase_options<P>(detail::required_base(base).dimensions(), options)));
+    const MambaDimensions& m = detail::required_base(base).dimensions();
+    Phase phase(typename Phase::Model(base, detail::first_phase_options<P>(m, options)));
     model_type& model = phase;
-    Trainer(model, options.trainer_options()).fit(data);
-    return detail::moved_dimensions<P>(*base, std::as_const(model).parameters(), options, SquaredChange{});
+    return detail::dimensions_by(model, *base, data, options, detail::selected_sizes<P>(m, options),
+                                 SquaredChange{});
   } else {
     throw ArgumentError("placement '" + std::string(N::name) + "' selects no dimensions");
   }

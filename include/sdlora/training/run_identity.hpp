@@ -164,8 +164,8 @@ RunIdentity training_identity(const Model& model, std::span<const Example> examp
   return identity;
 }
 
-/// What a selection follows from: base, placement (as `describe` writes it), data and options; not the
-/// score. A file of the selection that carries it is refused where another would be made.
+/// What a selection follows from: base, placement (as `describe` writes it), data and options; not a
+/// score of one's own. A file of the selection that carries it is refused where another would be made.
 template <Config C, class T, class D, class Data>
 RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& placement, const Data& data,
                                const SelectionOptions& options) {
@@ -182,6 +182,10 @@ RunIdentity selection_identity(const Base<C, T, D>& base, const std::string& pla
                        {"placement", placement},
                        {"data", detail::data_text(examples_of(data))}};
   detail::append_settings(identity, options);
+  if (options.criterion != SelectionCriterion::Change) {
+    identity.emplace_back("criterion", selection_criterion_name(options.criterion));
+  }
+  if (options.steps == 0) identity.emplace_back("epochs", std::to_string(options.epochs));
   const RunIdentity adapter{
       {"rank", size("rank", 8)},
       {"alpha", size("alpha", 0)},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../adapters/options.hpp"
+#include "selection_criterion.hpp"
 #include "settings.hpp"
 #include "trainer_options.hpp"
 
@@ -12,7 +13,9 @@ namespace sdlora {
 
 /// Settings of SDLoRA's first phase.
 struct SelectionOptions {
-  std::size_t steps = 500;  ///< at least 1
+  SelectionCriterion criterion = SelectionCriterion::Change;
+  std::size_t steps = 500;  ///< of training; a criterion that does not train reads at most as many batches
+  std::size_t epochs = 0;   ///< passes over the data instead, where steps is 0
   double learning_rate = 1e-3;
   std::size_t batch_size = 4;
   std::size_t accumulation = 1;
@@ -28,6 +31,7 @@ struct SelectionOptions {
   TrainerOptions trainer_options() const {
     TrainerOptions options;
     copy_settings(*this, options);
+    options.epochs = epochs;
     options.progress = progress;
     options.output = output;
     options.label = "selection";

@@ -54,6 +54,38 @@ static_assert(trainable_parameters<presets::IA3All>(of<presets::Mamba130m>) ==
               24 * (2 * 1536 + (48 + 16 + 16) + 1536 + 768));
 static_assert(trainable_parameters<presets::StateOffsetTuning>(of<presets::Mamba130m>) == 24 * 1536 * 16);
 
+// LoRA-FA's B alone: r·out. PiSSA has LoRA's counts. ProDiaL of block size b: out + b·in + r·(in + out).
+static_assert(trainable_parameters<presets::LoRAFALinear<8>>(of<presets::Mamba130m>) ==
+              24 * 8 * (2 * 1536 + 768));
+static_assert(trainable_parameters<presets::PiSSALinear<8>>(of<presets::Mamba130m>) ==
+              trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>));
+static_assert(trainable_parameters<presets::ProDiaLLinear<8, 4>>(of<presets::Mamba130m>) ==
+              trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>) +
+                  24 * (2 * (1536 + 4 * 768) + 768 + 4 * 1536));
+// State offsets of y: E; of low rank: r·(E + N). n additional states: 3·n·E. The window: E·(K − 1).
+static_assert(trainable_parameters<presets::StateOffsetTuningY>(of<presets::Mamba130m>) == 24 * 1536);
+static_assert(trainable_parameters<presets::LowRankStateOffsetTuning<2>>(of<presets::Mamba130m>) ==
+              24 * 2 * (1536 + 16));
+static_assert(trainable_parameters<presets::AdditionalStates<8>>(of<presets::Mamba130m>) ==
+              24 * 3 * 8 * 1536);
+static_assert(trainable_parameters<presets::InitialStateAndWindow>(of<presets::Mamba130m>) ==
+              24 * 1536 * (16 + 3));
+static_assert(trainable_parameters<presets::S0Tuning>(of<presets::Mamba130m>) == 24 * 1536 * 16);
+// SDT has the selected dimensions of SDLoRA, LoRA or DoRA on in_proj and out_proj.
+static_assert(trainable_parameters<presets::SDT<8, 15, 4>>(of<presets::Mamba130m>) ==
+              455'328 + 24 * 8 * 2 * (1536 + 768));
+static_assert(trainable_parameters<presets::SDTDoRA<8, 15, 4>>(of<presets::Mamba130m>) ==
+              455'328 + 24 * (8 * 2 * (1536 + 768) + 2 * 1536 + 768));
+// Parts as a whole: E·N; E + d and norm_f once; E·(K + 1); (R + 2N)·E; E·(R + 1); E.
+static_assert(trainable_parameters<presets::ALogAlone>(of<presets::Mamba130m>) == 24 * 1536 * 16);
+static_assert(trainable_parameters<presets::DAndNorms>(of<presets::Mamba130m>) == 24 * (1536 + 768) + 768);
+static_assert(trainable_parameters<presets::Convolution>(of<presets::Mamba130m>) == 24 * 1536 * 5);
+static_assert(trainable_parameters<presets::XProj>(of<presets::Mamba130m>) == 24 * 80 * 1536);
+static_assert(trainable_parameters<presets::DtProj>(of<presets::Mamba130m>) == 24 * 1536 * 49);
+static_assert(trainable_parameters<presets::DtBias>(of<presets::Mamba130m>) == 24 * 1536);
+static_assert(trainable_parameters<presets::SsmCore<8>>(of<presets::Mamba130m>) ==
+              trainable_parameters<presets::LoRALinear<8>>(of<presets::Mamba130m>) + 24 * 1536 * (16 + 2));
+
 static_assert(trainable_parameters<presets::LoRAPeft<8>>(of<presets::Mamba130m>) ==
               24 * 8 * (2 * (1536 + 768) + (48 + 1536) + 2 * (16 + 1536) + (1536 + 16)));
 

@@ -100,11 +100,16 @@ class MambaBlock {
     }
     if (state.h) {
       // Not in place: the scan may not overwrite where it began.
-      const BlockState<T, D> moved{workspace.template matrix<T>(state.window.rows, state.window.cols),
-                                   workspace.template matrix<T>(state.h.rows, state.h.cols)};
-      ssm_.forward(sequences, kept, {state.window, state.h}, /*gated=*/true, moved, pass, workspace);
+      const BlockState<T, D> moved{
+          workspace.template matrix<T>(state.window.rows, state.window.cols),
+          workspace.template matrix<T>(state.h.rows, state.h.cols),
+          state.of_policy ? workspace.template matrix<T>(state.of_policy.rows, state.of_policy.cols)
+                          : Matrix{}};
+      ssm_.forward(sequences, kept, {state.window, state.h, state.of_policy}, /*gated=*/true, moved, pass,
+                   workspace);
       assign(state.window, moved.window);
       assign(state.h, moved.h);
+      if (moved.of_policy) assign(state.of_policy, moved.of_policy);
     } else {
       ssm_.forward(sequences, kept, ssm_.learned_start(sequences, pass, workspace), /*gated=*/true, {}, pass,
                    workspace);
@@ -134,11 +139,13 @@ class MambaBlock {
       typename Ssm::StartGradient d_start{};
       if constexpr (Needs::initial_state) {
         d_start.h = Ssm::zeros(1, E * m_.d_state, workspace);
-        if constexpr (learns<site::Prefix>) d_start.window = Ssm::zeros(1, (m_.d_conv - 1) * E, workspace);
       }
+      if constexpr (Needs::initial_window) d_start.window = Ssm::zeros(1, (m_.d_conv - 1) * E, workspace);
       ssm_.template backward<needs.scan_gradients(/*gate=*/true), needs.x, /*Gated=*/true>(
           sequences, kept, start, d_y, {}, d_xz, d_start, pass, workspace);
-      if constexpr (Needs::initial_state) ssm_.learned_start_backward(d_start, pass, workspace);
+      if constexpr (Needs::initial_state || Needs::initial_window) {
+        ssm_.learned_start_backward(d_start, pass, workspace);
+      }
       if constexpr (needs.in_proj()) {
         Matrix n{};
         if constexpr (needs.in_proj_input()) {
@@ -157,7 +164,7 @@ class MambaBlock {
     }
   }
 
-  /// Fills the state before the first token: learned where h0 or a prefix is placed, else zero.
+  /// Fills the state before the first token: learned where h0, conv0 or a prefix is placed, else zero.
   void initial_state(const Sequences& sequences, const BlockState<T, D>& state,
                      WorkspaceOn<D>& workspace) const {
     ssm_.initial_state(sequences, state, workspace);

@@ -30,7 +30,7 @@ struct MambaNeeds {
   constexpr explicit MambaNeeds(bool input)
       : norm_input(input || learns<site::Norm>),
         x(norm_input || learns<site::InProjX> || learns<site::Prefix>),
-        u(x || learns<site::Conv1d> || learns<site::ConvBias>),
+        u(x || learns<site::Conv1d> || learns<site::ConvBias> || learns<site::Conv0>),
         dt_low(u || learns<site::XProjDt>),
         dt(dt_low || learns<site::DtProj>),
         to_B(u || learns<site::XProjB>),
@@ -53,6 +53,7 @@ struct MambaNeeds {
       : detail::has_selected_state<typename P::template policy_at<site::ALog>> ? AGradient::SelectedChannels
                                                                                : AGradient::All;
   static constexpr bool initial_state = learns<site::H0> || learns<site::Prefix>;
+  static constexpr bool initial_window = learns<site::Conv0> || learns<site::Prefix>;
 
   /// Which of the scan's inputs the policy at the scan reads in backward.
   static constexpr ScanReads scan_reads = [] {

@@ -71,10 +71,20 @@ struct MambaPlaces {
             .site = site_info<S>(dimensions),
             .layer = layer,
             .active = options.active(S::name, layer),
-            .base = site_values<S>(weights, dimensions),
+            .base = base_of<S>(),
             .decay = site_decays<S>,
             .options = &options,
             .selection = selection};
+  }
+
+ private:
+  template <Site S>
+  FrozenWeight<T, D> base_of() const {
+    if constexpr (std::is_same_v<S, site::Scan>) {
+      return weights.A_log;
+    } else {
+      return site_values<S>(weights, dimensions);
+    }
   }
 };
 

@@ -82,8 +82,9 @@ class MambaSsm {
  public:
   /// Where sequences begin; absent: zero. A stride of 0 shares one start among all.
   struct Start {
-    View window;  // (S, (K − 1)·E)
-    View h;       // (S, E·N)
+    View window;          // (S, (K − 1)·E)
+    View h;               // (S, E·N)
+    View of_policy = {};  // (S, what the policy at the scan remembers)
   };
   /// Where the gradient of a shared start is added up; absent: not wanted.
   struct StartGradient {
@@ -111,6 +112,7 @@ class MambaSsm {
         a_log_(store, p.template at<site::ALog>()),
         d_(store, p.template at<site::D>()),
         h0_(store, p.template at<site::H0>()),
+        conv0_(store, p.template at<site::Conv0>()),
         prefix_(store, p.template at<site::Prefix>()),
         offset_(store, p.template at<site::Scan>()) {
     p.template require_shape<site::Conv1d>(conv_);
@@ -119,13 +121,14 @@ class MambaSsm {
     p.template require_shape<site::ALog>(a_log_);
     p.template require_shape<site::D>(d_);
     p.template require_shape<site::H0>(h0_);
+    p.template require_shape<site::Conv0>(conv0_);
   }
 
   /// Whether anything learns in this layer's SSM.
   bool active() const {
     return conv_.active() || conv_bias_.active() || x_proj_.active() || dt_proj_.active() ||
-           dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || prefix_.active() ||
-           offset_.active();
+           dt_bias_.active() || a_log_.active() || d_.active() || h0_.active() || conv0_.active() ||
+           prefix_.active() || offset_.active();
   }
 
   /// From kept.xz to kept.y: convolution, x_proj, the norms of dt, B and C where the model has them, dt_proj,
@@ -148,8 +151,11 @@ class MambaSsm {
       if (gated && offset_.active()) {
         const View z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
         const Matrix offset = zeros(kept.y.rows, m_.d_inner, workspace);
-        offset_.add(policy_inputs(kept, x_dbl), offset, workspace);
+        add_offset(policy_inputs(kept, x_dbl, workspace), {sequences, start.of_policy, final_state.of_policy},
+                   offset, workspace);
         assign<AssignMode::Add>(kept.y, offset * silu(z));
+      } else if (final_state.of_policy) {
+        assign(final_state.of_policy, 0);
       }
     }
   }
@@ -194,7 +200,7 @@ class MambaSsm {
                                               kept.checkpoints, d_y, d_final.h, gradients, workspace);
     }
     if constexpr (learns<site::Scan> && Gated) {
-      if (offset_.active()) offset_backward(kept, x_dbl, d_y, gradients, workspace);
+      if (offset_.active()) offset_backward(sequences, kept, x_dbl, d_y, gradients, workspace);
     }
     if constexpr (Wanted.D) d_skip.finish(d_, workspace);
     if constexpr (Wanted.dt_bias) d_bias.finish(dt_bias_, workspace);
@@ -236,12 +242,9 @@ class MambaSsm {
     }
   }
 
-  /// The start that the placement learns, shared by all sequences: h0, moved on by the prefix.
+  /// The start that the placement learns, shared by all sequences: h0 and conv0, moved on by the prefix.
   Start learned_start(const Sequences& sequences, const Pass& pass, WorkspaceOn<D>& workspace) const {
-    Start start;
-    if constexpr (learns<site::H0>) {
-      if (h0_.active()) start.h = flat(values_of(h0_, workspace));
-    }
+    Start start = own_start(workspace);
     if constexpr (learns<site::Prefix>) {
       if (prefix_.active()) {
         const BlockState<T, D> moved{workspace.template matrix<T>(1, (m_.d_conv - 1) * m_.d_inner),
@@ -265,15 +268,13 @@ class MambaSsm {
       if (prefix_.active()) {
         // The prefix run is short: it is done again rather than kept.
         const PrefixRun run(*this, workspace);
-        Start start;
-        if constexpr (learns<site::H0>) {
-          if (h0_.active()) start.h = flat(values_of(h0_, workspace));
-        }
+        const Start start = own_start(workspace);
         forward(run.sequences, run.kept, start, /*gated=*/false, {}, pass, workspace);
         const std::size_t length = prefix_.length();
         const std::size_t E = m_.d_inner;
         const Matrix d_xz = workspace.template matrix<T>(length, 2 * E);
-        before = {{}, zeros(1, E * m_.d_state, workspace)};
+        before = {learns<site::Conv0> ? zeros(1, (m_.d_conv - 1) * E, workspace) : Matrix{},
+                  zeros(1, E * m_.d_state, workspace)};
         backward<MambaNeeds<P>(true).scan_gradients(/*gate=*/false), true, /*Gated=*/false>(
             run.sequences, run.kept, start, zeros(length, E, workspace), {d_start.window, d_start.h}, d_xz,
             before, pass, workspace);
@@ -287,9 +288,16 @@ class MambaSsm {
         d_h0.finish(h0_, workspace);
       }
     }
+    if constexpr (learns<site::Conv0>) {
+      if (conv0_.active()) {
+        const Gradient d_conv0(conv0_, m_.d_conv - 1, m_.d_inner, workspace);
+        assign<AssignMode::Add>(flat(d_conv0.values()), before.window);
+        d_conv0.finish(conv0_, workspace);
+      }
+    }
   }
 
-  /// Fills the state before the first token: learned where h0 or a prefix is placed, else zero.
+  /// Fills the state before the first token: learned where h0, conv0 or a prefix is placed, else zero.
   void initial_state(const Sequences& sequences, const BlockState<T, D>& state,
                      WorkspaceOn<D>& workspace) const {
     const WorkspaceScope scope(workspace);
@@ -304,6 +312,7 @@ class MambaSsm {
     };
     fill(state.window, start.window);
     fill(state.h, start.h);
+    fill(state.of_policy, {});
   }
 
   /// target += sign · everything learned here that has a place among the weights.
@@ -318,6 +327,18 @@ class MambaSsm {
   }
 
  private:
+  /// h0 and conv0 where they learn, each of one row.
+  Start own_start(WorkspaceOn<D>& workspace) const {
+    Start start;
+    if constexpr (learns<site::H0>) {
+      if (h0_.active()) start.h = flat(values_of(h0_, workspace));
+    }
+    if constexpr (learns<site::Conv0>) {
+      if (conv0_.active()) start.window = flat(values_of(conv0_, workspace));
+    }
+    return start;
+  }
+
   /// The values of a matrix in one row.
   template <class U>
   static MatrixView<U, D> flat(MatrixView<U, D> matrix) {
@@ -337,7 +358,7 @@ class MambaSsm {
   /// which backward forms again rather than keeps.
   View normed(View x_dbl, WorkspaceOn<D>& workspace) const {
     if constexpr (may_norm) {
-      if (norms()) {
+      if (norms() && x_dbl) {
         const Matrix result = workspace.template matrix<T>(x_dbl.rows, x_dbl.cols);
         const auto norm = [&](std::size_t first, std::size_t count) {
           rms_norm_forward(x_dbl.cols_from(first, count), mixer_epsilon(), result.cols_from(first, count));
@@ -400,8 +421,9 @@ class MambaSsm {
   }
 
   /// What the policy at the scan sees.
-  ScanInputs<const T, D> policy_inputs(const BlockActivations<T, D>& kept, View x_dbl) const {
-    ScanInputs<const T, D> in{.u = kept.u, .dt = kept.dt};
+  ScanInputs<const T, D> policy_inputs(const BlockActivations<T, D>& kept, View x_dbl,
+                                       WorkspaceOn<D>& workspace) const {
+    ScanInputs<const T, D> in{.u = kept.u, .dt = kept.dt, .dt_bias = values_of(dt_bias_, workspace)};
     if (x_dbl) {
       in.B = x_dbl.cols_from(m_.dt_rank, m_.d_state);
       in.C = x_dbl.cols_from(m_.dt_rank + m_.d_state, m_.d_state);
@@ -409,22 +431,38 @@ class MambaSsm {
     return in;
   }
 
+  /// offset (M, E) += what the policy at the scan adds.
+  void add_offset(const ScanInputs<const T, D>& in, const ScanMemory<T, D>& memory, Matrix offset,
+                  WorkspaceOn<D>& workspace) const {
+    if constexpr (detail::remembers<typename P::template policy_at<site::Scan>>) {
+      offset_.add(in, memory, offset, workspace);
+    } else {
+      offset_.add(in, offset, workspace);
+    }
+  }
+
   /// Backward of what the policy at the scan added before the gate, from the gated output's gradient d_y:
   /// adds to its gradients and to those that the scan's backward has written.
-  void offset_backward(const BlockActivations<T, D>& kept, View x_dbl, View d_y,
-                       const SelectiveScanGradientOutputs<T, D>& gradients, WorkspaceOn<D>& workspace) const {
+  void offset_backward(const SequencesOn<D>& sequences, const BlockActivations<T, D>& kept, View x_dbl,
+                       View d_y, const SelectiveScanGradientOutputs<T, D>& gradients,
+                       WorkspaceOn<D>& workspace) const {
     const WorkspaceScope scope(workspace);
     const View z = kept.xz.cols_from(m_.d_inner, m_.d_inner);
-    const ScanInputs<const T, D> in = policy_inputs(kept, x_dbl);
+    const ScanInputs<const T, D> in = policy_inputs(kept, x_dbl, workspace);
     if (gradients.z) {
       const Matrix offset = zeros(d_y.rows, d_y.cols, workspace);
-      offset_.add(in, offset, workspace);
+      add_offset(in, {sequences}, offset, workspace);
       const auto s = sigmoid(z);
       assign<AssignMode::Add>(gradients.z, d_y * offset * s * (T(1) + z * (T(1) - s)));
     }
     const Matrix d_offset = workspace.template matrix<T>(d_y.rows, d_y.cols);
     assign(d_offset, d_y * silu(z));
-    offset_.backward(in, d_offset, {gradients.u, gradients.dt, gradients.B, gradients.C}, workspace);
+    const ScanInputs<T, D> d_in{gradients.u, gradients.dt, gradients.B, gradients.C, gradients.dt_bias};
+    if constexpr (detail::remembers<typename P::template policy_at<site::Scan>>) {
+      offset_.backward(in, sequences, d_offset, d_in, workspace);
+    } else {
+      offset_.backward(in, d_offset, d_in, workspace);
+    }
   }
 
   /// The learned rows as a sequence of their own, with room for what their backward needs.
@@ -466,6 +504,7 @@ class MambaSsm {
   typename ALogState<typename P::template policy_at<site::ALog>>::type a_log_;
   Element<site::D> d_;
   Element<site::H0> h0_;
+  Element<site::Conv0> conv0_;
   typename PrefixState<typename P::template policy_at<site::Prefix>>::type prefix_;
   typename OffsetState<typename P::template policy_at<site::Scan>>::type offset_;
 };

@@ -7,8 +7,9 @@ namespace sdlora {
 /// The recurrent state of one block for S sequences: what `forward` continues from and leaves.
 template <class T, class D = Cpu>
 struct BlockState {
-  MatrixView<T, D> window;  // (S, (K − 1)·E)
-  MatrixView<T, D> h;       // (S, E·N)
+  MatrixView<T, D> window;          // (S, (K − 1)·E)
+  MatrixView<T, D> h;               // (S, E·N)
+  MatrixView<T, D> of_policy = {};  // (S, what a policy at the scan remembers), mostly absent
 };
 
 /// What a block's forward pass keeps for its backward pass. Views into the step's workspace; those

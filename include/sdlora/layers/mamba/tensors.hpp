@@ -64,15 +64,17 @@ inline constexpr auto mamba_tensors = [] {
 inline constexpr auto mamba_facts = facts_of(mamba_tensors<>);
 
 /// What learns in a block where a checkpoint has no values.
-inline constexpr std::array<AddedValues<MambaDimensions>, 3> mamba_added{
+inline constexpr std::array<AddedValues<MambaDimensions>, 4> mamba_added{
     {{site::H0::name, [](const MambaDimensions& m) { return SiteShape{m.d_inner, m.d_state}; }, false},
+     {site::Conv0::name, [](const MambaDimensions& m) { return SiteShape{m.d_conv - 1, m.d_inner}; }, false},
      {site::Scan::name, [](const MambaDimensions& m) { return SiteShape{m.d_inner, m.d_state}; }, false},
      {site::Prefix::name, [](const MambaDimensions& m) { return SiteShape{1, m.d_inner}; }, true}}};
 
 /// The sites of one block.
-using MambaLayerSites = SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias,
-                                 site::XProjDt, site::XProjB, site::XProjC, site::DtProj, site::DtBias,
-                                 site::ALog, site::D, site::OutProj, site::H0, site::Prefix, site::Scan>;
+using MambaLayerSites =
+    SiteList<site::Norm, site::InProjX, site::InProjZ, site::Conv1d, site::ConvBias, site::XProjDt,
+             site::XProjB, site::XProjC, site::DtProj, site::DtBias, site::ALog, site::D, site::OutProj,
+             site::H0, site::Conv0, site::Prefix, site::Scan>;
 /// The sites that a model has once.
 using MambaModelSites = SiteList<site::Embedding, site::NormF, site::Prompt>;
 
