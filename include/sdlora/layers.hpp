@@ -16,4 +16,6 @@
 #include "layers/mamba/weights.hpp"
 #include "layers/model_tensors.hpp"
 #include "layers/rms_norm.hpp"
+#include "layers/s4d/arguments.hpp"
+#include "layers/s4d/recurrence.hpp"
 #include "layers/tensor_table.hpp"
