@@ -17,5 +17,8 @@
 #include "layers/model_tensors.hpp"
 #include "layers/rms_norm.hpp"
 #include "layers/s4d/arguments.hpp"
+#include "layers/s4d/block.hpp"
+#include "layers/s4d/initialize.hpp"
 #include "layers/s4d/recurrence.hpp"
+#include "layers/s4d/tensors.hpp"
 #include "layers/tensor_table.hpp"
