@@ -352,13 +352,14 @@ int main(int argc, char** argv) {
   command.option("--seeds", seeds, "instances: models and data").at_least_one();
   command.option("--rates", rate_texts, "learning rates, of which each method takes its best");
   command.option("--methods", only, "only those whose names begin so");
-  command.option("--steps", settings.steps, "of training").at_least_one();
-  command.option("--batch", settings.batch, "sequences of a step").at_least_one();
+  const auto steps = command.option("--steps", settings.steps, "of training").at_least_one();
+  const auto batch = command.option("--batch", settings.batch, "sequences of a step").at_least_one();
   command.flag("--quick", quick, "small models and few steps, to see that everything runs");
   command.flag("--report", only_report, "only the table of what the file has");
   command.threads();
   return command.run(argc, argv, [&] {
     if (quick) {
+      const Settings given = settings;
       settings = {.channels = 16,
                   .layers = 2,
                   .states = 8,
@@ -368,6 +369,8 @@ int main(int argc, char** argv) {
                   .steps = 60,
                   .warm_up_steps = 5,
                   .test_batches = 2};
+      if (steps.given()) settings.steps = given.steps;
+      if (batch.given()) settings.batch = given.batch;
       seeds = std::min<std::size_t>(seeds, 2);
     }
     std::vector<double> rates;
