@@ -1,5 +1,5 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
-# together with <folder>/<name>/*.cpp where that exists. The program that users install, named as the project, lies in
+# together with <folder>/<name>/*.cpp where that exists. So does every <folder>/experiments/*.cpp. The program that users install, named as the project, lies in
 # <build>/bin/ and is the target <name>_program, for <name> is the library. What programs share lies in <folder>/support/:
 # headers, and sources that become one library. The target `<folder>` builds them all, `<folder>_host` those without CUDA. A
 # program whose name begins with a digit shows the library alone: it gets nothing of support/.
@@ -41,7 +41,8 @@ function(sdlora_add_program folder name)
 endfunction()
 
 function(sdlora_add_programs folder)
-  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cpp")
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cpp"
+                                      "${PROJECT_SOURCE_DIR}/${folder}/experiments/*.cpp")
   if(SDLORA_WITH_CUDA)
     file(GLOB cuda_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cu")
     list(APPEND sources ${cuda_sources})

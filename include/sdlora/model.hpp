@@ -7,6 +7,8 @@
 #include "model/batch.hpp"
 #include "model/coverage.hpp"
 #include "model/cross_entropy.hpp"
+#include "model/deep_s4.hpp"
+#include "model/deep_s4_base.hpp"
 #include "model/example.hpp"
 #include "model/execution.hpp"
 #include "model/fingerprint.hpp"
@@ -16,3 +18,4 @@
 #include "model/loss.hpp"
 #include "model/mamba_model.hpp"
 #include "model/mamba_state.hpp"
+#include "model/sequence_losses.hpp"

@@ -193,3 +193,44 @@ TEST_CASE("selected_dimensions: a selection that does not fit the placement") {
                        ArgumentError);
   CHECK(f.store.size() == 0);
 }
+
+TEST_CASE("selected_dimensions: chosen entries of a site with two values for each state") {
+  const Fixture f;
+  ParameterStore<double> store(12);
+  const std::vector<double> base = Normals(2).vector<double>(E * 2 * N);
+  const SitePlace<double> place{.name = "layers.0.C",
+                                .site = {"C", SiteKind::ElementWise, {E, 2 * N}, 2},
+                                .base = MatrixView<const double>(base.data(), E, 2 * N),
+                                .options = &f.options,
+                                .selection = &f.selection};
+  const Policy::Element<double> state(store, place);
+  REQUIRE(store.size() == 12);
+  Workspace workspace;
+  std::vector<double> expected = base, d(E * 2 * N), d_expected(12);
+  for (std::size_t i = 0; i < d.size(); ++i) d[i] = static_cast<double>(i) + 1.0;
+  for (std::size_t i = 0; i < 12; ++i) {
+    store.values()[i] = static_cast<double>(i) - 3.5;
+    // Two states of each chosen channel, each with two neighbouring values.
+    const std::size_t at = f.selection.channels[i / 4] * 2 * N + 2 * f.selection.states[i / 2] + i % 2;
+    expected[at] += store.values()[i];
+    d_expected[i] = d[at];
+  }
+  {
+    const WorkspaceScope scope(workspace);
+    const MatrixView<const double> values = state.values(workspace);
+    CHECK(std::vector<double>(values.data, values.data + E * 2 * N) == expected);
+  }
+  state.add_gradient({d.data(), E, 2 * N}, workspace);
+  CHECK(std::vector<double>(store.gradients().begin(), store.gradients().end()) == d_expected);
+  std::vector<double> changed = base;
+  state.add_change({changed.data(), E, 2 * N}, 1.0);
+  CHECK(changed == expected);
+  const LayerSelection other{{1, 4, 7}, {0, 1, 2}};
+  SitePlace<double> wrong = place;
+  wrong.selection = &other;
+  CHECK_THROWS_AS((Policy::Element<double>(store, wrong)), ArgumentError);
+  wrong.active = false;
+  const Policy::Element<double> frozen(store, wrong);
+  CHECK_FALSE(frozen.active());
+  CHECK(frozen.values(workspace).data == base.data());
+}

@@ -55,6 +55,8 @@ while IFS= read -r header; do
       \<nlohmann/*)
         [[ $folder == io || $folder == training ]] || problem "$where: JSON is for io/ alone" ;;
       \<Eigen/* | \<xsimd/* | \<unistd.h\> | \<fcntl.h\> | \<sys/* | \<sanitizer/* | \<pthread.h\> | \<sched.h\> | \<dirent.h\> | \<ucontext.h\> | \<cerrno\>) ;;
+      \<unsupported/Eigen/FFT\>)
+        [[ $header == */layers/s4d/convolution.hpp ]] || problem "$where: $include is for layers/s4d/convolution.hpp alone" ;;
       \<*/*)
         if [[ $header == *.cuh && $include =~ ^\<(cub|thrust|cuda)/ ]]; then continue; fi
         if [[ $header == */scan/menu/thrust_host.hpp && $include == \<thrust/* ]]; then continue; fi

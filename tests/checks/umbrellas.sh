@@ -4,8 +4,8 @@
 # With --write it brings the collections up to date instead.
 source "$(dirname "$0")/common.sh"
 
-# <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib; oneDNN; cuBLASLt.
-alone='^include/sdlora/(tensor/cuda/cublaslt\.cuh|(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|io/bpe_tokenizer|io/chat_template|io/gzip|io/peft_adapter|io/peft_config|io/peft_export)\.hpp)$'
+# <ucontext.h>, which not every system has; Thrust; PCRE2 and utf8proc; zlib; oneDNN; cuBLASLt; Eigen's unsupported FFT.
+alone='^include/sdlora/(tensor/cuda/cublaslt\.cuh|(tensor/emulator|tensor/emulated|tensor/onednn|scan/menu/thrust_host|layers/s4d/convolution|io/bpe_tokenizer|io/chat_template|io/gzip|io/peft_adapter|io/peft_config|io/peft_export)\.hpp)$'
 collected() { files "include/sdlora/$1" | { grep '\.hpp$' || true; } | { grep -vE "/detail/|$alone" || true; }; }
 
 if [[ ${1:-} == --write ]]; then

@@ -57,7 +57,8 @@ TEST_CASE("programs: --help lists the options and succeeds") {
       {"sdlora export", {"--model", "--adapter", "--out", "--format", "--base-name", "peft"}},
       {"pretrain", {"--text", "--heldout", "--out"}},
       {"compare_placements", {"--quick"}},
-      {"baselines", {"--train", "--test"}}};
+      {"baselines", {"--train", "--test"}},
+      {"synthetic_s4", {"--out", "--seeds", "--rates", "--methods", "--quick", "--report"}}};
   for (const auto& [name, options] : all) {
     CAPTURE(name);
     const Result result = run(name, {"--help"});

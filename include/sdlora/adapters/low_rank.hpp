@@ -200,7 +200,7 @@ struct LowRankPolicy : PolicyDefaults {
   template <class S>
   static constexpr bool sits_at =
       S::kind == SiteKind::Linear || S::kind == SiteKind::Embedding || S::kind == SiteKind::State ||
-      std::is_same_v<S, site::ALog> || std::is_same_v<S, site::Conv1d>;
+      std::is_same_v<S, site::ALog> || std::is_same_v<S, site::Conv1d> || StateSite<S>;
 
   template <class T, class D>
   static LowRank<T, D> at(ParameterStore<T, D>& store, const SitePlace<T, D>& place) {

@@ -49,7 +49,8 @@ constexpr std::size_t one_percent(std::size_t channels) {
 /// the SSM learn. On A_log, only chosen states of each; on x_proj_B and x_proj_C, only the chosen
 /// channels' columns, all states. Work, gradients and optimizer state are in proportion to the
 /// selection: deltas are stored compactly, begin at zero and act on gathered columns.
-/// Which dimensions they are comes from a Selection; one channel set serves the three sites.
+/// At an S4D layer they sit at log_A_real, A_imag and C (StateSite), chosen states of each.
+/// Which dimensions they are comes from a Selection; one channel set serves all sites.
 template <std::size_t Channels = dyn, std::size_t States = dyn>
 struct SelectedDimensions : PolicyDefaults {
   static_assert(
@@ -62,8 +63,8 @@ struct SelectedDimensions : PolicyDefaults {
   template <class S>
   static constexpr bool is_static_at = is_static && (States != dyn || S::kind == SiteKind::Linear);
   template <class S>
-  static constexpr bool sits_at =
-      std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> || std::is_same_v<S, site::XProjC>;
+  static constexpr bool sits_at = std::is_same_v<S, site::ALog> || std::is_same_v<S, site::XProjB> ||
+                                  std::is_same_v<S, site::XProjC> || StateSite<S>;
   using options = SelectedOptions;
   static constexpr options resolved(options o, SiteInfo site) {
     if (Channels != dyn) o.channels = Channels;
@@ -72,9 +73,10 @@ struct SelectedDimensions : PolicyDefaults {
     if (o.channels == 0) o.channels = detail::one_percent(projection ? site.shape.cols : site.shape.rows);
     return o;
   }
-  /// On a projection to the states, (N, E), whole columns; on A_log, (E, N), the chosen states.
+  /// On a projection to the states, (N, E), whole columns; on A_log, (E, N), and other sites with a row for
+  /// each channel the chosen states.
   static constexpr std::size_t count(SiteInfo site, options o) {
-    return o.channels * (site.kind == SiteKind::Linear ? site.shape.rows : o.states);
+    return o.channels * (site.kind == SiteKind::Linear ? site.shape.rows : o.states * site.values_per_state);
   }
 
   /// A projection (N, E) whose chosen columns learn.
@@ -138,15 +140,7 @@ struct SelectedDimensions : PolicyDefaults {
    public:
     Selected(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base.values()) {
       if (!place.active) return;
-      const options o = options_of<SelectedDimensions>(place);
-      require_channels(place, o.channels);
-      const std::size_t per = o.states;
-      if (place.selection->states_per_channel() != per) {
-        throw ArgumentError(place.name + ": expected a selection of " + std::to_string(per) +
-                            " states per channel as the placement says, found " +
-                            std::to_string(place.selection->states_per_channel()) +
-                            "; make the selection with select_dimensions for this placement");
-      }
+      const std::size_t per = require_selection(place);
       const LayerSelection& chosen = *place.selection;
       channels_.assign(chosen.channels.begin(), chosen.channels.end());
       std::vector<std::uint32_t> in_all, in_chosen;
@@ -197,7 +191,66 @@ struct SelectedDimensions : PolicyDefaults {
     detail::IndexList<D> in_all_, in_chosen_;  // of each learned value, in A and in the chosen rows of A
   };
 
+  /// A StateSite (channels, columns of all states): base + what is learned at chosen states of chosen
+  /// channels, formed in each pass.
+  template <class T, class D = Cpu>
+  class Element {
+   public:
+    Element(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base.values()) {
+      if (!place.active) return;
+      const std::size_t per = require_selection(place), columns = place.site.values_per_state;
+      const LayerSelection& chosen = *place.selection;
+      std::vector<std::uint32_t> elements;
+      for (std::size_t i = 0; i < chosen.states.size(); ++i) {
+        for (std::size_t k = 0; k < columns; ++k) {
+          elements.push_back(static_cast<std::uint32_t>(chosen.channels[i / per] * place.cols() +
+                                                        chosen.states[i] * columns + k));
+        }
+      }
+      elements_ = detail::IndexList<D>(elements);
+      delta_ = store.add(place, ".delta", chosen.channels.size(), per * columns);
+    }
+
+    bool active() const { return static_cast<bool>(delta_); }
+    MatrixView<const T, D> values(WorkspaceOn<D>& workspace) const {
+      if (!active()) return base_;
+      const MatrixView<T, D> values = workspace.template matrix<T>(base_.rows, base_.cols);
+      assign(values, base_);
+      add_change(values, T(1));
+      return values;
+    }
+    void add_gradient(MatrixView<const T, D> d_values, WorkspaceOn<D>&) const {
+      assign<AssignMode::Add>(delta_.gradient, elements_at(d_values, numbers()));
+    }
+    /// target += sign · the learned change.
+    void add_change(MatrixView<T, D> target, T sign) const {
+      if (active()) assign<AssignMode::Add>(elements_at(target, numbers()), sign * delta_.value);
+    }
+
+   private:
+    MatrixView<const std::uint32_t, D> numbers() const {
+      return {elements_.row().data, delta_.value.rows, delta_.value.cols};
+    }
+
+    MatrixView<const T, D> base_;
+    Learned<T, D> delta_;
+    detail::IndexList<D> elements_;  // of each learned value, in the site's values
+  };
+
  private:
+  /// The number of states of each channel. Throws ArgumentError where the selection is not the placement's.
+  template <class T, class D>
+  static std::size_t require_selection(const SitePlace<T, D>& place) {
+    const options o = options_of<SelectedDimensions>(place);
+    require_channels(place, o.channels);
+    if (place.selection->states_per_channel() != o.states) {
+      throw ArgumentError(place.name + ": expected a selection of " + std::to_string(o.states) +
+                          " states per channel as the placement says, found " +
+                          std::to_string(place.selection->states_per_channel()) +
+                          "; make the selection with select_dimensions for this placement");
+    }
+    return o.states;
+  }
   template <class T, class D>
   static void require_channels(const SitePlace<T, D>& place, std::size_t count) {
     const std::size_t found = place.selection == nullptr ? 0 : place.selection->channels.size();

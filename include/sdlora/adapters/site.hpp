@@ -31,6 +31,7 @@ struct SiteInfo {
   std::string_view name;  ///< as "out_proj"
   SiteKind kind = SiteKind::Linear;
   SiteShape shape = {};
+  std::size_t values_per_state = 1;  ///< columns of each state, where there is a row for each channel
 };
 
 /// The logical sites of a Mamba block and model, where a policy can be placed. Checkpoints store
@@ -148,6 +149,13 @@ template <class S>
 concept Site = requires {
   { S::name } -> std::convertible_to<std::string_view>;
   { S::kind } -> std::convertible_to<SiteKind>;
+};
+
+/// An element-wise site with a row for each channel of an SSM and so many columns for each of its states:
+/// where dimensions can be selected and low rank saves something. A complex value has two.
+template <class S>
+concept StateSite = Site<S> && requires {
+  { S::values_per_state } -> std::convertible_to<std::size_t>;
 };
 
 /// A list of sites.
