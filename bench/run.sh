@@ -42,7 +42,7 @@ done
 results=$out/scan_variants.json page=$out/scan_variants.md
 mkdir -p "$out"
 # What an earlier run left would pass for this one's.
-rm -f "$out"/scan_*.{json,md,gp,png} "$out"/{selective_scan,selective_scan_v3,expression,products,train_step}.txt
+rm -f "$out"/scan_*.{json,md,gp,png} "$out"/{selective_scan,selective_scan_v3,expression,products,train_step,decode}.txt "$out/decode.json"
 trap 'rm -f "$out"/*.part' EXIT
 begun=$SECONDS
 
@@ -117,12 +117,14 @@ train_steps() {  # on one thread and on all
     "$programs/train_step" 3 24 "$threads" || return
   done
 }
-others=(selective_scan expression products train_step)
+decode() { "$programs/decode" 9 8 24 "$out/decode.json"; }
+others=(selective_scan expression products train_step decode)
 for name in "${others[@]}"; do
   [[ -x $programs/$name ]] || continue
   say "== $name"
   run=("$programs/$name")
   [[ $name != train_step ]] || run=(train_steps)
+  [[ $name != decode ]] || run=(decode)
   keep "$name.txt" "${run[@]}" || true
 done
 

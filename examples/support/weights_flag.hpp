@@ -2,6 +2,7 @@
 
 #include <sdlora/error.hpp>
 #include <sdlora/io/base_checkpoint.hpp>
+#include <sdlora/tensor/frozen_weight.hpp>
 #include <string>
 
 #include "command_line.hpp"
@@ -17,8 +18,8 @@ class WeightsFlag {
  public:
   explicit WeightsFlag(CommandLine& command) {
     command.option("--weights", value_,
-                   "how the base's matrices are stored: float32, or bfloat16 in half the memory, which "
-                   "products round activations to as well");
+                   "how the base's matrices are stored: float32; bfloat16 in half the memory, which products "
+                   "round activations to as well; int8 with a scale a row, in a quarter");
   }
   WeightsFlag(const WeightsFlag&) = delete;
   WeightsFlag& operator=(const WeightsFlag&) = delete;
@@ -27,14 +28,14 @@ class WeightsFlag {
   /// it; those of float stay Eigen's, so that results do not depend on how a program was built. ArgumentError
   /// for another type.
   LoadBaseOptions options() const {
-    if (value_ == "float32") return {};
-    if (value_ != "bfloat16") {
-      throw ArgumentError("--weights: expected float32 or bfloat16, found '" + value_ + "'");
+    const auto stored = find_stored_type(value_);
+    if (!stored) {
+      throw ArgumentError("--weights: expected float32, bfloat16 or int8, found '" + value_ + "'");
     }
 #if defined(SDLORA_WITH_ONEDNN)
-    use_onednn();
+    if (*stored == StoredType::BFloat16) use_onednn();
 #endif
-    return {.weights = StoredType::BFloat16};
+    return {.weights = *stored};
   }
 
  private:

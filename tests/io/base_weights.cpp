@@ -1,5 +1,5 @@
-// Bases that store their matrices as bfloat16, from checkpoints of either precision: no copy in float is
-// made on the way.
+// Bases that store their matrices as bfloat16 or int8, from checkpoints of either precision: no copy in float
+// is made on the way.
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/model/fingerprint.hpp>
 #include <sdlora/tensor/emulated.hpp>
@@ -22,15 +22,24 @@ using namespace sdlora_test;
 namespace {
 
 constexpr LoadBaseOptions as_bfloat16{.weights = StoredType::BFloat16};
+constexpr LoadBaseOptions as_int8{.weights = StoredType::Int8};
 
 /// The names and bits of all values.
 template <class B>
 std::string bits_of(const B& base) {
   std::string all;
-  base.visit([&](const std::string& name, const auto& values, const auto&) {
-    all += name;
+  const auto add = [&](const auto& values) {
     all.append(reinterpret_cast<const char*>(values.data), values.rows * values.cols * sizeof(*values.data));
-  });
+  };
+  base.visit(Overloaded{[&](const std::string& name, const auto& values, const auto&) {
+                          all += name;
+                          add(values);
+                        },
+                        [&](const std::string& name, const auto& values, const auto& scales, const auto&) {
+                          all += name;
+                          add(values);
+                          add(scales);
+                        }});
   return all;
 }
 
@@ -59,6 +68,32 @@ TEST_CASE("base weights: a float32 checkpoint is rounded once per value") {
   CHECK(bits_of(there->on_host()) == bits_of(*loaded));
   CHECK_THROWS_WITH_AS((load_base<TinyFalcon, double>(folder.path(), as_bfloat16)),
                        doctest::Contains("Base of float"), ArgumentError);
+}
+
+TEST_CASE(
+    "base weights: int8 is rounded from either precision, and written as the values that it stands for") {
+  const auto base = rough_base<TinyFalcon, float>(dimensions(TinyFalcon::config));
+  for (const Dtype dtype : {Dtype::F32, Dtype::BF16}) {
+    const test::Folder folder;
+    save_base(*base, folder.path(), {.dtype = dtype});
+    const auto loaded = load_base<TinyFalcon>(folder.path(), as_int8);
+    const auto floats = load_base<TinyFalcon>(folder.path());
+    CHECK(loaded->weights() == StoredType::Int8);
+    CHECK(bits_of(*loaded) == bits_of(floats->stored_as(StoredType::Int8)));
+    CHECK(fingerprint(*loaded) != fingerprint(*floats));
+    const auto there = load_base<TinyFalcon, float, Emulated>(folder.path(), as_int8);
+    CHECK(bits_of(there->on_host()) == bits_of(*loaded));
+    save_base(*loaded, folder / "again");
+    const auto again = load_base<TinyFalcon>(folder / "again");
+    CHECK(bits_of(*again) == bits_of(loaded->stored_as(StoredType::Scalar)));
+    CHECK(fingerprint(*again) == fingerprint(*loaded));
+    save_base(*loaded, folder / "rounded", {.dtype = Dtype::BF16});
+    save_base(loaded->stored_as(StoredType::Scalar), folder / "expected", {.dtype = Dtype::BF16});
+    CHECK(bits_of(*load_base<TinyFalcon>(folder / "rounded")) ==
+          bits_of(*load_base<TinyFalcon>(folder / "expected")));
+    CHECK_THROWS_WITH_AS((load_base<TinyFalcon, double>(folder.path(), as_int8)),
+                         doctest::Contains("Base of float"), ArgumentError);
+  }
 }
 
 TEST_CASE("base weights: a bfloat16 checkpoint keeps its values, there and back") {
@@ -93,7 +128,9 @@ TEST_CASE("base weights: loading allocates what the base takes, and no copy in f
     return base->bytes();
   };
   const std::size_t rounded = loaded_bytes(as_bfloat16), floats = loaded_bytes({});
+  const std::size_t narrow = loaded_bytes(as_int8);
   CHECK(static_cast<double>(rounded) < 0.53 * static_cast<double>(floats));
+  CHECK(static_cast<double>(narrow) < 0.31 * static_cast<double>(floats));
 }
 
 TEST_CASE("base weights: values that bfloat16 cannot hold") {

@@ -7,6 +7,9 @@
 #include <sdlora/io/safetensors.hpp>
 #include <sdlora/tensor/bfloat16.hpp>
 
+#include <cmath>
+#include <cstddef>
+
 using namespace programs;
 
 TEST_CASE("programs: a merged checkpoint keeps what the base says of itself") {
@@ -75,6 +78,23 @@ TEST_CASE("programs: merge rounds once to bfloat16 where that is asked for") {
   score({"--model", at.at("narrow"), "--text", "abc"});
   check_fails("sdlora merge", with(merge, {"--out", at.at("half"), "--dtype", "float16"}),
               {"--dtype: expected float32 or bfloat16, found 'float16'"});
+}
+
+TEST_CASE("programs: an adapter on int8 merges into the values that it was trained on") {
+  const Workplace at;
+  auto train = at.finetune("lora-linear", "tuned");
+  train.insert(train.end(), {"--weights", "int8"});
+  run_well("sdlora finetune", train);
+  const Arguments merge{"--model", at.at("base"), "--adapter", at.at("tuned"), "--out", at.at("merged")};
+  check_fails("sdlora merge", merge, {"base_fingerprint"});
+  run_well("sdlora merge", with(merge, {"--weights", "int8"}));
+  const auto adapted = score(
+      {"--model", at.at("base"), "--adapter", at.at("tuned"), "--text", "abc def", "--weights", "int8"});
+  const auto merged = score({"--model", at.at("merged"), "--text", "abc def"});
+  REQUIRE(merged.logprobs.size() == adapted.logprobs.size());
+  for (std::size_t i = 0; i < merged.logprobs.size(); ++i) {
+    CHECK(std::abs(merged.logprobs[i] - adapted.logprobs[i]) < 1e-3);
+  }
 }
 
 TEST_CASE("programs: merge stays out of the folder of a run") {

@@ -43,7 +43,7 @@ TEST_CASE("programs: score of ids, a text and a file") {
   CHECK(perplexity == doctest::Approx(ids.perplexity).epsilon(1e-4));
 }
 
-TEST_CASE("programs: matrices of bfloat16 score nearly as floats do, and go with an adapter of their own") {
+TEST_CASE("programs: matrices of bfloat16 and int8 score nearly as floats do, with adapters of their own") {
   const Workplace at;
   const std::string list = "52,49,32,105,115,32,51,50";
   const auto score_as = [&](const char* weights) {
@@ -57,16 +57,24 @@ TEST_CASE("programs: matrices of bfloat16 score nearly as floats do, and go with
   for (std::size_t i = 0; i < plain.logprobs.size(); ++i) {
     CHECK(std::abs(rounded.logprobs[i] - plain.logprobs[i]) < 0.1);
   }
-  CHECK(run_well("sdlora generate",
-                 {"--model", at.at("base"), "--ids", list, "--max-tokens", "3", "--weights", "bfloat16"})
-            .size() >= 6);
+  const Scores narrow = score_as("int8");
+  CHECK(narrow.logprobs != plain.logprobs);
+  REQUIRE(narrow.logprobs.size() == plain.logprobs.size());
+  for (std::size_t i = 0; i < plain.logprobs.size(); ++i) {
+    CHECK(std::abs(narrow.logprobs[i] - plain.logprobs[i]) < 0.1);
+  }
+  for (const char* weights : {"bfloat16", "int8"}) {
+    CHECK(run_well("sdlora generate",
+                   {"--model", at.at("base"), "--ids", list, "--max-tokens", "3", "--weights", weights})
+              .size() >= 6);
+  }
   // The values are others than those that this adapter was trained on.
   run_well("sdlora finetune", at.finetune("bitfit", "tuned"));
   check_fails("sdlora score",
               {"--model", at.at("base"), "--adapter", at.at("tuned"), "--ids", list, "--weights", "bfloat16"},
               {"base_fingerprint"});
   check_fails("sdlora score", {"--model", at.at("base"), "--ids", list, "--weights", "int4"},
-              {"--weights: expected float32 or bfloat16, found 'int4'"});
+              {"--weights: expected float32, bfloat16 or int8, found 'int4'"});
 }
 
 TEST_CASE("programs: score says what is wrong") {

@@ -149,7 +149,10 @@ void check_weight_product(const WeightShape& shape, std::size_t gap, std::size_t
     }
   };
   const double unit = static_cast<double>(std::numeric_limits<T>::epsilon());
-  const double tolerance = unit * (1 + std::sqrt(static_cast<double>(inner)));
+  // Where activations become integers of 16 bits.
+  const bool integers =
+      std::is_same_v<Stored, std::int8_t> && std::is_same_v<Products, float> && Transpose && m <= 8;
+  const double tolerance = integers ? 1e-4 : unit * (1 + std::sqrt(static_cast<double>(inner)));
   multiply(Write::Overwrite, T(1));
   CHECK(relative_norm(out.values(), expected) <= tolerance);
   multiply(Write::Add, T(-2));
@@ -178,7 +181,11 @@ void check_weight_product(const WeightShape& shape, std::size_t gap, std::size_t
     } else {
       matmul(to, from, numbers.template weight<Products>());
     }
-    CHECK(std::vector<double>(found.begin(), found.end()) == sums);
+    if (integers) {
+      CHECK(relative_norm(found, sums) <= tolerance);
+    } else {
+      CHECK(std::vector<double>(found.begin(), found.end()) == sums);
+    }
   }
 }
 

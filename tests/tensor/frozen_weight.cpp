@@ -35,8 +35,24 @@ struct Fixture {
   MatrixView<BFloat16> rounded{memory.data(), rows, cols};
   FrozenWeight<float> plain{values.matrix()};
   FrozenWeight<float> stored{rounded};
+  std::vector<std::int8_t> integers = std::vector<std::int8_t>(rows * cols);
+  std::vector<float> scales = std::vector<float>(rows);
+  MatrixView<std::int8_t> narrow_view{integers.data(), rows, cols};
+  MatrixView<const float> scales_view{scales.data(), 1, rows};
+  FrozenWeight<float> narrow{narrow_view, scales_view};
 
-  Fixture() { store_values(rounded, values.matrix()); }
+  Fixture() {
+    store_values(rounded, values.matrix());
+    store_values(narrow_view, scales, values.matrix());
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+  /// The value that a reader gives.
+  float value(const FrozenWeight<float>& weight, std::size_t i, std::size_t j) const {
+    if (weight.stored == StoredType::BFloat16) return static_cast<float>(BFloat16(values(i, j)));
+    if (weight.stored == StoredType::Int8) return static_cast<float>(integers[i * cols + j]) * scales[i];
+    return values(i, j);
+  }
 };
 
 std::vector<float> contents(MatrixView<const float> m) {
@@ -52,14 +68,18 @@ static_assert(!std::is_convertible_v<FrozenWeight<float>, MatrixView<const float
 static_assert(std::is_same_v<WeightView<const float>, FrozenWeight<float>>);
 static_assert(std::is_same_v<WeightView<float>, MatrixView<float>>);
 static_assert(stored_type_name(StoredType::BFloat16) == "bfloat16" &&
-              stored_type_name(StoredType::Scalar) == "float32");
+              stored_type_name(StoredType::Scalar) == "float32" &&
+              stored_type_name(StoredType::Int8) == "int8");
+static_assert(find_stored_type("int8") == StoredType::Int8 &&
+              find_stored_type("float32") == StoredType::Scalar && !find_stored_type("int4") &&
+              !find_stored_type(""));
 
 TEST_CASE("frozen_weight: products are those of what is stored, bit for bit") {
   const Fixture f;
   for (const std::size_t M : {1U, 3U, 41U}) {
     CAPTURE(M);
     const Floats x = normals(M, Fixture::cols, 2), d_y = normals(M, Fixture::rows, 3);
-    for (const FrozenWeight<float>& weight : {f.plain, f.stored}) {
+    for (const FrozenWeight<float>& weight : {f.plain, f.stored, f.narrow}) {
       Floats found = normals(M, Fixture::rows, 4), expected = found;
       Floats d_found = normals(M, Fixture::cols, 5), d_expected = d_found;
       matmul(found.matrix(), x.matrix(), transposed(weight), Write::Add, 0.5F);
@@ -67,6 +87,10 @@ TEST_CASE("frozen_weight: products are those of what is stored, bit for bit") {
       if (weight.stored == StoredType::Scalar) {
         matmul(expected.matrix(), x.matrix(), transposed(f.values.matrix()), Write::Add, 0.5F);
         matmul(d_expected.matrix(), d_y.matrix(), f.values.matrix(), Write::Add, 0.5F);
+      } else if (weight.stored == StoredType::Int8) {
+        const Weight<std::int8_t, Cpu, float> of(f.narrow_view, f.scales_view);
+        matmul(expected.matrix(), x.matrix(), transposed(of), Write::Add, 0.5F);
+        matmul(d_expected.matrix(), d_y.matrix(), of, Write::Add, 0.5F);
       } else {
         const Weight<BFloat16> of(f.rounded);
         matmul(expected.matrix(), x.matrix(), transposed(of), Write::Add, 0.5F);
@@ -84,15 +108,12 @@ TEST_CASE("frozen_weight: rows, lookups and single values") {
   const MatrixView<const std::int32_t> chosen(ids.data(), 1, ids.size());
   Workspace workspace;
   Floats found(ids.size(), Fixture::cols);
-  for (const FrozenWeight<float>& weight : {f.plain, f.stored}) {
+  for (const FrozenWeight<float>& weight : {f.plain, f.stored, f.narrow}) {
     look_up(found.matrix(), weight, chosen);
     const MatrixView<const float> part = rows_as_values(weight, 5, 11, workspace);
     CHECK(part.rows == 11);
     for (std::size_t j = 0; j < Fixture::cols; ++j) {
-      const auto expected = [&](std::size_t i) {
-        return weight.stored == StoredType::Scalar ? f.values(i, j)
-                                                   : static_cast<float>(BFloat16(f.values(i, j)));
-      };
+      const auto expected = [&](std::size_t i) { return f.value(weight, i, j); };
       for (std::size_t i = 0; i < ids.size(); ++i) {
         REQUIRE(found(i, j) == expected(static_cast<std::size_t>(ids[i])));
       }
@@ -136,7 +157,7 @@ TEST_CASE("frozen_weight: blocks of rows are all rows once, in order; one block 
 
 TEST_CASE("frozen_weight: neighbours join where rows go on in the same type") {
   Fixture f;
-  for (const FrozenWeight<float>& weight : {f.plain, f.stored}) {
+  for (const FrozenWeight<float>& weight : {f.plain, f.stored, f.narrow}) {
     const auto upper = weight.rows_from(0, 30), lower = weight.rows_from(30, 37);
     CHECK(upper.followed_by(lower));
     CHECK_FALSE(lower.followed_by(upper));
@@ -145,6 +166,9 @@ TEST_CASE("frozen_weight: neighbours join where rows go on in the same type") {
   FrozenWeight<float> other = f.stored.rows_from(30, 37);
   other.stored = StoredType::Scalar;
   CHECK_FALSE(f.stored.rows_from(0, 30).followed_by(other));
+  FrozenWeight<float> scaled = f.narrow.rows_from(30, 37);
+  scaled.scales -= 1;  // the scales of other rows
+  CHECK_FALSE(f.narrow.rows_from(0, 30).followed_by(scaled));
   CHECK_FALSE(FrozenWeight<float>{}.followed_by(FrozenWeight<float>{}));
   CHECK_FALSE(FrozenWeight<float>{}.rows_from(3, 4));
 }
@@ -166,6 +190,8 @@ TEST_CASE("frozen_weight: only values that are stored as the activations are giv
 
 TEST_CASE("frozen_weight: shapes that do not fit") {
   const Fixture f;
+  CHECK_THROWS_AS(FrozenWeight<float>(f.narrow_view, MatrixView<const float>(f.scales.data(), 1, 66)),
+                  ShapeError);
   Floats out(4, Fixture::rows), x(4, Fixture::cols - 1);
   CHECK_THROWS_AS(matmul(out.matrix(), x.matrix(), transposed(f.stored)), ShapeError);
   CHECK_THROWS_AS(matmul(x.matrix(), out.matrix(), f.stored), ShapeError);

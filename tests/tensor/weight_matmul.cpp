@@ -6,7 +6,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 using namespace sdlora;
 using namespace sdlora_test;
@@ -30,6 +36,7 @@ TEST_CASE("weight_matmul: the definition, with both operands rounded to bfloat16
 
 TEST_CASE("weight_matmul: the definition, of the values as they are") {
   check_weight_products<BFloat16, float>(shapes);
+  check_weight_products<std::int8_t, float>(shapes);
   check_weight_products<std::int8_t, float>(shapes);
   check_weight_products<float, float>(shapes);
   check_weight_products<double, double>(shapes);
@@ -57,6 +64,7 @@ TEST_CASE("weight_matmul: neither the number of threads nor the weight's address
     check_weight_bits<std::int8_t, BFloat16>(shape);
     check_weight_bits<float, BFloat16>(shape);
     check_weight_bits<BFloat16, float>(shape);
+    check_weight_bits<std::int8_t, float>(shape);
     check_weight_bits<float, float>(shape);
   }
 }
@@ -116,4 +124,85 @@ TEST_CASE("weight_matmul: subnormal numbers, infinities and NaN") {
 
 TEST_CASE("weight_matmul: the emulated device gives the host's products") {
   check_weights_on_device<Emulated>();
+}
+
+namespace {
+
+/// Each of a few rows alone and all together.
+template <class Stored, class Products>
+void check_rows_alone(std::size_t n, std::size_t k) {
+  constexpr std::size_t most = 8;
+  const auto x = Normals(1).vector<float>(most * k);
+  const StoredMatrix<Stored> stored(n, k, Normals(2).vector<float>(n * k), 1, sizeof(Stored) > 2 ? 0 : 1);
+  const auto weight = stored.template weight<Products>();
+  std::vector<float> alone(most * n);
+  for (std::size_t i = 0; i < most; ++i) {
+    matmul(MatrixView<float>(alone.data() + i * n, 1, n), MatrixView<const float>(x.data() + i * k, 1, k),
+           transposed(weight));
+  }
+  for (std::size_t m = 2; m <= most; ++m) {
+    CAPTURE(m);
+    std::vector<float> together(m * n);
+    matmul(MatrixView<float>(together.data(), m, n), MatrixView<const float>(x.data(), m, k),
+           transposed(weight));
+    CHECK(std::equal(together.begin(), together.end(), alone.begin()));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("weight products: a few rows give the bits that each gives alone") {
+  check_rows_alone<BFloat16, BFloat16>(67, 129);
+  check_rows_alone<std::int8_t, float>(67, 129);
+  check_rows_alone<std::int8_t, float>(3, 31);
+}
+
+TEST_CASE("weight products: int8 meets integers of 16 bits, and their sums are exact") {
+  // Numbers that are such integers themselves, the largest weights and activations over a whole piece of 4096
+  // and more: sums beyond 2^31.
+  constexpr std::size_t n = 3, k = 9001;
+  std::vector<float> x(2 * k), w(n * k);
+  for (std::size_t j = 0; j < k; ++j) {
+    x[j] = j % 7 == 0 ? -32766.0F : 32767.0F;
+    x[k + j] = static_cast<float>(j % 401) - 200.0F;
+    w[j] = 127.0F;
+    w[k + j] = j % 2 == 0 ? 127.0F : -126.0F;
+    w[2 * k + j] = static_cast<float>(j % 255) - 127.0F;
+  }
+  x[k] = 32767.0F;
+  const StoredMatrix<std::int8_t> stored(n, k, w);
+  std::vector<float> y(2 * n);
+  matmul(MatrixView<float>(y.data(), 2, n), MatrixView<const float>(x.data(), 2, k),
+         transposed(stored.weight<float>()));
+  for (std::size_t i = 0; i < 2; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      double sum = 0.0;
+      for (std::size_t l = 0; l < k; ++l)
+        sum += static_cast<double>(x[i * k + l]) * static_cast<double>(w[j * k + l]);
+      CHECK(y[i * n + j] == static_cast<float>(sum));
+    }
+  }
+}
+
+TEST_CASE("weight products: of int8 with zeros, the smallest numbers, and what is no number") {
+  constexpr std::size_t k = 40;
+  const StoredMatrix<std::int8_t> stored(2, k, Normals(4).vector<float>(2 * k));
+  const auto product = [&](const std::vector<float>& x) {
+    std::vector<float> y(2);
+    matmul(MatrixView<float>(y.data(), 1, 2), MatrixView<const float>(x.data(), 1, k),
+           transposed(stored.weight<float>()));
+    return y;
+  };
+  CHECK(product(std::vector<float>(k, 0.0F)) == std::vector<float>{0.0F, 0.0F});
+  std::vector<float> x(k, 0.0F);
+  x[3] = 1e-33F;
+  CHECK(product(x)[1] == doctest::Approx(stored.value(1, 3) * 1e-33F).epsilon(1e-4).scale(0));
+  x[3] = 1e-40F;  // whose reciprocal is no float
+  CHECK(product(x) == std::vector<float>{0.0F, 0.0F});
+  x[3] = 3e38F;
+  CHECK(product(x)[0] == doctest::Approx(stored.value(0, 3) * 3e38F).epsilon(1e-4));
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    x[3] = bad;
+    for (const float value : product(x)) CHECK(std::isnan(value));
+  }
 }

@@ -162,8 +162,8 @@ inline CheckpointConfig read_base_config(const std::filesystem::path& directory,
 
 /// How `load_base` reads.
 struct LoadBaseOptions {
-  /// How the matrices of products are stored: as the scalar, or as bfloat16. From a checkpoint of bfloat16
-  /// the latter has the checkpoint's values, from another one each rounded once.
+  /// How the matrices of products are stored: as the scalar, as bfloat16 or as int8 with a scale a row. From
+  /// a checkpoint of bfloat16, bfloat16 has the checkpoint's values; else each value is rounded once.
   StoredType weights = StoredType::Scalar;
 };
 
@@ -187,13 +187,27 @@ inline void read_rounded(const TensorSource& source, const std::string& tensor, 
   }
 }
 
+/// Reads a tensor that is to be stored as int8, some of its rows at a time.
+inline void read_scaled(const TensorSource& source, const std::string& tensor, MatrixView<std::int8_t> to,
+                        MatrixView<float> scales) {
+  const std::size_t block =
+      std::max<std::size_t>(1, (std::size_t{1} << 16) / std::max<std::size_t>(1, to.cols));
+  std::vector<float> values(std::min(block, to.rows) * to.cols);
+  for (std::size_t first = 0; first < to.rows; first += block) {
+    const std::size_t count = std::min(block, to.rows - first);
+    source.read_part(tensor, first * to.cols, std::span<float>(values).first(count * to.cols));
+    store_values(to.rows_from(first, count), std::span<float>(scales.data + first, count),
+                 MatrixView<const float>(values.data(), count, to.cols));
+  }
+}
+
 }  // namespace detail
 
 /// Reads a base checkpoint: a directory with config.json and safetensors, of either key style, with or
 /// without "backbone." before the tensors' names. The head is the stored one where config.json says that it
 /// is not tied, or where it is not the embedding's values. Throws FileError for a missing, misshapen,
 /// non-finite or unknown tensor and for a model that is not supported; ArgumentError where the sizes
-/// contradict the configuration's type, or bfloat16 is asked for beside double.
+/// contradict the configuration's type, or bfloat16 or int8 is asked for beside double.
 template <Config C, class T = float, class D = Cpu>
 std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& directory,
                                                const LoadBaseOptions& options = {}) {
@@ -216,17 +230,23 @@ std::shared_ptr<const Base<C, T, D>> load_base(const std::filesystem::path& dire
     if (dimensions.tied_head) dimensions.tied_head = !detail::has_other_head(source, stored);
     const auto base = std::make_shared<Base<C, T>>(dimensions, options.weights);
     std::set<std::string> known{stored.head(), stored.embedding()};
-    base->visit([&]<class Stored>(const std::string& name, MatrixView<Stored> values,
-                                  const std::vector<std::size_t>&) {
-      const std::string tensor = stored(name);
-      const std::span<Stored> to(values.data, values.rows * values.cols);
-      if constexpr (std::is_same_v<Stored, T>) {
-        source.read(tensor, to);
-      } else {
-        detail::read_rounded(source, tensor, to);
-      }
-      known.insert(tensor);
-    });
+    base->visit(Overloaded{[&]<class Stored>(const std::string& name, MatrixView<Stored> values,
+                                             const std::vector<std::size_t>&) {
+                             const std::string tensor = stored(name);
+                             const std::span<Stored> to(values.data, values.rows * values.cols);
+                             if constexpr (std::is_same_v<Stored, T>) {
+                               source.read(tensor, to);
+                             } else {
+                               detail::read_rounded(source, tensor, to);
+                             }
+                             known.insert(tensor);
+                           },
+                           [&](const std::string& name, MatrixView<std::int8_t> values,
+                               MatrixView<float> scales, const std::vector<std::size_t>&) {
+                             const std::string tensor = stored(name);
+                             detail::read_scaled(source, tensor, values, scales);
+                             known.insert(tensor);
+                           }});
     for (const std::string& name : source.names()) {
       if (!known.contains(name)) {
         throw FileError(
@@ -251,7 +271,8 @@ struct SaveBaseOptions {
 /// Writes config.json and model.safetensors into `directory`, which is made where missing, in Hugging
 /// Face's style: `load_base` and `transformers` read it. A checkpoint that stood there before is
 /// replaced when both are on the disk. Matrices that the base stores as bfloat16 are written as what they
-/// are with Dtype::BF16, and widened with F32. Throws FileError, and then leaves that one whole, unless it is
+/// are with Dtype::BF16, and widened with F32; those of int8 are widened, and rounded again where F32 is not
+/// what is written. Throws FileError, and then leaves that one whole, unless it is
 /// the very last step that fails, the renaming of config.json.
 template <Config C, class T, class D>
 void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory,
@@ -269,23 +290,38 @@ void save_base(const Base<C, T, D>& base, const std::filesystem::path& directory
       }
     };
     std::vector<T> widened;  // of one tensor at a time
-    base.visit([&]<class Stored>(const std::string& name, MatrixView<const Stored> values,
-                                 const std::vector<std::size_t>& shape) {
-      const std::span<const Stored> span(values.data, values.rows * values.cols);
-      if constexpr (std::is_same_v<Stored, T>) {
-        require_finite(name, span);
-        writer.add(name, options.dtype, shape, span);
-      } else {
-        const auto widen = [&widened, span] {
-          widened.resize(span.size());
-          std::transform(span.begin(), span.end(), widened.begin(),
-                         [](BFloat16 value) { return static_cast<T>(value); });
-          return std::span<const T>(widened);
-        };
-        require_finite(name, widen());
-        writer.add(name, options.dtype, shape, SafetensorsWriter::Producer<T>(widen));
-      }
-    });
+    base.visit(Overloaded{[&]<class Stored>(const std::string& name, MatrixView<const Stored> values,
+                                            const std::vector<std::size_t>& shape) {
+                            const std::span<const Stored> span(values.data, values.rows * values.cols);
+                            if constexpr (std::is_same_v<Stored, T>) {
+                              require_finite(name, span);
+                              writer.add(name, options.dtype, shape, span);
+                            } else {
+                              const auto widen = [&widened, span] {
+                                widened.resize(span.size());
+                                std::transform(span.begin(), span.end(), widened.begin(),
+                                               [](Stored value) { return static_cast<T>(value); });
+                                return std::span<const T>(widened);
+                              };
+                              require_finite(name, widen());
+                              writer.add(name, options.dtype, shape, SafetensorsWriter::Producer<T>(widen));
+                            }
+                          },
+                          [&](const std::string& name, MatrixView<const std::int8_t> values,
+                              MatrixView<const float> scales, const std::vector<std::size_t>& shape) {
+                            const auto widen = [&widened, values, scales] {
+                              widened.resize(values.rows * values.cols);
+                              for (std::size_t i = 0; i < values.rows; ++i) {
+                                for (std::size_t j = 0; j < values.cols; ++j) {
+                                  widened[i * values.cols + j] =
+                                      static_cast<T>(values(i, j)) * static_cast<T>(scales(0, i));
+                                }
+                              }
+                              return std::span<const T>(widened);
+                            };
+                            require_finite(name, widen());
+                            writer.add(name, options.dtype, shape, SafetensorsWriter::Producer<T>(widen));
+                          }});
     CheckpointConfig config;
     config.d_model = m.d_model;
     config.n_layer = m.n_layer;

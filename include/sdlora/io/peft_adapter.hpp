@@ -20,7 +20,7 @@ namespace sdlora {
 /// A copy of the base with an adapter of peft's format added to its weights: whatever modules it has, the
 /// function that peft computes. In peft an adapted embedding is no longer the head; so the copy of a base
 /// with a tied head then has a head of its own. All values of the copy are of the base's scalar, also where
-/// the base stores matrices as bfloat16. Throws FileError where the adapter cannot be read or does not
+/// the base stores matrices in another type. Throws FileError where the adapter cannot be read or does not
 /// belong to the base.
 template <class BaseType>
 std::shared_ptr<const BaseType> apply_peft_adapter(const BaseType& base,

@@ -13,6 +13,7 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -58,6 +59,7 @@ class PeftExport {
   explicit PeftExport(const Model& model)
       : model_(model),
         m_(model.dimensions()),
+        base_(model.base()),
         values_(model.parameters().value_row()),
         policies_(parse(model.placement())) {
     for (const auto& [site, policy] : policies_) {
@@ -174,6 +176,9 @@ class PeftExport {
       throw ArgumentError("save_peft_adapter: peft's format cannot hold what was learned at" + wrong +
                           "\nThe placement lora-peft is the one to train for peft.");
     }
+    if (base_->weights() == StoredType::Int8) {
+      base_ = std::make_shared<typename Model::base_type>(base_->stored_as(StoredType::Scalar));
+    }
     for (const ParameterInfo& entry : model_.parameters().entries()) require_finite(entry);
     for (std::size_t l = 0; l < m_.n_layer; ++l) {
       const bool wrapped = add_a_log(l);
@@ -183,7 +188,7 @@ class PeftExport {
       }
     }
     add_embedding();
-    model_.base()->visit([&](const std::string& key, auto values, const std::vector<std::size_t>& shape) {
+    base_->visit([&](const std::string& key, auto values, const std::vector<std::size_t>& shape) {
       add_replacement(key, values, shape);
     });
     if (tensors_.empty()) {
@@ -313,7 +318,7 @@ class PeftExport {
                      const std::vector<ExportedFactors>& parts) {
     const SiteShape shape = facts.shape(m_);
     std::vector<double> magnitude(shape.rows);
-    model_.base()->visit([&](const std::string& name, auto values, const auto&) {
+    base_->visit([&](const std::string& name, auto values, const auto&) {
       if (name != layer_key(l, facts.key)) return;
       const HostCopy copy(values);
       for (std::size_t i = 0; i < shape.rows; ++i) {
@@ -353,7 +358,7 @@ class PeftExport {
       const ParameterInfo* const own = find(layer, site::ALog::name, "");
       if (own == nullptr) return false;
       change = read(own);
-      const HostCopy base(model_.base()->layer(l).A_log);
+      const HostCopy base(base_->layer(l).A_log);
       for (std::size_t i = 0; i < change.size(); ++i) change[i] -= static_cast<double>(base.values()[i]);
     } else {
       const ParameterInfo* const delta = find(layer, site::ALog::name, ".delta");
@@ -541,6 +546,7 @@ class PeftExport {
 
   const Model& model_;
   MambaDimensions m_;
+  std::shared_ptr<const typename Model::base_type> base_;  // where values are read: no int8 in there
   HostCopy<T, typename Model::device_type> values_;
   std::map<std::string, std::string> policies_;  // by site
   bool dora_ = false, a_log_ = false;

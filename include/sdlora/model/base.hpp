@@ -13,11 +13,14 @@
 #include "../tensor/functions.hpp"
 #include "../tensor/parallel.hpp"
 #include "../tensor/random.hpp"
+#include "../tensor/weight.hpp"
+#include "../tensor/workspace.hpp"
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -26,10 +29,19 @@
 
 namespace sdlora {
 
+/// Functions as one, which calls the one that takes what it is given: for `Base::visit`.
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
+
 /// The pre-trained values of a Mamba language model, in the memory of a device. Built once, then immutable
 /// and shared by every model on it, whatever its placement. The head is the embedding, or has values of its
 /// own where the dimensions say so. The matrices of products (the embedding, the head, in_proj, x_proj,
-/// dt_proj and out_proj) may be stored as bfloat16, in half the memory; everything else is of T.
+/// dt_proj and out_proj) may be stored as bfloat16, in half the memory, or as int8 with a scale a row, in a
+/// quarter; everything else is of T.
 template <Config C, class T = float, class D = Cpu>
 class Base {
   using Matrix = MatrixView<T, D>;
@@ -44,9 +56,8 @@ class Base {
   explicit Base(const MambaDimensions& m, StoredType weights = StoredType::Scalar)
       : m_(m), weights_(weights) {
     if (weights != StoredType::Scalar && !FrozenWeight<T, D>::has_choice) {
-      throw ArgumentError(
-          "Base: expected weights that are stored as double beside double, found bfloat16; "
-          "take a Base of float");
+      throw ArgumentError("Base: expected weights that are stored as double beside double, found " +
+                          std::string(stored_type_name(weights)) + "; take a Base of float");
     }
     require("d_model", C::config.d_model, m.d_model);
     require("n_layer", C::config.n_layer, m.n_layer);
@@ -61,11 +72,11 @@ class Base {
     layers_.resize(m.n_layer);
     frozen_layers_.resize(m.n_layer);
     A_.resize(m.n_layer);
-    std::size_t count = 0, rounded = 0;
+    std::size_t count = 0, narrow = 0;
     lay_out([&](Matrix&, auto& frozen, SiteShape shape) {
-      if (is_rounded(frozen)) {
-        rounded += padded<BFloat16>(shape);
-        detail::checked_bytes(rounded, sizeof(BFloat16), "Base");
+      if (is_narrow(frozen)) {
+        narrow += narrow_bytes(shape);
+        detail::checked_bytes(narrow, 1, "Base");
       } else {
         count += padded<T>(shape);
         detail::checked_bytes(count, sizeof(T), "Base");
@@ -73,15 +84,15 @@ class Base {
     });
     memory_ = Storage<T, D>(count);
     Storage<T, D>::zero(memory_.data(), count);
-    rounded_ = Storage<BFloat16, D>(rounded);
-    Storage<BFloat16, D>::zero(rounded_.data(), rounded);
+    narrow_ = Storage<std::byte, D>(narrow);
+    Storage<std::byte, D>::zero(narrow_.data(), narrow);
     T* next = memory_.data();
-    BFloat16* next_rounded = rounded_.data();
+    std::byte* next_narrow = narrow_.data();
     lay_out([&](Matrix& view, auto& frozen, SiteShape shape) {
       if constexpr (std::is_same_v<decltype(frozen), FrozenWeight<T, D>&> && FrozenWeight<T, D>::has_choice) {
-        if (is_rounded(frozen)) {
-          frozen = MatrixView<BFloat16, D>(next_rounded, shape.rows, shape.cols);
-          next_rounded += padded<BFloat16>(shape);
+        if (is_narrow(frozen)) {
+          frozen = narrow_at(next_narrow, shape);
+          next_narrow += narrow_bytes(shape);
           return;
         }
       }
@@ -93,14 +104,14 @@ class Base {
 
   Base(const Base& other) : Base(other.m_, other.weights_) {
     Storage<T, D>::copy(memory_.data(), other.memory_.data(), memory_.capacity());
-    Storage<BFloat16, D>::copy(rounded_.data(), other.rounded_.data(), rounded_.capacity());
+    Storage<std::byte, D>::copy(narrow_.data(), other.narrow_.data(), narrow_.capacity());
   }
   /// A copy on this device of what lies on the host.
   explicit Base(const Base<C, T>& other)
     requires(!is_host<D>)
       : Base(other.m_, other.weights_) {
     Storage<T, D>::write(memory_.data(), other.memory_.data(), memory_.capacity());
-    Storage<BFloat16, D>::write(rounded_.data(), other.rounded_.data(), rounded_.capacity());
+    Storage<std::byte, D>::write(narrow_.data(), other.narrow_.data(), narrow_.capacity());
   }
   Base(Base&&) = default;
   Base& operator=(const Base&) = delete;
@@ -109,12 +120,13 @@ class Base {
   Base<C, T> on_host() const {
     Base<C, T> result(m_, weights_);
     Storage<T, D>::read(result.memory_.data(), memory_.data(), memory_.capacity());
-    Storage<BFloat16, D>::read(result.rounded_.data(), rounded_.data(), rounded_.capacity());
+    Storage<std::byte, D>::read(result.narrow_.data(), narrow_.data(), narrow_.capacity());
     return result;
   }
 
   /// A copy whose matrices are stored otherwise: as bfloat16, each value rounded once (to nearest, ties to
-  /// even), or as T, widened exactly.
+  /// even), as int8 with a scale a row (`store_values` says how), or as T, widened. Throws ArgumentError
+  /// where int8 is asked for and a value is not finite.
   Base stored_as(StoredType weights) const {
     if (weights == weights_) return Base(*this);
     if constexpr (!is_host<D>) {
@@ -141,9 +153,7 @@ class Base {
   /// How the matrices of products are stored.
   StoredType weights() const { return weights_; }
   /// The memory that all values take.
-  std::size_t bytes() const {
-    return memory_.capacity() * sizeof(T) + rounded_.capacity() * sizeof(BFloat16);
-  }
+  std::size_t bytes() const { return memory_.capacity() * sizeof(T) + narrow_.capacity(); }
   FrozenWeight<T, D> embedding() const { return frozen_model_.embedding; }  // (V, d)
   View norm_f() const { return model_.norm_f; }                             // (1, d)
   FrozenWeight<T, D> head() const {                                         // (V, d)
@@ -163,7 +173,8 @@ class Base {
   const MambaWeights<T, D>& layer(std::size_t l) { return changeable().layers_[l]; }
 
   /// Calls f(name, values, shape) for every tensor of the checkpoint, with Hugging Face's names. The values
-  /// are a MatrixView of what is stored, T or BFloat16. Throws ArgumentError where f does not take that.
+  /// are a MatrixView of what is stored, T or BFloat16; matrices of std::int8_t come with their rows' scales
+  /// (1, rows), as f(name, values, scales, shape). Throws ArgumentError where f does not take that.
   template <class Function>
   void visit(const Function& f) {
     visit_as(*this, f);
@@ -193,15 +204,32 @@ class Base {
   Base& changeable() {
     if (weights_ == StoredType::Scalar) return *this;
     throw ArgumentError(
-        "Base: expected matrices of the models' scalar to change, found bfloat16; change a "
-        "copy, stored_as(StoredType::Scalar), or read this one through std::as_const");
+        "Base: expected matrices of the models' scalar to change, found " +
+        std::string(stored_type_name(weights_)) +
+        "; change a copy, stored_as(StoredType::Scalar), or read this one through std::as_const");
   }
 
-  /// Whether what the table holds there is a matrix that is stored as bfloat16.
-  bool is_rounded(const FrozenWeight<T, D>&) const { return weights_ == StoredType::BFloat16; }
-  static constexpr bool is_rounded(const View&) { return false; }
+  /// Whether what the table holds there is a matrix that is not stored as T.
+  bool is_narrow(const FrozenWeight<T, D>&) const { return weights_ != StoredType::Scalar; }
+  static constexpr bool is_narrow(const View&) { return false; }
 
-  /// f(the values as they are stored, to be changed), which lie in this base's own memory.
+  /// The memory of a matrix that is not stored as T: its values, then the scales of its rows.
+  std::size_t narrow_bytes(SiteShape shape) const {
+    if (weights_ == StoredType::BFloat16) return padded<BFloat16>(shape) * sizeof(BFloat16);
+    return padded<std::int8_t>(shape) + padded<float>({1, shape.rows}) * sizeof(float);
+  }
+  FrozenWeight<T, D> narrow_at(std::byte* memory, SiteShape shape) const
+    requires(FrozenWeight<T, D>::has_choice)
+  {
+    if (weights_ == StoredType::BFloat16)
+      return MatrixView<BFloat16, D>(reinterpret_cast<BFloat16*>(memory), shape.rows, shape.cols);
+    const auto* scales = reinterpret_cast<const float*>(memory + padded<std::int8_t>(shape));
+    return {MatrixView<std::int8_t, D>(reinterpret_cast<std::int8_t*>(memory), shape.rows, shape.cols),
+            MatrixView<const float, D>(scales, 1, shape.rows)};
+  }
+
+  /// f(the values as they are stored, to be changed), which lie in this base's own memory; of int8 also the
+  /// rows' scales.
   template <class Function>
   static void as_stored(const View& values, const Function& f) {
     f(Matrix(const_cast<T*>(values.data), values.rows, values.cols, values.stride));
@@ -211,22 +239,26 @@ class Base {
     weight.visit([&](const auto& w) {
       const auto values = w.stored();
       using Stored = typename std::remove_cvref_t<decltype(values)>::value_type;
-      f(MatrixView<Stored, D>(const_cast<Stored*>(values.data), w.rows, w.cols, w.stride));
+      const MatrixView<Stored, D> changed(const_cast<Stored*>(values.data), w.rows, w.cols, w.stride);
+      if constexpr (std::is_same_v<Stored, std::int8_t>) {
+        f(changed, MatrixView<float, D>(const_cast<float*>(w.scales), 1, w.rows));
+      } else {
+        f(changed);
+      }
     });
   }
 
-  /// to = from, each rounded once where it is stored so.
-  template <class Values>
-  static void copy_values(const Values& to, const Values& from) {
-    as_stored(to, [&](auto out) {
-      as_stored(from, [&](auto in) {
-        using Out = typename decltype(out)::value_type;
-        if constexpr (std::is_same_v<Out, BFloat16> && std::is_same_v<typename decltype(in)::value_type, T>) {
-          store_values(out, in);
+  /// to = from; matrices are rounded to what they are stored as.
+  static void copy_values(const View& to, const View& from) {
+    as_stored(to, [&](Matrix out) { assign(out, from); });
+  }
+  static void copy_values(const FrozenWeight<T, D>& to, const FrozenWeight<T, D>& from) {
+    for_row_blocks(from, thread_workspace<D>(), [&](std::size_t first, View values) {
+      as_stored(to.rows_from(first, values.rows), [&](auto out, auto... scales) {
+        if constexpr (std::is_same_v<typename decltype(out)::value_type, T>) {
+          assign(out, values);
         } else {
-          parallel_for(out.rows, [&](std::size_t i) {
-            for (std::size_t j = 0; j < out.cols; ++j) out(i, j) = static_cast<Out>(in(i, j));
-          });
+          store_values(out, std::span<float>(scales.data, scales.cols)..., values);
         }
       });
     });
@@ -297,17 +329,26 @@ class Base {
   static void visit_as(Self& self, const Function& f) {
     const MambaDimensions& m = self.m_;
     const auto pass_on = [&](const std::string& name, const auto& values, const auto& shape) {
-      as_stored(values, [&](auto stored) {
-        using Stored = typename decltype(stored)::value_type;
-        using Element = std::conditional_t<std::is_const_v<Self>, const Stored, Stored>;
-        const MatrixView<Element, D> view = stored;
-        if constexpr (std::is_invocable_v<const Function&, const std::string&, MatrixView<Element, D>,
-                                          const std::vector<std::size_t>&>) {
-          f(name, view, shape);
+      as_stored(values, [&](auto stored, auto... scales) {
+        const auto element = []<class E>(MatrixView<E, D> view) {
+          using Element = std::conditional_t<std::is_const_v<Self>, const E, E>;
+          return MatrixView<Element, D>(view);
+        };
+        using Shape = const std::vector<std::size_t>&;
+        if constexpr (std::is_invocable_v<const Function&, const std::string&, decltype(element(stored)),
+                                          decltype(element(scales))..., Shape>) {
+          f(name, element(stored), element(scales)..., shape);
         } else {
-          throw ArgumentError("Base::visit: " + name +
-                              " is stored as bfloat16, and the function given takes other values only; let "
-                              "it take MatrixView of BFloat16 too, or visit stored_as(StoredType::Scalar)");
+          using Stored = typename decltype(stored)::value_type;
+          throw ArgumentError(
+              "Base::visit: " + name + " is stored as " +
+              std::string(stored_type_name(sizeof(Stored) == 1 ? StoredType::Int8 : StoredType::BFloat16)) +
+              ", and the function given takes other values only; let it take " +
+              (sizeof(Stored) == 1
+                   ? "MatrixView of std::int8_t and of the scales, as f(name, values, scales, "
+                     "shape)"
+                   : "MatrixView of BFloat16") +
+              ", too, or visit stored_as(StoredType::Scalar)");
         }
       });
     };
@@ -325,7 +366,7 @@ class Base {
   MambaDimensions m_;
   StoredType weights_;
   Storage<T, D> memory_;
-  Storage<BFloat16, D> rounded_;  // the matrices, where they are stored so
+  Storage<std::byte, D> narrow_;  // the matrices, where they are not stored as T
   // What can be changed as T, and all to be read.
   ModelWeights<T, D> model_;
   std::vector<MambaWeights<T, D>> layers_;

@@ -37,12 +37,13 @@ class Hash {
   std::uint64_t state_ = 0;
 };
 
-/// The hash of values as float32, with four independent lanes so that memory sets the pace.
-template <class T>
-std::uint64_t hash_values(const T* values, std::size_t count) {
+/// The hash of `count` values as float32, which next() gives one after another, with four independent lanes
+/// so that memory sets the pace.
+template <class Next>
+std::uint64_t hash_values(std::size_t count, Next next) {
   std::uint64_t lanes[4] = {1, 2, 3, 4};
   const auto add = [&](std::size_t i) {
-    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(values[i]));
+    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(next()));
     lanes[i % 4] = std::rotl(lanes[i % 4] ^ (bits + 0x9e3779b97f4a7c15U), 27) * 0xbf58476d1ce4e5b9U;
   };
   for (std::size_t i = 0; i < count; ++i) add(i);
@@ -57,9 +58,9 @@ std::uint64_t hash_values(const T* values, std::size_t count) {
 /// over norm_epsilon and mixer_norm_epsilon (as float32 too), the numbers besides them that decide what it
 /// computes.
 /// The same for both styles of checkpoint and for every configuration type, scalar type and number
-/// of threads; any changed weight changes it. Matrices that are stored as bfloat16 count by their values: a
-/// base that was rounded from a float32 checkpoint is another one, one that a bfloat16 checkpoint gives is
-/// the same in both precisions. Adapters and training checkpoints carry it.
+/// of threads; any changed weight changes it. Matrices that are stored as bfloat16 or int8 count by their
+/// values: a base that was rounded from a float32 checkpoint is another one, one that a bfloat16 checkpoint
+/// gives is the same in both precisions. Adapters and training checkpoints carry it.
 template <Config C, class T, class D>
 std::uint64_t fingerprint(const Base<C, T, D>& base) {
   if constexpr (!is_host<D>) {
@@ -72,17 +73,36 @@ std::uint64_t fingerprint(const Base<C, T, D>& base) {
       hash.add(std::uint64_t{std::bit_cast<std::uint32_t>(mixer)});  // so that Mamba's stay what they were
     }
     std::vector<std::uint64_t> parts;
-    base.visit([&](const std::string& name, const auto& values, const std::vector<std::size_t>& shape) {
+    // values_from(first) is a function that gives the values from there on.
+    const auto add = [&](const std::string& name, const std::vector<std::size_t>& shape, std::size_t count,
+                         const auto& values_from) {
       hash.add(name);
       for (const std::size_t extent : shape) hash.add(static_cast<std::uint64_t>(extent));
-      const std::size_t count = values.rows * values.cols;
       parts.resize(detail::ceil_div(count, block));
       parallel_for(parts.size(), [&](std::size_t task) {
         const std::size_t first = task * block;
-        parts[task] = detail::hash_values(values.data + first, std::min(block, count - first));
+        parts[task] = detail::hash_values(std::min(block, count - first), values_from(first));
       });
       for (const std::uint64_t part : parts) hash.add(part);
-    });
+    };
+    base.visit(Overloaded{
+        [&](const std::string& name, const auto& values, const std::vector<std::size_t>& shape) {
+          add(name, shape, values.rows * values.cols,
+              [&](std::size_t first) { return [at = values.data + first]() mutable { return *at++; }; });
+        },
+        [&](const std::string& name, MatrixView<const std::int8_t> values, MatrixView<const float> scales,
+            const std::vector<std::size_t>& shape) {
+          add(name, shape, values.rows * values.cols, [&](std::size_t first) {
+            return [&, row = first / values.cols, column = first % values.cols]() mutable {
+              const float value = static_cast<float>(values(row, column)) * scales(0, row);
+              if (++column == values.cols) {
+                column = 0;
+                ++row;
+              }
+              return value;
+            };
+          });
+        }});
     return hash.value();
   }
 }

@@ -272,8 +272,9 @@ class MambaModel<C, P, X> : public detail::TrainableCount<C, P> {
   }
 
   /// A base with everything learned added to its weights: the same function, for any placement. All its
-  /// values are of the model's scalar, also where the model's own base stores them as bfloat16; then the
-  /// function is the same within the rounding of activations by products.
+  /// values are of the model's scalar, also where the model's own base stores them as bfloat16 or int8: the
+  /// stored values, widened, and the change. With bfloat16 the function is the same within the rounding of
+  /// activations by products.
   std::shared_ptr<const base_type> merged() const {
     static_assert(
         P::mergeable,

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -21,13 +22,29 @@ namespace sdlora {
 
 /// How the values of a frozen matrix are stored, beside activations of a scalar T.
 enum class StoredType : std::uint8_t {
-  Scalar,   ///< as T
-  BFloat16  ///< as bfloat16, which products round both operands to; beside float alone
+  Scalar,    ///< as T
+  BFloat16,  ///< as bfloat16, which products round both operands to; beside float alone
+  Int8       ///< as integers with a scale a row, whose products are those of floats; beside float alone
 };
 
-/// "float32" (as a scalar beside it mostly is) or "bfloat16".
+/// "float32" (as a scalar beside it mostly is), "bfloat16" or "int8".
 constexpr std::string_view stored_type_name(StoredType stored) {
-  return stored == StoredType::BFloat16 ? "bfloat16" : "float32";
+  switch (stored) {
+    case StoredType::BFloat16:
+      return "bfloat16";
+    case StoredType::Int8:
+      return "int8";
+    default:
+      return "float32";
+  }
+}
+
+/// The stored type of that name, or nothing.
+constexpr std::optional<StoredType> find_stored_type(std::string_view name) {
+  for (const StoredType stored : {StoredType::Scalar, StoredType::BFloat16, StoredType::Int8}) {
+    if (stored_type_name(stored) == name) return stored;
+  }
+  return std::nullopt;
 }
 
 /// A frozen matrix (rows, cols) on a device, not owned, beside activations of T: a `Weight` whose stored type
@@ -45,6 +62,7 @@ struct FrozenWeight {
   std::size_t cols = 0;
   std::size_t stride = 0;  ///< from row to row, in stored values
   StoredType stored = StoredType::Scalar;
+  const float* scales = nullptr;  ///< one a row, on the device, of Int8
 
   constexpr FrozenWeight() = default;
   /// Values of T.
@@ -61,6 +79,21 @@ struct FrozenWeight {
         cols(values.cols),
         stride(values.stride),
         stored(StoredType::BFloat16) {}
+  /// Integers and their rows' scales, (1, rows). Throws ShapeError.
+  template <class U>
+    requires(std::is_same_v<std::remove_const_t<U>, std::int8_t> && has_choice)
+  FrozenWeight(MatrixView<U, Device> values, MatrixView<const float, Device> row_scales)
+      : data(values.data),
+        rows(values.rows),
+        cols(values.cols),
+        stride(values.stride),
+        stored(StoredType::Int8),
+        scales(row_scales.data) {
+    if (row_scales.rows * row_scales.cols != rows) {
+      throw ShapeError("FrozenWeight: expected a scale for each of " + std::to_string(rows) +
+                       " rows, found " + std::to_string(row_scales.rows * row_scales.cols));
+    }
+  }
 
   constexpr explicit operator bool() const { return data != nullptr; }
 
@@ -68,6 +101,7 @@ struct FrozenWeight {
   FrozenWeight rows_from(std::size_t first, std::size_t count) const {
     FrozenWeight part = *this;
     if (data != nullptr) part.data = row(first);
+    if (scales != nullptr) part.scales += first;
     part.rows = count;
     return part;
   }
@@ -75,7 +109,7 @@ struct FrozenWeight {
   /// Whether the rows of `next` go on where these end, so that both are one weight of rows + next.rows.
   bool followed_by(const FrozenWeight& next) const {
     return data != nullptr && next.data == row(rows) && next.stride == stride && next.cols == cols &&
-           next.stored == stored;
+           next.stored == stored && next.scales == (scales == nullptr ? nullptr : scales + rows);
   }
 
   /// The values, where they are stored as T. Throws ArgumentError where they are not.
@@ -89,11 +123,15 @@ struct FrozenWeight {
     return as<T>();
   }
 
-  /// f(Weight), of the type that is stored.
+  /// f(Weight), of the type that is stored: that of Int8 has products of float.
   template <class Function>
   decltype(auto) visit(const Function& f) const {
     if constexpr (has_choice) {
       if (stored == StoredType::BFloat16) return f(Weight<BFloat16, Device>(as<BFloat16>()));
+      if (stored == StoredType::Int8) {
+        return f(Weight<std::int8_t, Device, float>(as<std::int8_t>(),
+                                                    MatrixView<const float, Device>(scales, 1, rows)));
+      }
     }
     return f(Weight<T, Device>(as<T>()));
   }
@@ -104,6 +142,7 @@ struct FrozenWeight {
                   "sdlora::FrozenWeight: single values are read in host memory; copy the base to the Cpu");
     if constexpr (has_choice) {
       if (stored == StoredType::BFloat16) return static_cast<float>(as<BFloat16>()(i, j));
+      if (stored == StoredType::Int8) return static_cast<float>(as<std::int8_t>()(i, j)) * scales[i];
     }
     return as<T>()(i, j);
   }
@@ -114,7 +153,9 @@ struct FrozenWeight {
     return {static_cast<const Stored*>(data), rows, cols, stride};
   }
   const void* row(std::size_t i) const {
-    const std::size_t bytes = stored == StoredType::BFloat16 ? sizeof(BFloat16) : sizeof(T);
+    const std::size_t bytes = stored == StoredType::BFloat16 ? sizeof(BFloat16)
+                              : stored == StoredType::Int8   ? sizeof(std::int8_t)
+                                                             : sizeof(T);
     return static_cast<const std::byte*>(data) + i * stride * bytes;
   }
 };

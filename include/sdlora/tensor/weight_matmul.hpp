@@ -56,7 +56,7 @@ class WeightProduct {
       return;
     }
     if constexpr (Transpose) {
-      if (out_.rows <= few_rows<Stored>)
+      if (out_.rows <= few_rows<Stored, rounds>)
         return multiply_few_rows<rounds>(out_, x_, StoredBytes<Stored>(w_), write_, scale_);
     }
     if constexpr (rounds) {

@@ -10,6 +10,7 @@
 #include "detail/backward_task.hpp"
 #include "detail/forward.hpp"
 #include "detail/on_device.hpp"
+#include "detail/step.hpp"
 
 #include <cstddef>
 #include <type_traits>
@@ -20,6 +21,7 @@ inline namespace SDLORA_SIMD_TAG {
 template <std::size_t N, class T>
 void host_scan_forward(const SelectiveScanInputs<T>& in, const MatrixView<T>& out,
                        const MatrixView<T>& final_state, T* checkpoints, Workspace& workspace) {
+  if (checkpoints == nullptr && is_scan_step(in)) return scan_steps(in, out, final_state);
   const Workspace::Scope scope(workspace);
   const auto plan = ScanPlan::make(in, workspace);
   const ScanParameters<T> parameters(in, plan.lines, workspace);
