@@ -94,7 +94,8 @@ class FromAdapter {
   /// TrainerOptions::initial_values of a model that was loaded.
   static std::string name_of_values(const Placements::model_type& model) {
     const std::vector<float> values = model.parameters().host_values();
-    return "adapter " + fingerprint_text(detail::hash_values(values.data(), values.size()));
+    return "adapter " + fingerprint_text(detail::hash_values(
+                            values.size(), [at = values.begin()]() mutable { return *at++; }));
   }
 
  private:
