@@ -20,5 +20,6 @@
 #include "layers/s4d/block.hpp"
 #include "layers/s4d/initialize.hpp"
 #include "layers/s4d/recurrence.hpp"
+#include "layers/s4d/scan.hpp"
 #include "layers/s4d/tensors.hpp"
 #include "layers/tensor_table.hpp"
