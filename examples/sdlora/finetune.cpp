@@ -4,16 +4,19 @@
 #include <sdlora/io/base_checkpoint.hpp>
 #include <sdlora/io/dataset.hpp>
 #include <sdlora/io/folder_lock.hpp>
+#include <sdlora/io/peft_export.hpp>
 #include <sdlora/model/fingerprint.hpp>
 #include <sdlora/training/run_identity.hpp>
 #include <sdlora/training/select_dimensions.hpp>
 #include <sdlora/training/settings.hpp>
 #include <sdlora/training/trainer.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands.hpp"
@@ -51,6 +54,23 @@ void require_own_folder(const std::filesystem::path& out, bool resume) {
     throw FileError(adapter.string(), "",
                     "is the adapter of an earlier run; remove it, or choose another --out");
   }
+}
+
+/// Says before the training what `sdlora export` would refuse after it.
+void note_peft_obstacles(const examples::CommandLine& command,
+                         const examples::Placements::model_type& model) {
+  std::vector<std::pair<std::string, std::string>> sites_by_reason;
+  for (const auto& [site, reason] : peft_obstacles(model)) {
+    const auto known = std::find_if(sites_by_reason.begin(), sites_by_reason.end(),
+                                    [&](const auto& each) { return each.first == reason; });
+    if (known == sites_by_reason.end()) {
+      sites_by_reason.emplace_back(reason, site);
+    } else {
+      known->second += ", " + site;
+    }
+  }
+  for (const auto& [reason, sites] : sites_by_reason)
+    command.note("sdlora export cannot write " + sites + " for peft: " + reason);
 }
 
 }  // namespace
@@ -187,6 +207,7 @@ int sdlora::commands::finetune(CommandLine& command, int argc, char** argv) {
     command.note(choice.name + ": " + std::to_string(model->parameters().size()) + " of " +
                  std::to_string(model->total_parameters()) + " parameters learn (" +
                  commands::share_of(model->parameters().size(), model->total_parameters()) + ")");
+    note_peft_obstacles(command, *model);
     options.checkpoint_directory = out / "checkpoint";
     options.log_path = out / "metrics.jsonl";
     Trainer trainer{*model, options};

@@ -70,7 +70,11 @@ TEST_CASE("programs: export says which methods and sites peft has not") {
       {"state-offset", "scan: is no change of a weight, which is all that the format holds; keep"}};
   for (const auto& [placement, reason] : all) {
     CAPTURE(placement);
-    run_well("sdlora finetune", at.finetune(placement, placement));
+    const Result tuned = run("sdlora finetune", at.finetune(placement, placement));
+    CHECK(tuned.status == 0);
+    const std::string why = std::string(reason).substr(std::string(reason).find(": ") + 2);
+    CHECK(tuned.err.find("sdlora export cannot write ") != std::string::npos);
+    CHECK(tuned.err.find(why) != std::string::npos);
     const Result result = run("sdlora export", exporting(at, placement, "peft"));
     CAPTURE(result.err);
     CHECK(result.status > 0);
@@ -84,7 +88,8 @@ TEST_CASE("programs: export says which methods and sites peft has not") {
 
 TEST_CASE("programs: an adapter of peft that cannot be used is refused") {
   const Workplace at;
-  run_well("sdlora finetune", at.finetune("lora-peft", "tuned"));
+  const Result tuned = run("sdlora finetune", at.finetune("lora-peft", "tuned"));
+  CHECK(tuned.err.find("sdlora export cannot") == std::string::npos);
   run_well("sdlora export", exporting(at, "tuned", "peft"));
   check_fails("sdlora export", exporting(at, "peft", "again"), {"is in peft's format"});
   std::filesystem::copy(at / "tuned/adapter.safetensors", at / "peft/adapter.safetensors");
