@@ -91,7 +91,7 @@ class Base {
     lay_out([&](Matrix& view, auto& frozen, SiteShape shape) {
       if constexpr (std::is_same_v<decltype(frozen), FrozenWeight<T, D>&> && FrozenWeight<T, D>::has_choice) {
         if (is_narrow(frozen)) {
-          frozen = narrow_at(next_narrow, shape);
+          frozen = narrow_at<std::remove_reference_t<decltype(frozen)>>(next_narrow, shape);
           next_narrow += narrow_bytes(shape);
           return;
         }
@@ -218,9 +218,9 @@ class Base {
     if (weights_ == StoredType::BFloat16) return padded<BFloat16>(shape) * sizeof(BFloat16);
     return padded<std::int8_t>(shape) + padded<float>({1, shape.rows}) * sizeof(float);
   }
-  FrozenWeight<T, D> narrow_at(std::byte* memory, SiteShape shape) const
-    requires(FrozenWeight<T, D>::has_choice)
-  {
+  /// A matrix in such memory. `Narrow` is FrozenWeight<T, D>.
+  template <class Narrow>
+  Narrow narrow_at(std::byte* memory, SiteShape shape) const {
     if (weights_ == StoredType::BFloat16)
       return MatrixView<BFloat16, D>(reinterpret_cast<BFloat16*>(memory), shape.rows, shape.cols);
     const auto* scales = reinterpret_cast<const float*>(memory + padded<std::int8_t>(shape));
