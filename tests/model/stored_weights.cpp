@@ -259,7 +259,7 @@ TEST_CASE("stored weights: steps and chunks are the whole pass within rounding")
     for (std::size_t t = 0; t < 9; ++t) {
       model.step(batch.ids().subspan(t, 1), state, logits.matrix().rows_from(t, 1));
     }
-    CHECK(relative_norm(values_of(logits), values_of(whole)) < (type == StoredType::BFloat16 ? 1e-2 : 1e-4));
+    CHECK(relative_norm(values_of(logits), values_of(whole)) < (type == StoredType::BFloat16 ? 1e-2 : 1e-3));
   }
 }
 

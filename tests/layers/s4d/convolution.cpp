@@ -10,8 +10,12 @@
 using namespace sdlora;
 using namespace sdlora_test;
 
-TEST_CASE("s4d convolution: the definition, in float") { check_s4d_forward<S4dConvolution, float>(1e-5); }
-TEST_CASE("s4d convolution: the definition, in double") { check_s4d_forward<S4dConvolution, double>(1e-13); }
+TEST_CASE("s4d convolution: the definition, in float") {
+  check_s4d_forward<S4dConvolution, float>(1e-5, 1e-6);
+}
+TEST_CASE("s4d convolution: the definition, in double") {
+  check_s4d_forward<S4dConvolution, double>(1e-13, 1e-14);
+}
 TEST_CASE("s4d convolution: pieces of a sequence") { check_s4d_continues<S4dConvolution, double>(1e-13); }
 TEST_CASE("s4d convolution: gradients against finite differences") {
   check_s4d_all_gradients<S4dConvolution>();

@@ -222,7 +222,8 @@ class S4dChannelConvolution {
 
 /// The S4D layer as a convolution with its kernel, by FFT: O(H·(N·L + S·L·log L)) work for S sequences of L
 /// steps, whatever N is per sequence. Final states are computed step by step where they are asked for.
-/// Allocates. Results do not depend on the number of threads.
+/// Allocates. Results do not depend on the number of threads; their last bits may depend on where the FFT's
+/// memory lies.
 struct S4dConvolution {
   /// As S4dRecurrence::forward.
   template <class T>
