@@ -180,6 +180,7 @@ SDLORA_INLINED inline void add_integer_products(const std::byte* w, const std::i
     for (std::size_t k = 0; k < count; k += integer_step) {
       std::int32_t sums[Rows] = {};
       for (std::size_t j = k; j < k + integer_step; ++j) {
+        // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number
         const auto value = static_cast<std::int32_t>(static_cast<std::int8_t>(w[j]));
         ((sums[I] += value * std::int32_t{x[I * stride + j]}), ...);
       }
