@@ -37,7 +37,8 @@ class DeepS4Base {
     const RandomStream random(seed, ~std::uint64_t{0});
     const double bound = 1.0 / std::sqrt(static_cast<double>(m.d_model));
     std::uint64_t next = 0;
-    for (const MatrixView<T> part : {base.head().weight, base.head().bias}) {
+    const MatrixView<T> parts[] = {base.head().weight, base.head().bias};
+    for (const MatrixView<T>& part : parts) {
       for (std::size_t i = 0; i < part.rows * part.cols; ++i) {
         part.data[i] = static_cast<T>(bound * (2.0 * random.uniform(next++) - 1.0));
       }
