@@ -34,6 +34,7 @@ template <class... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
+/// Of these functions.
 template <class... Functions>
 Overloaded(Functions...) -> Overloaded<Functions...>;
 

@@ -74,9 +74,10 @@ struct HeadBias {
 
 }  // namespace site
 
-/// Every site of a deep S4 model's layers, and those that it has once.
+/// Every site of a deep S4 model's layers.
 using DeepS4LayerSites = SiteList<site::LogAReal, site::AImag, site::C, site::LogDt, site::D, site::OutProj,
                                   site::OutBias, site::H0>;
+/// Those of its head.
 using DeepS4ModelSites = SiteList<site::Head, site::HeadBias>;
 
 /// The pre-trained values of one S4D block, as views.
@@ -190,6 +191,7 @@ MatrixView<Element> site_values(const S4dWeights<Element>& weights) {
     return {};
   }
 }
+/// The values of a site of the head.
 template <Site S, class Element>
 MatrixView<Element> site_values(const DeepS4Head<Element>& head) {
   using Where = detail::S4dSite<S>;
