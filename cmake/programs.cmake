@@ -1,6 +1,6 @@
 # Every <folder>/*.cpp (and *.cu where there is CUDA) becomes one program in <build>/<folder>/,
-# together with <folder>/<name>/*.cpp where that exists. So does every <folder>/experiments/*.cpp. The program that users install, named as the project, lies in
-# <build>/bin/ and is the target <name>_program, for <name> is the library. What programs share lies in <folder>/support/:
+# together with <folder>/<name>/*.cpp where that exists. So does every <folder>/experiments/*.cpp. The program that users
+# install, named as the project, lies in <build>/bin/ and is the target <name>_program, for <name> is the library. What programs share lies in <folder>/support/:
 # headers, and sources that become one library. The target `<folder>` builds them all, `<folder>_host` those without CUDA. A
 # program whose name begins with a digit shows the library alone: it gets nothing of support/.
 # selective_scan is built once more for AVX2, as selective_scan_v3, so that a machine with wider vectors measures both.

@@ -133,6 +133,16 @@ TEST_CASE("base weights: loading allocates what the base takes, and no copy in f
   CHECK(static_cast<double>(narrow) < 0.31 * static_cast<double>(floats));
 }
 
+TEST_CASE("base weights: matrices that are read in many blocks") {
+  const test::Folder folder;
+  save_base(Base<presets::AnyMamba>::random(large(), 3), folder.path());
+  const auto floats = load_base<presets::AnyMamba>(folder.path());
+  for (const LoadBaseOptions& options : {as_bfloat16, as_int8}) {
+    CHECK(bits_of(*load_base<presets::AnyMamba>(folder.path(), options)) ==
+          bits_of(floats->stored_as(options.weights)));
+  }
+}
+
 TEST_CASE("base weights: values that bfloat16 cannot hold") {
   const test::Folder folder;
   auto base = rough_base<TinyAny, float>(tiny_dimensions);

@@ -65,7 +65,7 @@ void check_weight_on_device(const WeightShape& shape) {
   matmul(d_x_there.matrix(), d_y_there.matrix(), weight, Write::Add, 0.5F);
   const auto list = [](const Matrix& t) { return std::vector<float>(t.data(), t.data() + t.size()); };
   // On the host few rows of activations become integers of 16 bits.
-  constexpr bool integers = std::is_same_v<Stored, std::int8_t> && std::is_same_v<Products, float>;
+  const bool integers = std::is_same_v<Stored, std::int8_t> && std::is_same_v<Products, float> && m <= 8;
   CHECK(relative_error(list(transfer.get(y_there)), list(y)) <= (integers ? 1e-4 : 2e-6));
   CHECK(relative_error(list(transfer.get(d_x_there)), list(d_x)) <= 2e-6);
 }

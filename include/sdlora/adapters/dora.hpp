@@ -67,11 +67,10 @@ struct DoRA : PolicyDefaults {
     Linear(ParameterStore<T, D>& store, const SitePlace<T, D>& place) : base_(place.base) {
       if (!place.active) return;
       const options o = options_of<DoRA>(place);
-      const double alpha = o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha;
       change_ = {store,
                  place,
                  {.rank = o.rank, .dropout = o.dropout, .rate_ratio = o.rate_ratio},
-                 alpha / static_cast<double>(o.rank)};
+                 detail::alpha_of(o) / static_cast<double>(o.rank)};
       detach_ = o.detach_norm;
       squares_ = Storage<T, D>(place.rows());
       for_row_blocks(base_, thread_workspace<D>(), [&](std::size_t first, View w) {

@@ -67,13 +67,16 @@ struct LoRAFA : PolicyDefaults {
     static LowRank<T, D> at(ParameterStore<T, D>& store, const SitePlace<T, D>& place) {
       if (!place.active) return {};
       const options o = options_of<LoRAFA>(place);
-      const double alpha = o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha;
       const std::string key = place.name + ".lora_A";
       const RandomStream random(o.projection_seed, detail::stream_of(key));
       const double bound = 1.0 / std::sqrt(static_cast<double>(place.cols()));
       const auto a = store.constant(key, o.rank, place.cols(),
                                     [&](std::size_t i) { return bound * (2.0 * random.uniform(i) - 1.0); });
-      return {store, place, {.rank = o.rank, .dropout = o.dropout}, alpha / static_cast<double>(o.rank), a};
+      return {store,
+              place,
+              {.rank = o.rank, .dropout = o.dropout},
+              detail::alpha_of(o) / static_cast<double>(o.rank),
+              a};
     }
 
     FrozenWeight<T, D> base_;

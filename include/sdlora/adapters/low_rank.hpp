@@ -54,6 +54,14 @@ struct LoRAOptions {
   }
 };
 
+namespace detail {
+/// What alpha stands for: 0 for the rank.
+template <class Options>
+double alpha_of(const Options& o) {
+  return o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha;
+}
+}  // namespace detail
+
 /// B·A of low rank, A (rank, in) and B (out, rank), and its products: what LoRA learns at a site, beside the
 /// base's weight (out, in). A is at first uniform in ±1/√in, B zero.
 template <class T, class D = Cpu>
@@ -206,8 +214,7 @@ struct LowRankPolicy : PolicyDefaults {
   static LowRank<T, D> at(ParameterStore<T, D>& store, const SitePlace<T, D>& place) {
     if (!place.active) return {};
     const options o = options_of<LowRankPolicy>(place);
-    const double alpha = o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha;
-    return {store, place, o, Scale::of(alpha, static_cast<double>(o.rank))};
+    return {store, place, o, Scale::of(detail::alpha_of(o), static_cast<double>(o.rank))};
   }
 
   static constexpr std::string_view name = "low_rank";  // those that derive from it have their own

@@ -49,8 +49,7 @@ struct PiSSA : PolicyDefaults {
                             " for PiSSA, as many singular values as the weight has, found " +
                             std::to_string(o.rank) + "; choose a smaller rank");
       }
-      const double scale =
-          (o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha) / static_cast<double>(o.rank);
+      const double scale = detail::alpha_of(o) / static_cast<double>(o.rank);
       const std::vector<T> base = base_values();
       const PrincipalFactors start =
           principal_factors(MatrixView<const T>(base.data(), place.rows(), place.cols()), o.rank);

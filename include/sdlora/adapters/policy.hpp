@@ -90,8 +90,7 @@ struct PolicyDefaults {
 ///     `input_backward(x, d_input, d_x, pass, workspace)` adds to d_x, unless empty, and to gradients. x is
 ///     then the changed input in `forward` and `backward`;
 ///   - to change the output: `forward(x, y, kept, pass, workspace)` has room to keep y as it was (M, out;
-///   empty
-///     where no backward follows), and `output_backward(kept, d_y, pass, workspace)` turns d_y from the
+///     empty where no backward follows), and `output_backward(kept, d_y, pass, workspace)` turns d_y from the
 ///     gradient of the output into that of the product, before the product's own backward.
 ///   Where a state does either and also adds something of the input as it was to the output as it then is:
 ///   `beside(x, y, pass, workspace)` and `beside_backward(x, d_y, d_x, pass, workspace)`, which adds to d_x,

@@ -77,8 +77,10 @@ struct ProDiaL : PolicyDefaults {
       }
       s_ = store.add(place, ".prodial_s", 1, place.rows(), {.decay = false});
       m_ = store.add(place, ".prodial_M", b, in, {.decay = false});
-      const double alpha = o.alpha == 0.0 ? static_cast<double>(o.rank) : o.alpha;
-      low_ = {store, place, {.rank = o.rank, .dropout = o.dropout}, alpha / static_cast<double>(o.rank)};
+      low_ = {store,
+              place,
+              {.rank = o.rank, .dropout = o.dropout},
+              detail::alpha_of(o) / static_cast<double>(o.rank)};
       assign(s_.value, 1);
       detail::set_each(m_.value, [&](std::size_t i) { return i % in % b == i / in ? 1.0 : 0.0; });
       for (std::size_t k = 0; k < b; ++k) {

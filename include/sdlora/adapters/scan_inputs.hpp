@@ -25,7 +25,7 @@ struct ScanMemory {
   MatrixView<T, Device> after = {};
 };
 
-/// Which of them a backward pass reads, dt_bias aside, which costs nothing.
+/// Which ScanInputs a backward pass reads. It always has dt_bias, which costs nothing.
 struct ScanReads {
   bool u = false, dt = false, B = false, C = false;
 };
